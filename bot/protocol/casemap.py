@@ -9,6 +9,7 @@ Follows https://modern.ircdocs.horse/#casemapping-parameter and RFC 2812 section
 
 from __future__ import annotations
 
+import re
 import string
 from functools import lru_cache
 
@@ -19,11 +20,21 @@ _TABLES = {
     "rfc1459": str.maketrans(_ASCII[0] + "[]\\~", _ASCII[1] + "{}|^"),
 }
 _DEFAULT = _TABLES["rfc1459"]
+_NAME_LENGTH = 64
+_SIGN = re.compile(r"\\[*?\\]|.", re.DOTALL)
 
 
 def fold(text: str, mapping: str = "rfc1459") -> str:
     """Return `text` in lower case as the server sees it; a mapping that nobody knows counts as rfc1459."""
+    if len(text) <= _NAME_LENGTH:
+        return _fold_name(text, mapping)
     return text.translate(_TABLES.get(mapping, _DEFAULT))
+
+
+@lru_cache(maxsize=4096)
+def _fold_name(name: str, mapping: str) -> str:
+    """Fold a nick or channel, the same few over and over; longer texts would fill the memory."""
+    return name.translate(_TABLES.get(mapping, _DEFAULT))
 
 
 def mask_match(mask: str, text: str, mapping: str = "rfc1459") -> bool:
@@ -48,18 +59,15 @@ def _compile(mask: str, mapping: str) -> tuple[int, int, dict[str, int], int]:
     gaps = wild = 0
     letters: dict[str, int] = {}
     place = 1
-    signs = iter(zip(mask, mask[1:] + "\0", strict=True))
-    for sign, following in signs:
+    for sign in _SIGN.findall(mask):
         if sign == "*":
             gaps |= place
             continue
         if sign == "?":
             wild |= place
         else:
-            if sign == "\\" and following in "*?\\":
-                sign, _ = next(signs)
-            sign = fold(sign, mapping)
-            letters[sign] = letters.get(sign, 0) | place
+            letter = fold(sign[-1], mapping)
+            letters[letter] = letters.get(letter, 0) | place
         place <<= 1
     return gaps, wild, letters, place
 

