@@ -241,7 +241,8 @@ def _judge_network(tree: Tree, steps: Steps, network: dict[str, Any]) -> None:
                 tree.mistake((*steps, section, name), "there is no such file (paths are seen from this file's folder)")
     sasl = network.get("sasl")
     if isinstance(sasl, dict):
-        _judge_sasl(tree, (*steps, "sasl"), sasl, plain_text="tls" in network and network["tls"] is None)
+        tls_off = network["tls"] is None and (*steps, "tls") not in tree.nulls | tree.broken
+        _judge_sasl(tree, (*steps, "sasl"), sasl, plain_text=tls_off)
 
 
 def _judge_sasl(tree: Tree, steps: Steps, sasl: dict[str, Any], plain_text: bool) -> None:
@@ -290,7 +291,7 @@ def _at(tree: Tree, steps: Steps) -> Any:
 def _mend(tree: Tree, fault: Fault) -> bool:
     """An empty section or list is as good as none; a text from a variable may be a number. True if changed."""
     steps, value = fault.steps, None
-    if steps in tree.nulls and fault.kind in _EMPTY:
+    if steps in tree.nulls and fault.kind in _EMPTY and steps[-1] != "prefix":
         tree.nulls.discard(steps)
         value = _EMPTY[fault.kind]()
     elif steps in tree.expanded and fault.kind in ("int_type", "float_type", "bool_type"):
