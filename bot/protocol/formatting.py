@@ -14,10 +14,8 @@ import unicodedata
 BOLD, ITALIC, UNDERLINE, STRIKE, MONO, REVERSE = "\x02", "\x1d", "\x1f", "\x1e", "\x11", "\x16"
 COLOR, HEX_COLOR, RESET = "\x03", "\x04", "\x0f"
 
-COLORS = {
-    **dict(white=0, black=1, blue=2, green=3, red=4, brown=5, purple=6, orange=7),
-    **dict(yellow=8, lime=9, teal=10, cyan=11, royal=12, pink=13, grey=14, silver=15),
-}
+_NAMES = "white black blue green red brown purple orange yellow lime teal cyan royal pink grey silver"
+COLORS = {name: number for number, name in enumerate(_NAMES.split())}
 
 _TOGGLES = BOLD + ITALIC + UNDERLINE + STRIKE + MONO + REVERSE
 _CODE = re.compile(
@@ -105,7 +103,7 @@ def split(text: str, max_bytes: int) -> list[str]:
         max_bytes: less than 4, which not every code point fits, counts as 4.
     """
     max_bytes = max(max_bytes, 4)
-    if len(text) <= max_bytes and len(text.encode()) <= max_bytes:
+    if len(text) <= max_bytes and len(_bytes(text)) <= max_bytes:
         return [text]
     pieces = []
     style = _Style()
@@ -167,25 +165,30 @@ class _Style:
 def _cut(text: str, start: int, budget: int) -> tuple[int, int]:
     """Return where the piece that begins at `start` ends, and where the next begins."""
     window = text[start : start + budget]
-    end = start + len(window.encode()[:budget].decode("utf-8", "ignore"))
+    end = start + len(_bytes(window)[:budget].decode("utf-8", "ignore"))
     if end == len(text):
         return end, end
-    # A space right at the end of the room counts: the word before it fits.
+    # A space right behind the room counts as well: the word before it fits.
     space = text.rfind(" ", start, end + 1)
-    if space >= start:
-        before = len(text[start:space].rstrip(" "))
-        after = len(text) - len(text[space:].lstrip(" ")) if False else space
-        while after < len(text) and text[after] == " ":
-            after += 1
-        return start + before, after
-    return (_border(text, start, end),) * 2
+    if space < 0:
+        border = _border(text, start, end)
+        return border, border
+    resume = space
+    while resume < len(text) and text[resume] == " ":
+        resume += 1
+    return start + len(text[start:space].rstrip(" ")), resume
+
+
+def _bytes(text: str) -> bytes:
+    """Return UTF-8; a lone surrogate, which `lines` would have replaced, counts but never raises."""
+    return text.encode("utf-8", "replace")
 
 
 def _border(text: str, start: int, end: int) -> int:
     """Return the last place not behind `end` where a word without spaces may be cut; always behind `start`."""
-    for match in _CODE.finditer(text, max(start, end - _LONGEST_CODE), end + _LONGEST_CODE):
-        if match.start() < end < match.end() and match.start() > start:
-            return match.start()
+    for code in _CODE.finditer(text, max(start, end - _LONGEST_CODE), end + _LONGEST_CODE):
+        if start < code.start() < end < code.end():
+            return code.start()
     for place in range(end, max(start, end - _LONGEST_CLUSTER), -1):
         if not _belongs(text, place):
             return place
