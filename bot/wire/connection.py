@@ -14,29 +14,28 @@ and sending are ours: the library's end on bad input, which is why nothing of a 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from random import Random
 from typing import Any, NoReturn, Protocol
 
-from irc.client import Event, NickMask
+from bot.protocol.roster import Applied, Roster
+from irc.client import NickMask
 from irc.client_aio import AioConnection, AioReactor
 from irc.events import Command
 
-from bot.config import Network, Secret
+from bot.config import Network
 from bot.errors import CannotConnect, MalformedLine, UnsafeText
 from bot.protocol.message import Message, decode, safe
-from bot.protocol.registration import Identity, Registration, Sasl
-from bot.protocol.roster import Applied, Roster
+from bot.protocol.registration import Registration
 from bot.wire.alarms import Alarms
+from bot.wire.asks import Asks
 from bot.wire.link import LINK_VERSION, Frame, LinkEnd
+from bot.wire.opening import Limits, identity, one_line, orders, reveal
 from bot.wire.outbox import NOT_SENT, SENT, Outbox
 from bot.wire.reconnect import Backoff
-from bot.wire.rejoin import REFUSALS, Wanted
+from bot.wire.rejoin import Wanted
 
 log = logging.getLogger(__name__)
 
@@ -49,32 +48,14 @@ BORROWED = {
 
 #: Verbs handed to the library's handlers. Not all: it has events of its own, and a server that sends the verb
 #: DISCONNECT or PUBMSG must not be able to fake one.
-_VERBS = frozenset(
-    "ACCOUNT AWAY BATCH CAP CHGHOST ERROR INVITE JOIN KICK MODE NICK NOTICE PART PONG PRIVMSG QUIT SETNAME TAGMSG TOPIC"
-    " WALLOPS".split()
-)
+_VERBS = {"ACCOUNT", "AWAY", "BATCH", "CAP", "CHGHOST", "ERROR", "INVITE", "JOIN", "KICK", "MODE", "NICK", "NOTICE"}
+_VERBS |= {"PART", "PONG", "PRIVMSG", "QUIT", "SETNAME", "TAGMSG", "TOPIC", "WALLOPS"}
 
 #: Commands that overtake chatter when they come through the library's methods.
-_URGENT = frozenset("AUTHENTICATE AWAY CAP JOIN KICK MODE NICK PART PASS PONG QUIT USER".split())
-
-#: What ends the answer to one of our WHO or MODE questions, or refuses it.
-_ANSWERS = frozenset({"315", "324", "263", "401", "403", "421", "442", "461", "482"})
+_URGENT = {"AUTHENTICATE", "AWAY", "CAP", "JOIN", "KICK", "MODE", "NICK", "PART", "PASS", "PONG", "QUIT", "USER"}
 
 #: Refusals before 001 that name the cause better than the closing of the socket does: 463 464 465 466.
 _LAST_WORDS = frozenset({"463", "464", "465", "466"})
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Waits of one connection, in seconds."""
-
-    connect_seconds: float = 30.0  # resolving, TCP and TLS together
-    registration_seconds: float = 90.0  # up to 001; ident and reverse DNS take 45 s on some servers
-    idle_seconds: float = 60.0  # silence before we ask with PING
-    pong_seconds: float = 60.0  # silence after that
-    stable_seconds: float = 60.0  # registered for so long, the back-off begins anew
-    ask_seconds: float = 15.0  # for the answer to a WHO or MODE before the next is asked
-    stop_seconds: float = 3.0  # for the keeper to close; it gives the server 2
 
 
 class Listener(Protocol):
@@ -135,6 +116,13 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
             connection.outbox.room(self.window)
 
 
+def _refusal(why: str) -> Callable[..., NoReturn]:
+    def refuse(*_args: object, **_named: object) -> NoReturn:
+        raise NotImplementedError(why)
+
+    return refuse
+
+
 class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
     """One network. Made, used and ended on the loop's thread.
 
@@ -180,9 +168,9 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         self._clock = clock
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
         self._backoff = Backoff(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds, random)
-        channels = {channel.name: _reveal(channel.key) for channel in settings.channels}
+        channels = {channel.name: reveal(channel.key) for channel in settings.channels}
         self._wanted = Wanted(channels, self.roster.fold, random)
-        self._asks: deque[Message] = deque()
+        self._asks = Asks(self.say, self.alarms, self.limits.ask_seconds)
         self._last_words = ""  # the server's, or ours, about why this connection ends
         self._told = ""
         self._first: asyncio.Future[str] = reactor.loop.create_future()  # "" came up, else why not
@@ -197,7 +185,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             self._dial()
 
     async def stop(self, reason: str) -> None:
-        """Say QUIT, close, and never dial again. Returns when the connection is closed, `stop_seconds` at the latest."""
+        """Say QUIT, close, and never dial again. Returns when closed, after `stop_seconds` at the latest."""
         self.disconnect(reason)
         await asyncio.wait([self._ended], timeout=self.limits.stop_seconds)
         self._end(reason)
@@ -235,30 +223,13 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
 
     def _dial(self) -> None:
         self._state, self._last_words = "dialling", ""
-        settings, limits = self.settings, self.limits
-        tls = settings.tls and {
-            "ca_file": settings.tls.ca_file,
-            "certificate": settings.tls.certificate,
-            "key": settings.tls.key,
-            "fingerprints": list(settings.tls.fingerprints),
-        }
-        wanted = {
-            "host": settings.host,
-            "port": settings.port,
-            "tls": tls,
-            "burst": settings.flood.burst if settings.flood else 0,
-            "per_second": settings.flood.per_second if settings.flood else 0,
-            "connect_seconds": limits.connect_seconds,
-            "idle_seconds": limits.idle_seconds,
-            "pong_seconds": limits.pong_seconds,
-        }
-        self.reactor.send(Frame("open", (self.name,), json.dumps(wanted).encode()))
+        self.reactor.send(Frame("open", (self.name,), orders(self.settings, self.limits)))
 
     def _connected(self) -> None:
         if self._state != "dialling":
             return
         self._state = "registering"
-        self.registration = Registration(_identity(self.settings), tls=self.settings.tls is not None)
+        self.registration = Registration(identity(self.settings), tls=self.settings.tls is not None)
         self.alarms.after(
             self.limits.registration_seconds,
             "registration",
@@ -272,7 +243,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         if self.connected:
             self._state, self._last_words = "closing", reason
             self.alarms.cancel("registration")
-            self.reactor.send(Frame("close", (self.name,), _one_line(reason)))
+            self.reactor.send(Frame("close", (self.name,), one_line(reason)))
 
     def _disconnected(self, reason: str) -> None:
         if self._state in ("idle", "waiting", "ended"):
@@ -311,7 +282,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
 
     def begin(self, name: str, text: str = "") -> None:
         """Open an entry for work that no line caused; `name` is one that the next worker can make again."""
-        self.reactor.send(Frame("begin", (self.name, name), _one_line(text)))
+        self.reactor.send(Frame("begin", (self.name, name), one_line(text)))
 
     def _line(self, number: str, flag: int, raw: bytes) -> None:
         try:
@@ -321,7 +292,8 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         except Exception as error:
             # A server's oddity costs one line, never the connection.
             self.malformed += 1
-            log.debug("%s: line %s ignored: %s", self.name, number, error, exc_info=not isinstance(error, MalformedLine))
+            trace = None if isinstance(error, MalformedLine) else error
+            log.debug("%s: line %s ignored: %s", self.name, number, error, exc_info=trace)
             self.done(number)
             return
         try:
@@ -340,24 +312,12 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         command = message.command
         if self.registration is not None:
             self._register(self.registration, message)
-        for ask in applied.asks:
-            if ask not in self._asks:
-                self._asks.append(ask)
-        if command in _ANSWERS and self.alarms.next_at("ask") is not None:
-            self._ask()
-        elif self._asks and self.alarms.next_at("ask") is None:
-            self._ask()
+        self._asks.add(applied.asks)
+        self._asks.answered(command)
         if command == "ERROR" or (command in _LAST_WORDS and not self.registered):
             self._last_words = self._last_words or f"the server said: {message.param(-1)}"
-        elif command == "JOIN":
-            if message.source is not None and self.roster.is_me(message.source.nick):
-                self._wanted.joined(message.param(0), self._clock())
-        elif command in ("KICK", "PART"):
-            gone = message.param(1) if command == "KICK" else message.source.nick if message.source else ""
-            if self.roster.is_me(gone):
-                self._outside(message.param(0))
-        elif command in REFUSALS and self.roster.channel(message.param(1)) is None:
-            self._outside(message.param(1))
+        if self._wanted.heard(message, self.roster, self._clock()):
+            self._rejoin()
 
     def _register(self, registration: Registration, message: Message) -> None:
         for answer in registration.feed(message):
@@ -365,6 +325,9 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         self.roster.caps = registration.caps
         if self.registered or self._state != "registering":
             return
+        if registration.remark:
+            log.warning("%s: %s", self.name, registration.remark)
+            registration.remark = None
         if registration.failure:
             self._give_up(registration.failure)
         elif registration.done:
@@ -378,14 +341,6 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             if not self._first.done():
                 self._first.set_result("")
             self.listener.up(self)
-
-    def _ask(self) -> None:
-        """Put the next question to the server: one at a time, so that a hundred channels are no flood."""
-        if self._asks:
-            self.say(self._asks.popleft())
-            self.alarms.after(self.limits.ask_seconds, "ask", self._ask)
-        else:
-            self.alarms.cancel("ask")
 
     def _tell_library(self, message: Message) -> None:
         if not message.command.isdecimal() and message.command not in _VERBS:
@@ -405,26 +360,15 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
 
     def join(self, channel: str, key: str = "") -> None:
         """Be in this channel from now on, over reconnections too. Both may be lists by commas, as in RFC 2812."""
-        keys = key.split(",") if key else []
-        message = Message("JOIN", (channel, key) if key else (channel,))
-        message.encode()  # refused before it is remembered
-        for index, name in enumerate(channel.split(",")):
-            self._wanted.add(name, keys[index] if index < len(keys) else None)
+        message = self._wanted.add(channel, key)
         if self.registered:
             self.say(message, urgent=True)
 
     def part(self, channels: str, message: str = "") -> None:
         """Leave, and stay away."""
-        part = Message("PART", (channels, message) if message else (channels,))
-        part.encode()
-        for name in channels.split(","):
-            self._wanted.remove(name)
+        part = self._wanted.remove(channels, message)
         if self.registered:
             self.say(part, urgent=True)
-
-    def _outside(self, channel: str) -> None:
-        self._wanted.outside(channel, self._clock())
-        self._rejoin()
 
     def _rejoin(self) -> None:
         for join in self._wanted.due(self._clock()):
@@ -510,41 +454,12 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         elif self._state not in ("stopping", "ended"):
             self._state = "stopping"
             self._last_words = self._last_words or message
-            self.reactor.send(Frame("close", (self.name,), _one_line(message)))
+            self.reactor.send(Frame("close", (self.name,), one_line(message)))
 
     def quit(self, message: str = "") -> None:
         self.disconnect(message)
 
-    def connect(self, *_: object, **__: object) -> NoReturn:
-        raise NotImplementedError("start() connects; host, port and nick are in the configuration")
-
-    def reconnect(self) -> NoReturn:
-        raise NotImplementedError("a lost connection is dialled again by itself; its pace is `reconnect` in config.yaml")
-
-    def set_rate_limit(self, frequency: float) -> NoReturn:
-        raise NotImplementedError("lines are paced by the keeper; the pace is `flood` in config.yaml")
-
-    def set_keepalive(self, interval: float) -> NoReturn:
-        raise NotImplementedError("the keeper asks with PING when a server is silent")
-
-
-def _identity(settings: Network) -> Identity:
-    sasl = settings.sasl and Sasl(
-        settings.sasl.username,
-        _reveal(settings.sasl.password) or "",
-        mechanisms=settings.sasl.mechanisms,
-        required=settings.sasl.required,
-        plain_without_tls=settings.sasl.plain_without_tls,
-    )
-    # USER's first word is limited to ten characters almost everywhere, and to letters and digits.
-    ident = "".join(char for char in settings.nick.lower() if char.isascii() and char.isalnum())[:10] or "bot"
-    password = _reveal(settings.password)
-    return Identity(settings.nick, settings.alternative_nicks, ident, settings.realname, password, sasl)
-
-
-def _reveal(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()
-
-
-def _one_line(text: str) -> bytes:
-    return " ".join(text.replace("\0", " ").split()).encode(errors="replace")
+    connect = _refusal("start() connects; host, port and nick are in config.yaml")
+    reconnect = _refusal("a lost connection is dialled again by itself; `reconnect` in config.yaml paces it")
+    set_rate_limit = _refusal("lines are paced by the keeper; `flood` in config.yaml is the pace")
+    set_keepalive = _refusal("the keeper asks with PING when a server is silent")

@@ -1,8 +1,8 @@
 """The keeper: it holds the sockets, answers PING, and remembers every line until the worker has finished with it.
 
-It dials when told, numbers each line that comes, and paces what is said. Of IRC it understands PING and nothing else; it
-has no settings but those the worker sends, so that it can run for years while everything above it is replaced. Parsing,
-registration, channels and the decision to dial again are the worker's (`connection`).
+It dials when told, numbers each line that comes, and paces what is said. Of IRC it understands PING and nothing else;
+it has no settings but those the worker sends, so that it can run for years while everything above it is replaced.
+Parsing, registration, channels and the decision to dial again are the worker's (`connection`).
 
 Exactly once, the keeper's half: a line is an entry until `done`; a worker that attaches gets all that is not crossed
 off, before anything new; an effect is known by (cause, handler, k) and accepted once. PONG and the keep-alive pass

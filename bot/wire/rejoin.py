@@ -3,13 +3,16 @@
 After a connection all are asked for at once, several to a line. A channel that turns us away, or throws us out, is
 tried again after a wait of its own that grows; the others never notice. The wait begins anew only after we have been
 in the channel for `STABLE_SECONDS`, or a channel that kicks at once would be rejoined for ever at the same pace.
-Sending, and reading the server's answers, is `connection`'s.
+Sending is `connection`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import zip_longest
 from random import Random
+
+from bot.protocol.roster import Roster
 
 from bot.protocol.message import Message
 from bot.wire.reconnect import Backoff
@@ -46,17 +49,34 @@ class Wanted:
         folded = self._fold(name)
         return next((known for known in self.channels if self._fold(known) == folded), None)
 
-    def add(self, name: str, key: str | None) -> None:
-        """Want this channel too, or want it with another key."""
-        self.channels[self.find(name) or name] = key
+    def add(self, channels: str, key: str = "") -> Message:
+        """Want these too (both may be lists by commas), or want them with another key. Returns the JOIN for it.
 
-    def remove(self, name: str) -> None:
-        """Want it no more."""
-        if known := self.find(name):
-            del self.channels[known]
-            self._backoffs.pop(known, None)
-            self._joined_at.pop(known, None)
-            self._due.pop(known, None)
+        Raises:
+            UnsafeText: not the name of a channel; nothing is remembered.
+        """
+        join = Message("JOIN", (channels, key) if key else (channels,))
+        join.encode()
+        for name, its_key in zip_longest(channels.split(","), key.split(",")):
+            if name:
+                self.channels[self.find(name) or name] = its_key or None
+        return join
+
+    def remove(self, channels: str, reason: str = "") -> Message:
+        """Want these no more. Returns the PART for it.
+
+        Raises:
+            UnsafeText: not the name of a channel, or a reason of several lines.
+        """
+        part = Message("PART", (channels, reason) if reason else (channels,))
+        part.encode()
+        for name in channels.split(","):
+            if known := self.find(name):
+                del self.channels[known]
+                self._backoffs.pop(known, None)
+                self._joined_at.pop(known, None)
+                self._due.pop(known, None)
+        return part
 
     def everything(self) -> list[Message]:
         """The JOINs after a connection; those with keys come first, as the command's grammar wants it."""
@@ -64,22 +84,40 @@ class Wanted:
         self._joined_at.clear()
         return self._joins(self.channels)
 
+    def heard(self, message: Message, roster: Roster, now: float) -> bool:
+        """Learn from a line where we are now. Returns whether a channel is to be asked for again, later."""
+        command, channel = message.command, message.param(0)
+        if command == "JOIN":
+            if message.source is not None and roster.is_me(message.source.nick):
+                self.joined(channel, now)
+            return False
+        if command in REFUSALS:
+            channel = message.param(1)
+            # 403, 405 and 437 are answers to other commands as well.
+            return roster.channel(channel) is None and self.outside(channel, now)
+        if command == "KICK":
+            return roster.is_me(message.param(1)) and self.outside(channel, now)
+        if command == "PART":  # not asked for, or the channel would not be wanted any more
+            return message.source is not None and roster.is_me(message.source.nick) and self.outside(channel, now)
+        return False
+
     def joined(self, name: str, now: float) -> None:
         """The server says that we are in."""
         if known := self.find(name):
             self._due.pop(known, None)
             self._joined_at[known] = now
 
-    def outside(self, name: str, now: float) -> None:
-        """We were kicked, removed, or not let in. Hearing it twice makes one try, not two."""
+    def outside(self, name: str, now: float) -> bool:
+        """We were kicked, removed, or not let in. Returns whether that is news: hearing it twice makes one try."""
         known = self.find(name)
         if known is None or known in self._due:
-            return
+            return False
         backoff = self._backoffs.setdefault(known, Backoff(MINIMUM_SECONDS, MAXIMUM_SECONDS, self._random))
         joined_at = self._joined_at.pop(known, None)
         if joined_at is not None and now - joined_at >= STABLE_SECONDS:
             backoff.stable()
         self._due[known] = now + backoff.next()
+        return True
 
     def next_at(self) -> float | None:
         """When `due` will give something, or None."""
