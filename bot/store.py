@@ -173,7 +173,7 @@ class Backend:
 
     def _mine(self) -> sqlite3.Connection:
         # A forked child that used its parent's connection would damage the file
-        # (https://www.sqlite.org/howtocorrupt.html, 2.6). Asked before the lock, which the child may find held for ever.
+        # (https://www.sqlite.org/howtocorrupt.html, 2.6). Asked before the lock: the child may find that held.
         if os.getpid() != self._process:
             raise StoreError(f"{self._name}: it is open in another process; a trial writes nothing")
         return self._connection
