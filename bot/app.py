@@ -33,7 +33,7 @@ from bot.dispatch.pipeline import Call, Pipeline
 from bot.dispatch.relay import Relay
 from bot.dispatch.scheduler import Scheduler
 from bot.dispatch.table import Handler, Match, Table
-from bot.errors import CannotConnect, UserError
+from bot.errors import CannotConnect, NeverquitError, UserError
 from bot.jobs import Jobs
 from bot.live.discover import Discovery
 from bot.live.handoff import Shelf
@@ -45,7 +45,7 @@ from bot.live.watcher import Watcher
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied, Roster
 from bot.storage import Backend
-from bot.wire.connection import Connection
+from bot.wire.connection import Connection, Reactor
 from bot.wire.keeper import Keeper
 from bot.wire.link import MemoryLink
 
@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 
 FAILURE_WAITS_SECONDS = 0.05  # the next write of the same save may mend it
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
+READY_SECONDS = 10.0
 REPORTS_HELD = 20  # while the place that they go to is not reached yet
 
 
@@ -121,14 +122,15 @@ class App:
         self._unfinished: dict[tuple[str, str], int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._held: list[str] = []
+        self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
         self._stopping: asyncio.Event = asyncio.Event()
         self.quit_message = "neverquit: shutting down"
         self.failure: Exception | None = None
         self.owner = Owner("bot")
         self.owner.go_live(1)
-        keeper_end, worker_end = MemoryLink().ends
-        self.keeper = Keeper(keeper_end, clock=clock)
-        self._link = worker_end
+        link = MemoryLink()
+        self.keeper = Keeper(link.keeper, clock=clock)
+        self._reactor = Reactor(link.worker)
         self.shelf = Shelf(self.backend)
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self._run_later)
         directories = plugin_directories(config)
@@ -206,10 +208,32 @@ class App:
         self.backend.close()
 
     def _open(self, settings: NetworkSettings) -> None:
-        connection = Connection(settings.name, settings, self._link, self, choice=self._choice, once=self.once)
+        connection = Connection(
+            settings.name, settings, self._reactor, self, clock=self._clock, random=self._choice, once=self.once
+        )
         self.networks[settings.name] = Network(settings.name, connection)
-        connection.channels = self.channels_of(settings)
+        self._be_in(connection, self.channels_of(settings))
+        if self.once:
+            task = self.loop.create_task(self._first(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         connection.start()
+
+    async def _first(self, connection: Connection) -> None:
+        try:
+            await connection.wait_up()
+        except CannotConnect as error:
+            if not self._stopping.is_set():
+                self.failure = error
+                self.stop()
+
+    @staticmethod
+    def _be_in(connection: Connection, wanted: Mapping[str, str]) -> None:
+        for channel in connection.channels.keys() - wanted.keys():
+            connection.part(channel)
+        for channel, key in wanted.items():
+            if channel not in connection.channels:
+                connection.join(channel, key)
 
     def channels_of(self, settings: NetworkSettings) -> dict[str, str]:
         """Return the channels to be in, with their keys: as configured, and as `!join` and `!part` have changed it since."""
@@ -239,12 +263,7 @@ class App:
                 continue
             connection = self.networks[name].connection
             connection.settings = settings
-            wanted = self.channels_of(settings)
-            for channel in connection.channels.keys() - wanted.keys():
-                connection.part(channel)
-            for channel, key in wanted.items():
-                if channel not in connection.channels:
-                    connection.join(channel, key)
+            self._be_in(connection, self.channels_of(settings))
             before = old.networks[name]
             if (before.host, before.port, before.tls, before.sasl) != (
                 settings.host,
@@ -258,24 +277,41 @@ class App:
     # -- lines from connections: wire.connection.Listener
 
     def up(self, connection: Connection) -> None:
-        """A connection is registered; held reports go out."""
+        """A connection is registered; `ready` follows when its channels are joined, at the latest after 10 s."""
+        self._not_ready[connection.name] = self.loop.call_later(READY_SECONDS, self._ready, connection)
         self._happened("connected", connection, {})
+        self._look_ready(connection)
+
+    def down(self, connection: Connection, reason: str) -> None:
+        """A connection is lost."""
+        timer = self._not_ready.pop(connection.name, None)
+        if timer is not None:
+            timer.cancel()
+        self._happened("disconnected", connection, {"reason": reason})
+        if self.once and not self._stopping.is_set():
+            self.failure = NeverquitError(f"{connection.name}: the connection was lost: {reason}")
+            self.stop()
+
+    def _look_ready(self, connection: Connection) -> None:
+        if all(connection.roster.channel(channel) is not None for channel in connection.channels):
+            self._ready(connection)
+
+    def _ready(self, connection: Connection) -> None:
+        timer = self._not_ready.pop(connection.name, None)
+        if timer is None:
+            return
+        timer.cancel()
         self._happened("ready", connection, {})
         held, self._held = self._held, []
         for text in held:
             self.tell(text)
 
-    def down(self, connection: Connection, reason: str) -> None:
-        """A connection is lost, or never came about."""
-        self._happened("disconnected", connection, {"reason": reason})
-        if self.once and not self._stopping.is_set():
-            self.failure = CannotConnect(f"{connection.name}: {reason}")
-            self.stop()
-
     def line(self, connection: Connection, number: str, flag: int, message: Message, applied: Applied) -> None:
         """A line has come and the roster knows of it: run what it wakes, then cross it off."""
         network = self.networks.get(connection.name)
         calls: list[Call] = []
+        if connection.name in self._not_ready:
+            self._look_ready(connection)
         if network is not None and flag != 2:
             for event in read(network, number, message, applied):
                 calls += self._calls(event, connection.settings)
@@ -351,7 +387,7 @@ class App:
         known = self.networks.get(network)
         return known.connection.room_for(command, target) if known else 400
 
-    def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[None] | None:
+    def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[object] | None:
         """Queue one line."""
         known = self.networks.get(network)
         if known is None:
@@ -501,7 +537,7 @@ class App:
             log.warning("reload.report_to: %s", error)
             return
         network = self.networks[name]
-        if not network.connection.ready:
+        if not network.connection.registered or name in self._not_ready:
             self._held = [*self._held, text][-REPORTS_HELD:]
         elif besides is None or besides[0] != name or not network.same(besides[1], target):
             CallOutlet(self, "-", "bot.report").send(name, target, "say", text)

@@ -28,7 +28,7 @@ class Sent:
 
     __slots__ = ("_room",)
 
-    def __init__(self, room: Awaitable[None] | None = None) -> None:
+    def __init__(self, room: Awaitable[object] | None = None) -> None:
         self._room = room
 
     def __await__(self) -> Generator[Any, None, None]:

@@ -9,7 +9,7 @@
     with points.edit("list", list) as names: names.append("x")
 
 Both belong to the plugin whose module calls them. Where the objects and rows really are is said by the `Shelf` of
-the running bot (`live/` for `keep`, `bot/store.py` for the rows); outside a bot, in a test or at a prompt, plain
+the running bot (`live/` for `keep`, `bot/storage.py` for the rows); outside a bot, in a test or at a prompt, plain
 memory serves. Values are JSON, checked when written, and what is read is a read-only view, so that a change which
 would be lost is an error that names the way to make it. All of it is safe from threads and from the loop.
 
@@ -242,7 +242,7 @@ class Store(MutableMapping[str, Any]):
 
     Raises, from any method:
         TypeError: a key that is not text, a value that is not JSON; says what to write instead.
-        StoreError: the disk is full, the file is damaged, ... (bot/store.py).
+        StoreError: the disk is full, the file is damaged, ... (bot/storage.py).
     """
 
     def __init__(self, name: str, per: Per, rows: Rows, part: str | None = None) -> None:

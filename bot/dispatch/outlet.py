@@ -34,7 +34,7 @@ class Sender(Protocol):
 
     def deliver(
         self, network: str, message: Message, cause: str, handler: str, k: int
-    ) -> Awaitable[None] | None:
+    ) -> Awaitable[object] | None:
         """Queue one line; the result, if any, can be awaited for room."""
 
 
@@ -96,12 +96,12 @@ class CallOutlet:
         self._sender.loop.call_soon_threadsafe(self._send, network, target, kind, text)
         return Sent()
 
-    def _send(self, network: str, target: str, kind: str, text: str) -> Awaitable[None] | None:
+    def _send(self, network: str, target: str, kind: str, text: str) -> Awaitable[object] | None:
         if len(text) > MAX_TEXT_CHARACTERS:
             text = text[:MAX_TEXT_CHARACTERS] + " [cut]"
         command = "NOTICE" if kind == "notice" else "PRIVMSG"
         room = self._sender.room(network, command, target) - (len("\x01ACTION \x01") if kind == "action" else 0)
-        waiting: Awaitable[None] | None = None
+        waiting: Awaitable[object] | None = None
         counted = self._place == (network, target) and self._limit > 0 and not self._ended
         for line in lines(text):
             for piece in split(line, room):
@@ -116,7 +116,7 @@ class CallOutlet:
                 self._count += counted
         return waiting
 
-    def _deliver(self, network: str, message: Message) -> Awaitable[None] | None:
+    def _deliver(self, network: str, message: Message) -> Awaitable[object] | None:
         # Once the call has ended its line is crossed off, so late words answer nothing in particular.
         cause = "-" if self._ended else self._cause
         k, self._k = self._k, self._k + 1

@@ -115,7 +115,7 @@ class Pipeline:
         declaration = call.handler.declaration
         if isinstance(declaration, Command) and declaration.admin and not call.ctx.is_admin:
             logging.getLogger(__name__).info("%s refused to %s: admins only", call.handler.key, call.ctx.user)
-            if not self._limits.allow(("admins only", self._asker(call)), ADMINS_ONLY, self._clock()):
+            if not self._limits.allow("admins only", self._asker(call), ADMINS_ONLY, self._clock()):
                 call.ctx.say(f"{call.ctx.command}: admins only")
             return
         await go(call)
@@ -125,10 +125,10 @@ class Pipeline:
         limit = call.handler.limit
         if limit is not None and not call.ctx.is_admin:
             asker = self._asker(call)
-            wait = self._limits.allow((call.handler.key, asker), limit, self._clock())
+            wait = self._limits.allow(call.handler.key, asker, limit, self._clock())
             if wait:
                 told = Limit(1, max(wait, 1.0))
-                if not self._limits.allow(("told", call.handler.key, asker), told, self._clock()):
+                if not self._limits.allow(("told", call.handler.key), asker, told, self._clock()):
                     call.ctx.say(f"{call.ctx.command}: not so fast, try again in {max(1, round(wait))} s")
                 return
         await go(call)

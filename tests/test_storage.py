@@ -1,4 +1,4 @@
-"""bot/store.py: values, own tables and jobs in one SQLite file."""
+"""bot/storage.py: values, own tables and jobs in one SQLite file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from bot.api.kept import Store
 from bot.errors import NeverquitError
-from bot.store import FILE, SCHEMA, Backend, Job, StoreError
+from bot.storage import FILE, SCHEMA, Backend, Job, StoreError
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_a_closed_one_is_told(tmp_path: Path) -> None:
 
 
 def test_a_failed_step_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store._STEPS", ("CREATE TABLE one (x); CREATE TABLE one (x)",))
+    monkeypatch.setattr("bot.storage._STEPS", ("CREATE TABLE one (x); CREATE TABLE one (x)",))
     with pytest.raises(StoreError, match="table one already exists"):
         Backend.open(tmp_path)
     monkeypatch.undo()
