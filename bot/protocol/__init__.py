@@ -6,6 +6,7 @@
     modes         a MODE line as single changes
     numerics      names for the three-digit replies
     registration  CAP, SASL, NICK, USER until 001, fed with messages, answering with messages
+    people        users and channels, and when a nick is still the same person
     roster        who is where, what we know of them, and whom the server vouches for
     formatting    colours, and cutting a long text into lines that fit
     sendqueue     the pace of sending
