@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections import deque
 
-#: A bucket refilled by floating point may hold 0.999999999 tokens at the very moment `next_at` named.
-_WHOLE = 1 - 1e-9
+#: A bucket refilled by floating point may hold 0.99999 tokens at the very moment that `next_at` named: a clock that has
+#: run for years counts in steps of a tenth of a microsecond.
+_WHOLE = 1 - 1e-4
 
 
 class SendQueue:
