@@ -31,7 +31,7 @@ from bot.dispatch.outlet import CallOutlet, Pending
 from bot.dispatch.owner import Owner, task_factory
 from bot.dispatch.pipeline import Call, Pipeline
 from bot.dispatch.relay import Relay
-from bot.dispatch.scheduler import Scheduler
+from bot.dispatch.scheduler import Clock, Scheduler
 from bot.dispatch.table import Handler, Match, Table
 from bot.errors import CannotConnect, NeverquitError, UserError
 from bot.jobs import Jobs
@@ -103,6 +103,7 @@ class App:
         backend: Backend | None = None,
         once: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        job_clock: Clock | None = None,
         choice: random.Random | None = None,
     ) -> None:
         self.config, self.once = config, once
@@ -115,7 +116,7 @@ class App:
         self._clock, self._choice = clock, choice or random.Random()
         self._relay = Relay()
         self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, config.prefix[0], clock)
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(job_clock)
         # Read for every line, so a copy of what is on disk: "*" or network/#channel -> plugins; network/#channel -> key.
         self._disabled: dict[str, list[str]] = {k: list(v) for k, v in self.backend.own("disabled").items()}
         self._channels: dict[str, str | None] = dict(self.backend.own("channels").items())
@@ -273,6 +274,11 @@ class App:
             ):
                 notes.append(f"networks.{name}: host, port, tls and sasl are used at the next connection")
         return notes
+
+    async def idle(self) -> None:
+        """Wait until no call of a handler is under way; for tests."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
 
     # -- lines from connections: wire.connection.Listener
 

@@ -3,7 +3,7 @@
     run demo check new init config --version
 
 Exit codes: 0 ok, 1 failed, 2 usage, 69 cannot connect (`run --once`), 78 bad configuration (sysexits.h). Heavy imports stand inside the
-commands, so `neverquit --version` takes what Python itself takes. The only import of typer and rich.
+commands, so each takes only what it needs; `bot/__main__.py` answers --version without this file. The only import of typer.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import typer
+
 from bot import __version__
 from bot.errors import CannotConnect, ConfigError, NeverquitError
 
 if TYPE_CHECKING:
-    import typer
-
     from bot.app import App
     from bot.config import Config
 
@@ -32,52 +32,39 @@ DEFAULT_CONFIG = Path("config.yaml")
 log = logging.getLogger("neverquit")
 
 
-def main() -> int:
-    """Run the program with `sys.argv`; return its exit code."""
-    if sys.argv[1:] in (["--version"], ["-V"]):
+program = typer.Typer(
+    name="neverquit",
+    help="An IRC bot that you program while it runs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+configuration = typer.Typer(help="Check, show or describe the configuration.", no_args_is_help=True)
+program.add_typer(configuration, name="config")
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration.")]
+
+
+@program.callback()
+def top(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False) -> None:
+    """An IRC bot that you program while it runs."""
+    if version:
         print(f"neverquit {__version__}")
-        return 0
-    return int(_program()(standalone_mode=True) or 0)
-
-
-def _program() -> typer.Typer:
-    import typer
-
-    program = typer.Typer(
-        name="neverquit",
-        help="An IRC bot that you program while it runs.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-
-    @program.callback()
-    def top(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False) -> None:
-        if version:
-            print(f"neverquit {__version__}")
-            raise typer.Exit
-
-    program.command()(run)
-    program.command()(demo)
-    program.command()(check)
-    program.command()(new)
-    program.command()(init)
-    settings = typer.Typer(help="Check, show or describe the configuration.", no_args_is_help=True)
-    settings.command("check")(config_check)
-    settings.command("show")(config_show)
-    settings.command("schema")(config_schema)
-    program.add_typer(settings, name="config")
-    return program
+        raise typer.Exit
 
 
 # -- run
 
 
-def run(config: Path = DEFAULT_CONFIG, once: bool = False, single: bool = False) -> None:
-    """Connect to the networks of the configuration and run until told to end.
-
-    --once: don't reconnect; exit 69 if the first connection fails. --single: one process (all that this version has).
-    """
+@program.command()
+def run(
+    config: ConfigFile = DEFAULT_CONFIG,
+    once: Annotated[bool, typer.Option("--once", help="Never reconnect; exit 69 if the first connection fails.")] = False,
+    single: Annotated[
+        bool, typer.Option("--single", help="Run in one process, the only way that this version has.")
+    ] = False,
+) -> None:
+    """Connect to the networks of the configuration, and run until told to end."""
     if config == DEFAULT_CONFIG and not config.exists():
         _leave(
             f"there is no {config} here: `neverquit init` writes one to fill in, `neverquit demo` shows the bot at once "
@@ -152,7 +139,10 @@ def _run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
         os._exit(code)
 
 
-def demo(config: Path | None = None) -> None:
+@program.command()
+def demo(
+    config: Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="For its plugins' settings.")] = None,
+) -> None:
     """Start an IRC server, the bot and a chat prompt, all in this terminal. Nothing else is needed."""
     from bot.demo import run_demo
 
@@ -163,7 +153,10 @@ def demo(config: Path | None = None) -> None:
 # -- plugins
 
 
-def check(paths: list[Path] | None = None) -> None:
+@program.command()
+def check(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Plugin files or folders; by default ./plugins.")] = None,
+) -> None:
     """Load plugin files without connecting, and print what is wrong as FILE:LINE:COL: text."""
     from bot.check import check as look
 
@@ -178,7 +171,11 @@ def check(paths: list[Path] | None = None) -> None:
         raise SystemExit(FAILED)
 
 
-def new(name: str, directory: Path = Path("plugins")) -> None:
+@program.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The plugin's name, also that of its first command.")],
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="The plugins folder.")] = Path("plugins"),
+) -> None:
     """Write a small plugin NAME into the plugins folder, to begin with."""
     from bot.check import NAME, TEMPLATE
 
@@ -192,7 +189,8 @@ def new(name: str, directory: Path = Path("plugins")) -> None:
     print(f"{path}: say !{name} in a channel; edit and save it, and the bot has the new version at once")
 
 
-def init(config: Path = DEFAULT_CONFIG) -> None:
+@program.command()
+def init(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Write a config.yaml to fill in, and an empty folder for plugins."""
     if config.exists():
         _leave(f"{config} is there already; nothing was changed", FAILED)
@@ -208,26 +206,29 @@ def init(config: Path = DEFAULT_CONFIG) -> None:
 # -- configuration
 
 
-def config_check(config: Path = DEFAULT_CONFIG) -> None:
+@configuration.command("check")
+def config_check(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Tell every mistake of the configuration with its place; exit 78 if there is one."""
     _load(config)
     print(f"{config}: good")
 
 
-def config_show(config: Path = DEFAULT_CONFIG) -> None:
+@configuration.command("show")
+def config_show(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Print the values in force as YAML; secrets as ***."""
-    from bot import config as configuration
+    from bot.config import show
 
-    print(configuration.show(_load(config)), end="")
+    print(show(_load(config)), end="")
 
 
+@configuration.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of config.yaml, for editors."""
     import json
 
-    from bot import config as configuration
+    from bot.config import schema as describe
 
-    print(json.dumps(configuration.schema(), indent=2))
+    print(json.dumps(describe(), indent=2))
 
 
 # -- shared

@@ -249,7 +249,7 @@ except ImportError:  # only the fixture needs it
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect the examples of plugin files: what lies in a folder named `plugins` and declares commands."""
     if file_path.suffix == ".py" and "plugins" in file_path.parent.parts and not file_path.name.startswith(("_", "test_")):
-        return PluginFile.from_parent(parent, path=file_path)  # type: ignore[no-any-return]
+        return PluginFile.from_parent(parent, path=file_path)
     return None
 
 

@@ -61,3 +61,16 @@ def _seconds(text: str) -> float:
 
 def _unreadable(text: str) -> ValueError:
     return ValueError(f"`{text[:40]}` is no length of time; write it as 90s, 5m, 1h30m or 2w")
+
+
+def format_duration(seconds: float) -> str:
+    """Write a length of time for people, in its two largest units: `1 d 2 h`, `10 min`, `5 s`."""
+    left = round(seconds)
+    parts = []
+    for name, length in (("w", 604_800), ("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, length)
+        if number:
+            parts.append(f"{number} {name}")
+        if len(parts) == 2:
+            break
+    return " ".join(parts) or "0 s"

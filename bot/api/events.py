@@ -179,14 +179,13 @@ def read(network: Network, number: str, message: Message, applied: Applied) -> l
         if not message.command.isdigit():
             return []
         last = message.params[-1] if message.params else ""
-        fields = {"params": message.params, "nick": source.nick if source else ""}
+        fields: dict[str, Any] = {"params": message.params, "nick": source.nick if source else ""}
         return [Event(message.command, network, number, message, None, None, last, fields)]
     if source is None or applied.history or _own(network, message, source.nick):
         return []
     user = User(source.nick, source.ident, source.host, network.roster.account_of(message))
     events = []
-    for name, channel, text, fields in reader(network, message, applied):
-        fields["nick"] = user.nick
-        fields["user"] = user
+    for name, channel, text, own in reader(network, message, applied):
+        fields = {**own, "nick": user.nick, "user": user}
         events.append(Event(name, network, number, message, user, channel, text, fields))
     return events

@@ -178,7 +178,11 @@ def store(name: str, per: Per = "bot") -> Store:
 
 def _caller() -> str:
     """The plugin that calls `keep` or `store`: `plugins.weather` and `plugins.weather.towns` are both `weather`."""
-    module = str(sys._getframe(2).f_globals.get("__name__", ""))
+    return plugin_of(str(sys._getframe(2).f_globals.get("__name__", "")))
+
+
+def plugin_of(module: str) -> str:
+    """The plugin that a module belongs to: `plugins.weather.towns` to `weather`; any other module is its own."""
     return module.split(".")[1] if module.startswith("plugins.") else module
 
 

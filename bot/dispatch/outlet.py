@@ -67,8 +67,10 @@ class CallOutlet:
         hint: how the asker gets the rest, `!more`.
     """
 
-    __slots__ = ("_asker", "_cause", "_count", "_ended", "_extra", "_handler", "_held", "_hint", "_k", "_limit")
-    __slots__ += ("_pending", "_place", "_sender")
+    __slots__ = (
+        *("_asker", "_cause", "_count", "_ended", "_extra", "_handler", "_held", "_hint", "_k", "_limit"),
+        *("_pending", "_place", "_sender"),
+    )
 
     def __init__(
         self,

@@ -15,6 +15,8 @@ import secrets
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from bot.api.context import Context
@@ -27,6 +29,7 @@ from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler
 from bot.errors import UsageError, UserError
 
+_OURS = str(Path(__file__).parents[1]) + "/"
 ADMINS_ONLY = Limit(1, 60.0)  # a refused user is told so once a minute at most
 
 
@@ -161,7 +164,7 @@ class Pipeline:
             try:
                 result = await future
             except asyncio.CancelledError:
-                if not self._relay.interrupt(future):
+                if not await self._relay.interrupt(future):
                     self._log(call, "could not be stopped; its thread is left behind", None)
                 raise
         while inspect.isawaitable(result):
@@ -182,6 +185,8 @@ class Pipeline:
         where = f" in {call.ctx.channel}" if call.ctx.channel else ""
         who = f" for {call.ctx.user}" if call.ctx.user else ""
         log = logging.getLogger(f"plugins.{call.handler.plugin}")
+        if error is not None:
+            error = error.with_traceback(_from_plugin(error.__traceback__))
         log.error("%s g%d%s%s %s", call.handler.key, call.handler.owner.generation, who, where, what, exc_info=error)
 
 
@@ -199,6 +204,14 @@ def compose(steps: tuple[Step, ...], last: Next) -> Next:
 
         chain = link
     return chain
+
+
+def _from_plugin(trace: TracebackType | None) -> TracebackType | None:
+    """Return the part of a trace that is the author's: our own steps tell them nothing."""
+    step = trace
+    while step is not None and step.tb_frame.f_code.co_filename.startswith(_OURS):
+        step = step.tb_next
+    return step or trace
 
 
 def _run_plain(function: Callable[..., Any], call: Call) -> Any:

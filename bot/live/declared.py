@@ -94,7 +94,9 @@ def _handler(
     plain = inspect.unwrap(getattr(function, "__func__", function))
     line = getattr(getattr(plain, "__code__", None), "co_firstlineno", 0)
     is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-    signature, limit, wants = None, None, ()
+    signature: Signature | None = None
+    limit: Limit | None = None
+    wants: tuple[str, ...] = ()
     try:
         parameters = list(inspect.signature(function).parameters.values())
         if not parameters or parameters[0].kind not in (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol, TypeVar, cast
 
 from bot.api.context import Context
 from bot.api.kept import Rows
@@ -18,6 +18,8 @@ from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler
 from bot.errors import PluginError
 from bot.live.loader import Image, place, sentence
+
+T = TypeVar("T")
 
 COMMITS_KEPT_AFTER_UNLOAD = 2
 
@@ -36,12 +38,12 @@ class Shelf:
         self.values: dict[str, dict[str, object]] = {}
         self._commits_left: dict[str, int] = {}
 
-    def keep(self, plugin: str, name: str, factory: Callable[[], object]) -> object:
+    def keep(self, plugin: str, name: str, factory: Callable[[], T]) -> T:
         """Return a value outside of any build, for a handler that asks while it runs."""
         values = self.values.setdefault(plugin, {})
         if name not in values:
             values[name] = factory()
-        return values[name]
+        return cast(T, values[name])
 
     def store(self, plugin: str, name: str, per: str) -> Rows:
         """Return where a store of a plugin lies."""
@@ -67,17 +69,17 @@ class Staging:
         self._new: dict[str, dict[str, object]] = {}
         self._found: set[str] = set()
 
-    def keep(self, plugin: str, name: str, factory: Callable[[], object]) -> object:
+    def keep(self, plugin: str, name: str, factory: Callable[[], T]) -> T:
         """Return the kept value, or a new one that the commit will keep."""
         state = self._states.get(plugin, plugin)
         kept = self._shelf.values.get(state, {})
         if name in kept:
             self._found.add(plugin)
-            return kept[name]
+            return cast(T, kept[name])
         new = self._new.setdefault(state, {})
         if name not in new:
             new[name] = factory()
-        return new[name]
+        return cast(T, new[name])
 
     def store(self, plugin: str, name: str, per: str) -> Rows:
         """Return where a store of a plugin lies."""
@@ -127,7 +129,7 @@ async def _call(hook: Handler, ctx: Context, relay: Relay) -> None:
     try:
         result = await future
     except asyncio.CancelledError:
-        relay.interrupt(future)
+        await relay.interrupt(future)
         raise
     if asyncio.iscoroutine(result):
         await result

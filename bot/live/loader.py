@@ -85,7 +85,8 @@ def compile_unit(unit: Unit) -> Compiled:
     state_name, error = unit.name, PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
     for source in unit.sources.values():
         try:
-            tree = compile(source.content, file_name(source, unit), "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+            flags = ast.PyCF_ONLY_AST
+            tree: ast.Module = compile(source.content, file_name(source, unit), "exec", flags, dont_inherit=True)
             imports |= imported_units(tree, source)
             if source.module == f"{PACKAGE}.{unit.name}":
                 state_name = _state_name(tree) or unit.name
@@ -103,8 +104,8 @@ def _split_fault(fault: str) -> tuple[str, int, str]:
     return path, 0, text
 
 
-def _state_name(tree: ast.AST) -> str | None:
-    for node in getattr(tree, "body", ()):
+def _state_name(tree: ast.Module) -> str | None:
+    for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             for target in node.targets:
                 if isinstance(target, ast.Name) and target.id == "STATE_NAME":

@@ -81,6 +81,7 @@ class Reloader:
     Attributes:
         table: the live handlers; replaced by the commit.
         live: by unit name, shared modules included.
+        patience: times; may be replaced at any moment.
         stopped: plugins that stay unloaded until `!load` or a change of content: name -> digest.
     """
 
@@ -103,7 +104,7 @@ class Reloader:
         self.stopped: dict[str, str] = {}
         self.commits = 0
         self._discovery, self._host, self._relay, self._shelf = discovery, host, relay, shelf
-        self._claims, self._patience, self._built_in = Claims(claims), patience, dict(built_in or {})
+        self._claims, self.patience, self._built_in = Claims(claims), patience, dict(built_in or {})
         self._disabled, self._on_later, self._clock = disabled, on_later, clock
         self._builder = Builder(TookTooLong)
         self._lock = asyncio.Lock()
@@ -223,7 +224,7 @@ class Reloader:
             emptied = unit is not None and unit.is_blank and not image.unit.is_blank
             if not vanished and not emptied:
                 self._missing.pop(name, None)
-            elif name not in force and self._wait(self._missing.setdefault(name, now), self._patience.delete_grace, now):
+            elif name not in force and self._wait(self._missing.setdefault(name, now), self.patience.delete_grace, now):
                 units[name] = image.unit  # it may be an editor's save; the old version answers meanwhile
             elif vanished:
                 gone.add(name)
@@ -237,8 +238,8 @@ class Reloader:
 
     def _unripe(self, unit: Unit, now: float) -> bool:
         """A new package may still be copied; a new empty file is about to be written."""
-        wait = self._patience.package_quiet if len(unit.sources) > 1 or self._is_package(unit) else 0.0
-        wait = self._patience.delete_grace if unit.is_blank else wait
+        wait = self.patience.package_quiet if len(unit.sources) > 1 or self._is_package(unit) else 0.0
+        wait = self.patience.delete_grace if unit.is_blank else wait
         if not wait or self.commits == 0:
             return False
         known = self._fresh.get(unit.name)
@@ -338,9 +339,9 @@ class Reloader:
         if one.error is None:
             one.error = self._still_imported(group, members, edges)
         if one.error is None and members:
-            new = Build(compiled, self.live, one.staging, self._host.settings, self._patience.import_)
+            new = Build(compiled, self.live, one.staging, self._host.settings, self.patience.import_)
             try:
-                one.images = await self._builder.run(new.run, self._patience.import_)
+                one.images = await self._builder.run(new.run, self.patience.import_)
             except PluginError as error:
                 one.error = error
             except (TimeoutError, TookTooLong) as error:
@@ -404,7 +405,7 @@ class Reloader:
             if image.owner is None:
                 continue
             try:
-                await run_hooks("setup", image, self._host.context, self._relay, self._patience.setup)
+                await run_hooks("setup", image, self._host.context, self._relay, self.patience.setup)
             except PluginError as error:
                 one.error = error
                 break
@@ -486,7 +487,7 @@ class Reloader:
             if old is not None and old.owner is not None:
                 await old.owner.let_go()
             try:
-                await run_hooks("start", image, self._host.context, self._relay, self._patience.setup)
+                await run_hooks("start", image, self._host.context, self._relay, self.patience.setup)
             except PluginError as error:
                 entries.append(await self._back(name, image, old, error))
         return entries
@@ -505,7 +506,7 @@ class Reloader:
         if old is not None:
             self._host.committed(self.table, {name: old})
             try:
-                await run_hooks("start", old, self._host.context, self._relay, self._patience.setup)
+                await run_hooks("start", old, self._host.context, self._relay, self.patience.setup)
             except PluginError as again:
                 log.error("%s: its start failed again after the way back: %s", name, again)
         if image.owner is not None:
@@ -518,7 +519,7 @@ class Reloader:
     def _retire_later(self, image: Image) -> None:
         if self.live.get(image.unit.name) is image:
             return  # it was committed again
-        task = asyncio.get_running_loop().create_task(self._retire(image, self._patience.grace))
+        task = asyncio.get_running_loop().create_task(self._retire(image, self.patience.grace))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
@@ -531,7 +532,7 @@ class Reloader:
             task.cancel()
         await owner.finish_calls(grace)
         try:
-            await run_hooks("teardown", image, self._host.context, self._relay, self._patience.setup)
+            await run_hooks("teardown", image, self._host.context, self._relay, self.patience.setup)
         except PluginError as error:
             log.warning("%s g%d: teardown failed: %s", owner.plugin, owner.generation, error, exc_info=error.__cause__)
         await owner.let_go()
