@@ -39,30 +39,38 @@ NICKLEN, CHANNELLEN, MAX_CHANNELS, MAX_BANS, MAX_TARGETS, MAX_LOG = 30, 64, 100,
 PREFIXES = {"o": "@", "v": "+"}  # in rank order
 FLAGS = "imnst"  # channel modes without a parameter
 
-CAPS = {"sasl": "PLAIN"} | dict.fromkeys(
-    "account-notify account-tag away-notify batch cap-notify chghost echo-message extended-join invite-notify "
-    "message-tags multi-prefix server-time setname userhost-in-names".split(),
-    "",
-)
+_PLAIN_CAPS = """account-notify account-tag away-notify batch cap-notify chghost echo-message extended-join
+invite-notify message-tags multi-prefix server-time setname userhost-in-names"""
+CAPS = dict.fromkeys(_PLAIN_CAPS.split(), "") | {"sasl": "PLAIN"}
 TAG_CAPS = {"time": "server-time", "account": "account-tag", "batch": "batch"}  # any other tag: message-tags
 TAG_ESCAPES = str.maketrans({";": r"\:", " ": r"\s", "\\": r"\\", "\r": r"\r", "\n": r"\n"})
 
-ERRORS = dict(
-    row.strip().split(" ", 1)
-    for row in """
-    401 No such nick/channel | 403 No such channel | 404 Cannot send to channel | 405 You have joined too many channels
-    | 406 There was no such nickname | 409 No origin specified | 410 Invalid CAP command | 411 No recipient given
-    | 412 No text to send | 417 Input line was too long | 421 Unknown command | 422 MOTD File is missing
-    | 431 No nickname given | 432 Erroneous nickname | 433 Nickname is already in use
-    | 441 They aren't on that channel | 442 You're not on that channel | 443 is already on channel
-    | 451 You have not registered | 461 Not enough parameters | 462 You may not reregister | 464 Password incorrect
-    | 471 Cannot join channel (+l) | 472 is unknown mode char to me | 473 Cannot join channel (+i)
-    | 474 Cannot join channel (+b) | 475 Cannot join channel (+k) | 478 Channel ban list is full
-    | 481 Permission denied: you're not an IRC operator | 482 You're not channel operator | 501 Unknown MODE flag
-    | 491 No operators on this server | 502 Can't change mode for other users | 904 SASL authentication failed
-    | 905 SASL message too long | 906 SASL authentication aborted | 907 You have already authenticated using SASL
-    """.split("|")
-)
+_WORDS = """
+401 No such nick/channel | 403 No such channel | 404 Cannot send to channel | 405 You have joined too many channels
+| 406 There was no such nickname | 409 No origin specified | 410 Invalid CAP command | 411 No recipient given
+| 412 No text to send | 417 Input line was too long | 421 Unknown command | 422 MOTD File is missing
+| 431 No nickname given | 432 Erroneous nickname | 433 Nickname is already in use | 441 They aren't on that channel
+| 442 You're not on that channel | 443 is already on channel | 451 You have not registered
+| 461 Not enough parameters | 462 You may not reregister | 464 Password incorrect | 471 Cannot join channel (+l)
+| 472 is unknown mode char to me | 473 Cannot join channel (+i) | 474 Cannot join channel (+b)
+| 475 Cannot join channel (+k) | 478 Channel ban list is full | 481 Permission denied: you're not an IRC operator
+| 482 You're not channel operator | 491 No operators on this server | 501 Unknown MODE flag
+| 502 Can't change mode for other users | 904 SASL authentication failed | 905 SASL message too long
+| 906 SASL authentication aborted | 907 You have already authenticated using SASL
+"""
+ERRORS = {row.strip()[:3]: row.strip()[4:] for row in _WORDS.split("|")}
+
+# Verbs with one answer for everybody: numerics with their parameters, `{}` being that of the verb, and their text.
+CANNED: dict[str, list[tuple[str, list[str], str | None]]] = {
+    "ADMIN": [("256", [], "Who runs this server"), ("259", [], "The person at the keyboard")],
+    "INFO": [("371", [], "The embedded server of neverquit"), ("374", [], "End of /INFO list")],
+    "KILL": [("481", [], None)],
+    "LINKS": [("365", ["{}"], "End of /LINKS list")],
+    "MAP": [("017", [], "End of /MAP")],
+    "OPER": [("491", [], None)],
+    "STATS": [("219", ["{}"], "End of /STATS report")],
+    "WHOWAS": [("406", ["{}"], None), ("369", ["{}"], "End of WHOWAS")],
+}
 
 _LINE_END = re.compile(rb"[\r\n]+")
 _NICK = re.compile(r"[A-Za-z\[\]\\`_^{|}][A-Za-z0-9\[\]\\`_^{|}-]*")
@@ -726,32 +734,27 @@ class Peer(Link):
 
     @verb("WHOIS", missing="431")
     def whois(self, nick: str, after_server: str = "") -> None:
-        nick = after_server or nick
-        try:
-            peer = self.peer(nick)
-            self.reply("311", peer.nick, peer.ident, peer.host, "*", text=peer.realname)
-            seen = (peer.prefix(each, self) + each.name for each in peer.channels.values() if self.sees(each))
-            for line in chunks(seen):
-                self.reply("319", peer.nick, text=line)
-            self.reply("312", peer.nick, self.server.name, text=self.server.network)
-            secure = peer.transport and peer.transport.get_extra_info("ssl_object")
-            for numeric, words, text in (
-                ("301", [peer.nick], peer.away),
-                ("335", [peer.nick], "is a bot" if "B" in peer.modes else ""),
-                ("330", [peer.nick, peer.account], "is logged in as" if peer.account else ""),
-                ("671", [peer.nick], "is using a secure connection" if secure else ""),
-            ):
-                if text:
-                    self.reply(numeric, *words, text=text)
-            idle = str(self.server.seconds() - peer.spoke)
-            self.reply("317", peer.nick, idle, str(peer.since), text="seconds idle, signon time")
-        finally:
-            self.reply("318", nick, text="End of /WHOIS list")
+        peer = self.server.find(after_server or nick)
+        rows = self.describe(peer) if peer else [("401", [], ERRORS["401"])]
+        for numeric, words, text in [*rows, ("318", [], "End of /WHOIS list")]:
+            if text:
+                self.reply(numeric, peer.nick if peer else after_server or nick, *words, text=text)
 
-    @verb("WHOWAS", missing="431")
-    def whowas(self, nick: str) -> None:
-        self.reply("406", nick)
-        self.reply("369", nick, text="End of WHOWAS")
+    def describe(self, peer: Peer) -> list[tuple[str, list[str], str]]:
+        """The rows of a WHOIS; one without text has nothing to say."""
+        name, idle = self.server.name, str(self.server.seconds() - peer.spoke)
+        seen = (peer.prefix(each, self) + each.name for each in peer.channels.values() if self.sees(each))
+        secure = peer.transport is not None and peer.transport.get_extra_info("ssl_object") is not None
+        return [
+            ("311", [peer.ident, peer.host, "*"], peer.realname or peer.nick),
+            *(("319", list[str](), line) for line in chunks(seen)),
+            ("312", [name], self.server.network),
+            ("301", [], peer.away),
+            ("335", [], "is a bot" if "B" in peer.modes else ""),
+            ("330", [peer.account], "is logged in as" if peer.account else ""),
+            ("671", [], "is using a secure connection" if secure else ""),
+            ("317", [idle, str(peer.since)], "seconds idle, signon time"),
+        ]
 
     @verb("USERHOST")
     def userhost(self, nick: str, *more: str) -> None:
@@ -779,18 +782,20 @@ class Peer(Link):
         self.reply("254", str(len(self.server.channels)), text="channels formed")
         self.reply("255", text=f"I have {users} clients and 0 servers")
 
+    @verb("TIME")
+    def tell_time(self) -> None:
+        now = time.strftime("%A %B %d %Y %H:%M:%S UTC", time.gmtime(self.server.seconds()))
+        self.reply("391", self.server.name, text=now)
+
     @verb("VERSION")
     def version(self) -> None:
         self.reply("351", "neverquit", self.server.name, text="the embedded server of neverquit")
         self.tokens()
 
-    @verb("TIME")
-    def tell_time(self) -> None:
-        self.reply("391", self.server.name, text=time.strftime("%A %B %d %Y %H:%M:%S UTC", time.gmtime()))
-
-    @verb("OPER", "KILL")
-    def operate(self) -> None:
-        raise Refused("491" if self.heard.command == "OPER" else "481")
+    @verb(*CANNED)
+    def canned(self, argument: str = "*") -> None:
+        for numeric, words, text in CANNED[self.heard.command]:
+            self.reply(numeric, *(word.format(argument) for word in words), text=text)
 
 
 def _each(params: tuple[str, ...], split: tuple[int, ...]) -> Iterator[tuple[str, ...]]:
@@ -1015,8 +1020,8 @@ class Server:
         """The tokens of 005."""
         return (
             f"AWAYLEN={MAX_TEXT['away']} BOT=B CASEMAPPING={self.casemapping} CHANLIMIT=#:{MAX_CHANNELS} "
-            f"CHANMODES=b,k,l,{FLAGS} CHANNELLEN={CHANNELLEN} CHANTYPES=# HOSTLEN=64 KEYLEN=23 "
-            f"KICKLEN={MAX_TEXT['kick']} LINELEN={MAX_BODY + 2} MAXLIST=b:{MAX_BANS} MAXTARGETS={MAX_TARGETS} MODES "
+            f"CHANMODES=b,k,l,{FLAGS} CHANNELLEN={CHANNELLEN} CHANTYPES=# KEYLEN=23 "
+            f"KICKLEN={MAX_TEXT['kick']} LINELEN={MAX_BODY + 2} MAXLIST=b:{MAX_BANS} MAXTARGETS={MAX_TARGETS} MODES=20 "
             f"NAMELEN={MAX_TEXT['name']} NETWORK={self.network} NICKLEN={NICKLEN} PREFIX=(ov)@+ STATUSMSG=@+ "
             f"TOPICLEN={MAX_TEXT['topic']} USERLEN=10 WHOX"
         ).split()
@@ -1081,21 +1086,21 @@ class Client:
         password: str | None = None,
         caps: str = "",
     ) -> Client:
-        """Connect and register, with SASL PLAIN if there is an account; `caps` as in CAP REQ."""
+        """Connect and register, with SASL PLAIN if there is an account; `caps` as in CAP REQ.
+
+        Raises:
+            ConnectionRefusedError: the server does not want it; the text is its line.
+        """
         client = cls(nick, *await asyncio.open_connection(host, port, ssl=tls))
-        if account or caps:
-            client.send(f"CAP REQ :{caps}{' sasl' if account else ''}")
-            await client.expect(" ACK ")
-        if account:
-            client.send("AUTHENTICATE PLAIN")
-            await client.expect("AUTHENTICATE +")
-            client.send("AUTHENTICATE " + base64.b64encode(f"\0{account}\0{password}".encode()).decode())
-            await client.expect(" 903 ")
-        if account or caps:
-            client.send("CAP END")
-        client.send(f"NICK {nick}")
-        client.send(f"USER {nick} 0 * :{nick}")
-        await client.expect(" 001 ")
+        plain = base64.b64encode(f"\0{account}\0{password}".encode()).decode()
+        lines = [f"CAP REQ :{caps}{' sasl' * bool(account)}"] if caps or account else []
+        lines += ["AUTHENTICATE PLAIN", f"AUTHENTICATE {plain}"] if account else []
+        for line in [*lines, f"NICK {nick}", f"USER {nick} 0 * :{nick}", "CAP END"]:
+            client.send(line)
+        answer = await client.expect(re.compile(r" (001|43[1-7]|46[45]|90[24-7]|CAP \S+ NAK) |^ERROR ").search)
+        if " 001 " not in answer:
+            await client.close()
+            raise ConnectionRefusedError(answer)
         return client
 
     def send(self, line: str) -> None:
@@ -1104,7 +1109,7 @@ class Client:
     def privmsg(self, target: str, text: str) -> None:
         self.send(f"PRIVMSG {target} :{text}")
 
-    async def expect(self, wanted: str | Callable[[str], bool], timeout: float = 10) -> str:
+    async def expect(self, wanted: str | Callable[[str], object], timeout: float = 10) -> str:
         """The next line, after the one expected before, that holds this text or for which this is true.
 
         Raises:
