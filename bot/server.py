@@ -43,6 +43,7 @@ _PLAIN_CAPS = """account-notify account-tag away-notify batch cap-notify chghost
 invite-notify message-tags multi-prefix server-time setname userhost-in-names"""
 CAPS = dict.fromkeys(_PLAIN_CAPS.split(), "") | {"sasl": "PLAIN"}
 TAG_CAPS = {"time": "server-time", "account": "account-tag", "batch": "batch"}  # any other tag: message-tags
+NO_TAGS: Mapping[str, str] = {}
 TAG_ESCAPES = str.maketrans({";": r"\:", " ": r"\s", "\\": r"\\", "\r": r"\r", "\n": r"\n"})
 
 _WORDS = """
@@ -172,11 +173,11 @@ class Link(asyncio.Protocol):
     def line_received(self, line: bytes) -> None:
         raise NotImplementedError
 
-    def send(self, body: str, tags: Mapping[str, str] | None = None) -> None:
+    def send(self, body: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         """Queue one line, cut to size; of the tags only those that this client asked for."""
         wanted = [
             f"{name}={value.translate(TAG_ESCAPES)}" if value else name
-            for name, value in (tags or {}).items()
+            for name, value in tags.items()
             if TAG_CAPS.get(name, "message-tags") in self.caps
         ]
         head = f"@{';'.join(wanted)} " if wanted else ""
@@ -294,7 +295,7 @@ class Peer(Link):
             self.server.remove(self, channel)
         if self.server.nicks.get(self.server.fold(self.nick)) is self:
             del self.server.nicks[self.server.fold(self.nick)]
-        for waiting in self.pongs.values():
+        for waiting in [each for each in self.pongs.values() if not each.done()]:
             waiting.set_exception(ConnectionResetError(f"{self.nick} left: {reason}"))
 
     def observers(self, cap: str = "", me: bool = False) -> list[Peer]:
@@ -461,7 +462,7 @@ class Peer(Link):
     @verb("PONG", early=True)
     def pong(self, *tokens: str) -> None:
         waiting = self.pongs.pop(tokens[-1] if tokens else "", None)
-        if waiting:
+        if waiting and not waiting.done():
             waiting.set_result(None)
 
     @verb("QUIT", early=True)
@@ -844,7 +845,7 @@ class Server:
         max_sendq: int = 1 << 20,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.name, self.network, self.accounts, self.tls = name, network, accounts or {}, tls
+        self.name, self.network, self.accounts, self.tls = name, network, {} if accounts is None else accounts, tls
         self.casemapping, self.password, self.now = casemapping, password, now
         self.max_clients, self.max_sendq, self.started = max_clients, max_sendq, int(now())
         self.caps = dict(CAPS)
@@ -868,11 +869,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port it listens on.
-
-        Raises:
-            RuntimeError: it does not.
-        """
+        """The port it listens on; RuntimeError while it does not."""
         if self._listener is None:
             raise RuntimeError("the server is not listening: await server.start() first")
         return int(self._listener.sockets[0].getsockname()[1])
@@ -887,11 +884,13 @@ class Server:
         for link in list(self.links):
             link.leave("Server shutting down")
         if self.links:
-            asyncio.get_running_loop().call_later(1, self._abort)  # those who don't read their ERROR
+            late = asyncio.get_running_loop().call_later(1, self.abort)  # those who don't read their ERROR
             await self._closing
+            late.cancel()
 
-    def _abort(self) -> None:
-        for link in self.links:
+    def abort(self) -> None:
+        """Close every socket at once, what is unsent being lost; their users quit as soon as the loop turns."""
+        for link in list(self.links):
             if link.transport:
                 link.transport.abort()
 
@@ -933,8 +932,8 @@ class Server:
         Raises:
             TimeoutError: none came; its text shows the last lines that did.
         """
-        old = self._passed - (self._passed if since is None else since)
-        for entry in list(self.log)[len(self.log) - old :] if old else ():
+        old = 0 if since is None else self._passed - since
+        for entry in list(self.log)[max(0, len(self.log) - old) :]:
             if predicate(*entry):
                 return entry
         found: asyncio.Future[Logged] = asyncio.get_running_loop().create_future()
@@ -1028,12 +1027,12 @@ class Server:
 
     def relay(
         self,
-        to: Iterable[Peer | Link],
+        to: Iterable[Link],
         origin: Peer | str,
         command: str,
         *params: str,
         text: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] = NO_TAGS,
     ) -> None:
         """Tell some clients one line from a peer or a mask; `text` is the last parameter, behind a colon."""
         peer = origin if isinstance(origin, Peer) else None
@@ -1041,7 +1040,7 @@ class Server:
         at = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
         stamp = {"time": at.removesuffix("+00:00") + "Z"} | ({"account": peer.account} if peer and peer.account else {})
         for link in list(to):
-            link.send(body, stamp | dict(tags or {}))
+            link.send(body, stamp | dict(tags))
 
     def remove(self, peer: Peer, channel: Channel) -> None:
         """Take a peer out of a channel; the last one closes it."""
@@ -1058,9 +1057,12 @@ class Server:
         entry = Logged(nick or "*", direction, line)
         self.log.append(entry)
         self._passed += 1
-        for found, predicate in self._waiting.items():
-            if not found.done() and predicate(*entry):
-                found.set_result(entry)
+        for found, predicate in [item for item in self._waiting.items() if not item[0].done()]:
+            try:
+                if predicate(*entry):
+                    found.set_result(entry)
+            except Exception as error:  # the mistake is with whoever waits, not with whoever spoke
+                found.set_exception(error)
 
 
 class Client:
@@ -1072,7 +1074,6 @@ class Client:
         self.on_line: Callable[[str], None] | None = None
         self._next = 0  # where `expect` goes on
         self._more = asyncio.Event()
-        self._closed = False
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -1123,7 +1124,7 @@ class Client:
                         self._next += 1
                         if fits(self.lines[self._next - 1]):
                             return self.lines[self._next - 1]
-                    if self._closed:
+                    if self._reading.done():
                         raise ConnectionResetError(f"{self.nick}: closed; the last line: {self.lines[-1:]}")
                     self._more.clear()
                     await self._more.wait()
@@ -1133,9 +1134,9 @@ class Client:
 
     async def close(self) -> None:
         """Say QUIT and wait until the server has closed."""
-        if not self._closed:
+        if not self._reading.done():
             self.send("QUIT")
-            await self._reading
+        await self._reading
         self._writer.close()
 
     async def _read(self) -> None:
@@ -1146,12 +1147,12 @@ class Client:
                     self.send(f"PONG {text[5:]}")
                 self.lines.append(text)
                 if len(self.lines) > MAX_LOG:
-                    del self.lines[: MAX_LOG // 2]
-                    self._next = max(0, self._next - MAX_LOG // 2)
+                    del self.lines[0]
+                    self._next = max(0, self._next - 1)
                 self._more.set()
                 if self.on_line:
                     self.on_line(text)
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # reset, or a line without end
             pass
-        self._closed = True
-        self._more.set()
+        finally:
+            self._more.set()

@@ -635,6 +635,18 @@ async def test_wait_for_that_waits_in_vain_shows_the_last_lines(join: Join, serv
         await server.wait_for(lambda nick, direction, line: False, timeout=0)
 
 
+async def test_a_predicate_that_fails_fails_whoever_waits(join: Join, server: Server) -> None:
+    (await join("alice")).send("LUSERS")
+    with pytest.raises(IndexError):
+        await server.wait_for(lambda nick, direction, line: line.split()[99] == "")
+
+
+async def test_wait_for_since_a_mark_older_than_the_log_sees_what_is_left(server: Server) -> None:
+    for number in range(10_050):
+        server.note("alice", "in", str(number))
+    assert (await server.wait_for(lambda *_: True, since=1)).line == "50"
+
+
 async def test_login_and_logout_are_told_to_those_who_asked(join: Join, server: Server) -> None:
     alice, bob = await join("alice", "#a"), await join("bob", "#a", caps="account-notify")
     carol = await join("carol", "#a")
@@ -868,6 +880,7 @@ def test_a_client_is_in_100_channels_at_most() -> None:
 def test_a_fault_of_the_server_is_kept_and_the_client_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server()
     peer, pipe = piped(server, "alice")
+
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
@@ -887,6 +900,14 @@ async def test_expect_goes_on_behind_the_line_it_found(join: Join) -> None:
     alice.send("PING two")
     assert (await alice.expect("PONG")).endswith(":one")
     assert (await alice.expect("PONG")).endswith(":two")
+
+
+async def test_a_client_keeps_a_bounded_number_of_lines(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = await join("alice")
+    monkeypatch.setattr("bot.server.MAX_LOG", 20)
+    await ask(alice, *["MOTD"] * 20)
+    assert len(alice.lines) <= 20
+    assert numerics(await ask(alice, "TIME")) == ["391"]
 
 
 async def test_expect_in_vain_shows_what_came_instead(join: Join) -> None:
