@@ -39,30 +39,39 @@ NICKLEN, CHANNELLEN, MAX_CHANNELS, MAX_BANS, MAX_TARGETS, MAX_LOG = 30, 64, 100,
 PREFIXES = {"o": "@", "v": "+"}  # in rank order
 FLAGS = "imnst"  # channel modes without a parameter
 
-CAPS = {"sasl": "PLAIN"} | dict.fromkeys(
-    "account-notify account-tag away-notify batch cap-notify chghost echo-message extended-join invite-notify "
-    "message-tags multi-prefix server-time setname userhost-in-names".split(),
-    "",
-)
+_PLAIN_CAPS = """account-notify account-tag away-notify batch cap-notify chghost echo-message extended-join
+invite-notify message-tags multi-prefix server-time setname userhost-in-names"""
+CAPS = dict.fromkeys(_PLAIN_CAPS.split(), "") | {"sasl": "PLAIN"}
 TAG_CAPS = {"time": "server-time", "account": "account-tag", "batch": "batch"}  # any other tag: message-tags
+NO_TAGS: Mapping[str, str] = {}
 TAG_ESCAPES = str.maketrans({";": r"\:", " ": r"\s", "\\": r"\\", "\r": r"\r", "\n": r"\n"})
 
-ERRORS = dict(
-    row.strip().split(" ", 1)
-    for row in """
-    401 No such nick/channel | 403 No such channel | 404 Cannot send to channel | 405 You have joined too many channels
-    | 406 There was no such nickname | 409 No origin specified | 410 Invalid CAP command | 411 No recipient given
-    | 412 No text to send | 417 Input line was too long | 421 Unknown command | 422 MOTD File is missing
-    | 431 No nickname given | 432 Erroneous nickname | 433 Nickname is already in use
-    | 441 They aren't on that channel | 442 You're not on that channel | 443 is already on channel
-    | 451 You have not registered | 461 Not enough parameters | 462 You may not reregister | 464 Password incorrect
-    | 471 Cannot join channel (+l) | 472 is unknown mode char to me | 473 Cannot join channel (+i)
-    | 474 Cannot join channel (+b) | 475 Cannot join channel (+k) | 478 Channel ban list is full
-    | 481 Permission denied: you're not an IRC operator | 482 You're not channel operator | 501 Unknown MODE flag
-    | 491 No operators on this server | 502 Can't change mode for other users | 904 SASL authentication failed
-    | 905 SASL message too long | 906 SASL authentication aborted | 907 You have already authenticated using SASL
-    """.split("|")
-)
+_WORDS = """
+401 No such nick/channel | 403 No such channel | 404 Cannot send to channel | 405 You have joined too many channels
+| 406 There was no such nickname | 409 No origin specified | 410 Invalid CAP command | 411 No recipient given
+| 412 No text to send | 417 Input line was too long | 421 Unknown command | 422 MOTD File is missing
+| 431 No nickname given | 432 Erroneous nickname | 433 Nickname is already in use | 441 They aren't on that channel
+| 442 You're not on that channel | 443 is already on channel | 451 You have not registered
+| 461 Not enough parameters | 462 You may not reregister | 464 Password incorrect | 471 Cannot join channel (+l)
+| 472 is unknown mode char to me | 473 Cannot join channel (+i) | 474 Cannot join channel (+b)
+| 475 Cannot join channel (+k) | 478 Channel ban list is full | 481 Permission denied: you're not an IRC operator
+| 482 You're not channel operator | 491 No operators on this server | 501 Unknown MODE flag
+| 502 Can't change mode for other users | 904 SASL authentication failed | 905 SASL message too long
+| 906 SASL authentication aborted | 907 You have already authenticated using SASL
+"""
+ERRORS = {row.strip()[:3]: row.strip()[4:] for row in _WORDS.split("|")}
+
+# Verbs with one answer for everybody: numerics with their parameters, `{}` being that of the verb, and their text.
+CANNED: dict[str, list[tuple[str, list[str], str | None]]] = {
+    "ADMIN": [("256", [], "Who runs this server"), ("259", [], "The person at the keyboard")],
+    "INFO": [("371", [], "The embedded server of neverquit"), ("374", [], "End of /INFO list")],
+    "KILL": [("481", [], None)],
+    "LINKS": [("365", ["{}"], "End of /LINKS list")],
+    "MAP": [("017", [], "End of /MAP")],
+    "OPER": [("491", [], None)],
+    "STATS": [("219", ["{}"], "End of /STATS report")],
+    "WHOWAS": [("406", ["{}"], None), ("369", ["{}"], "End of WHOWAS")],
+}
 
 _LINE_END = re.compile(rb"[\r\n]+")
 _NICK = re.compile(r"[A-Za-z\[\]\\`_^{|}][A-Za-z0-9\[\]\\`_^{|}-]*")
@@ -164,11 +173,11 @@ class Link(asyncio.Protocol):
     def line_received(self, line: bytes) -> None:
         raise NotImplementedError
 
-    def send(self, body: str, tags: Mapping[str, str] | None = None) -> None:
+    def send(self, body: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         """Queue one line, cut to size; of the tags only those that this client asked for."""
         wanted = [
             f"{name}={value.translate(TAG_ESCAPES)}" if value else name
-            for name, value in (tags or {}).items()
+            for name, value in tags.items()
             if TAG_CAPS.get(name, "message-tags") in self.caps
         ]
         head = f"@{';'.join(wanted)} " if wanted else ""
@@ -286,7 +295,7 @@ class Peer(Link):
             self.server.remove(self, channel)
         if self.server.nicks.get(self.server.fold(self.nick)) is self:
             del self.server.nicks[self.server.fold(self.nick)]
-        for waiting in self.pongs.values():
+        for waiting in [each for each in self.pongs.values() if not each.done()]:
             waiting.set_exception(ConnectionResetError(f"{self.nick} left: {reason}"))
 
     def observers(self, cap: str = "", me: bool = False) -> list[Peer]:
@@ -453,7 +462,7 @@ class Peer(Link):
     @verb("PONG", early=True)
     def pong(self, *tokens: str) -> None:
         waiting = self.pongs.pop(tokens[-1] if tokens else "", None)
-        if waiting:
+        if waiting and not waiting.done():
             waiting.set_result(None)
 
     @verb("QUIT", early=True)
@@ -726,32 +735,27 @@ class Peer(Link):
 
     @verb("WHOIS", missing="431")
     def whois(self, nick: str, after_server: str = "") -> None:
-        nick = after_server or nick
-        try:
-            peer = self.peer(nick)
-            self.reply("311", peer.nick, peer.ident, peer.host, "*", text=peer.realname)
-            seen = (peer.prefix(each, self) + each.name for each in peer.channels.values() if self.sees(each))
-            for line in chunks(seen):
-                self.reply("319", peer.nick, text=line)
-            self.reply("312", peer.nick, self.server.name, text=self.server.network)
-            secure = peer.transport and peer.transport.get_extra_info("ssl_object")
-            for numeric, words, text in (
-                ("301", [peer.nick], peer.away),
-                ("335", [peer.nick], "is a bot" if "B" in peer.modes else ""),
-                ("330", [peer.nick, peer.account], "is logged in as" if peer.account else ""),
-                ("671", [peer.nick], "is using a secure connection" if secure else ""),
-            ):
-                if text:
-                    self.reply(numeric, *words, text=text)
-            idle = str(self.server.seconds() - peer.spoke)
-            self.reply("317", peer.nick, idle, str(peer.since), text="seconds idle, signon time")
-        finally:
-            self.reply("318", nick, text="End of /WHOIS list")
+        peer = self.server.find(after_server or nick)
+        rows = self.describe(peer) if peer else [("401", [], ERRORS["401"])]
+        for numeric, words, text in [*rows, ("318", [], "End of /WHOIS list")]:
+            if text:
+                self.reply(numeric, peer.nick if peer else after_server or nick, *words, text=text)
 
-    @verb("WHOWAS", missing="431")
-    def whowas(self, nick: str) -> None:
-        self.reply("406", nick)
-        self.reply("369", nick, text="End of WHOWAS")
+    def describe(self, peer: Peer) -> list[tuple[str, list[str], str]]:
+        """The rows of a WHOIS; one without text has nothing to say."""
+        name, idle = self.server.name, str(self.server.seconds() - peer.spoke)
+        seen = (peer.prefix(each, self) + each.name for each in peer.channels.values() if self.sees(each))
+        secure = peer.transport is not None and peer.transport.get_extra_info("ssl_object") is not None
+        return [
+            ("311", [peer.ident, peer.host, "*"], peer.realname or peer.nick),
+            *(("319", list[str](), line) for line in chunks(seen)),
+            ("312", [name], self.server.network),
+            ("301", [], peer.away),
+            ("335", [], "is a bot" if "B" in peer.modes else ""),
+            ("330", [peer.account], "is logged in as" if peer.account else ""),
+            ("671", [], "is using a secure connection" if secure else ""),
+            ("317", [idle, str(peer.since)], "seconds idle, signon time"),
+        ]
 
     @verb("USERHOST")
     def userhost(self, nick: str, *more: str) -> None:
@@ -779,18 +783,20 @@ class Peer(Link):
         self.reply("254", str(len(self.server.channels)), text="channels formed")
         self.reply("255", text=f"I have {users} clients and 0 servers")
 
+    @verb("TIME")
+    def tell_time(self) -> None:
+        now = time.strftime("%A %B %d %Y %H:%M:%S UTC", time.gmtime(self.server.seconds()))
+        self.reply("391", self.server.name, text=now)
+
     @verb("VERSION")
     def version(self) -> None:
         self.reply("351", "neverquit", self.server.name, text="the embedded server of neverquit")
         self.tokens()
 
-    @verb("TIME")
-    def tell_time(self) -> None:
-        self.reply("391", self.server.name, text=time.strftime("%A %B %d %Y %H:%M:%S UTC", time.gmtime()))
-
-    @verb("OPER", "KILL")
-    def operate(self) -> None:
-        raise Refused("491" if self.heard.command == "OPER" else "481")
+    @verb(*CANNED)
+    def canned(self, argument: str = "*") -> None:
+        for numeric, words, text in CANNED[self.heard.command]:
+            self.reply(numeric, *(word.format(argument) for word in words), text=text)
 
 
 def _each(params: tuple[str, ...], split: tuple[int, ...]) -> Iterator[tuple[str, ...]]:
@@ -839,7 +845,7 @@ class Server:
         max_sendq: int = 1 << 20,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.name, self.network, self.accounts, self.tls = name, network, accounts or {}, tls
+        self.name, self.network, self.accounts, self.tls = name, network, {} if accounts is None else accounts, tls
         self.casemapping, self.password, self.now = casemapping, password, now
         self.max_clients, self.max_sendq, self.started = max_clients, max_sendq, int(now())
         self.caps = dict(CAPS)
@@ -863,11 +869,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port it listens on.
-
-        Raises:
-            RuntimeError: it does not.
-        """
+        """The port it listens on; RuntimeError while it does not."""
         if self._listener is None:
             raise RuntimeError("the server is not listening: await server.start() first")
         return int(self._listener.sockets[0].getsockname()[1])
@@ -882,11 +884,13 @@ class Server:
         for link in list(self.links):
             link.leave("Server shutting down")
         if self.links:
-            asyncio.get_running_loop().call_later(1, self._abort)  # those who don't read their ERROR
+            late = asyncio.get_running_loop().call_later(1, self.abort)  # those who don't read their ERROR
             await self._closing
+            late.cancel()
 
-    def _abort(self) -> None:
-        for link in self.links:
+    def abort(self) -> None:
+        """Close every socket at once, what is unsent being lost; their users quit as soon as the loop turns."""
+        for link in list(self.links):
             if link.transport:
                 link.transport.abort()
 
@@ -928,8 +932,8 @@ class Server:
         Raises:
             TimeoutError: none came; its text shows the last lines that did.
         """
-        old = self._passed - (self._passed if since is None else since)
-        for entry in list(self.log)[len(self.log) - old :] if old else ():
+        old = 0 if since is None else self._passed - since
+        for entry in list(self.log)[max(0, len(self.log) - old) :]:
             if predicate(*entry):
                 return entry
         found: asyncio.Future[Logged] = asyncio.get_running_loop().create_future()
@@ -1015,20 +1019,20 @@ class Server:
         """The tokens of 005."""
         return (
             f"AWAYLEN={MAX_TEXT['away']} BOT=B CASEMAPPING={self.casemapping} CHANLIMIT=#:{MAX_CHANNELS} "
-            f"CHANMODES=b,k,l,{FLAGS} CHANNELLEN={CHANNELLEN} CHANTYPES=# HOSTLEN=64 KEYLEN=23 "
-            f"KICKLEN={MAX_TEXT['kick']} LINELEN={MAX_BODY + 2} MAXLIST=b:{MAX_BANS} MAXTARGETS={MAX_TARGETS} MODES "
+            f"CHANMODES=b,k,l,{FLAGS} CHANNELLEN={CHANNELLEN} CHANTYPES=# KEYLEN=23 "
+            f"KICKLEN={MAX_TEXT['kick']} LINELEN={MAX_BODY + 2} MAXLIST=b:{MAX_BANS} MAXTARGETS={MAX_TARGETS} MODES=20 "
             f"NAMELEN={MAX_TEXT['name']} NETWORK={self.network} NICKLEN={NICKLEN} PREFIX=(ov)@+ STATUSMSG=@+ "
             f"TOPICLEN={MAX_TEXT['topic']} USERLEN=10 WHOX"
         ).split()
 
     def relay(
         self,
-        to: Iterable[Peer | Link],
+        to: Iterable[Link],
         origin: Peer | str,
         command: str,
         *params: str,
         text: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] = NO_TAGS,
     ) -> None:
         """Tell some clients one line from a peer or a mask; `text` is the last parameter, behind a colon."""
         peer = origin if isinstance(origin, Peer) else None
@@ -1036,7 +1040,7 @@ class Server:
         at = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
         stamp = {"time": at.removesuffix("+00:00") + "Z"} | ({"account": peer.account} if peer and peer.account else {})
         for link in list(to):
-            link.send(body, stamp | dict(tags or {}))
+            link.send(body, stamp | dict(tags))
 
     def remove(self, peer: Peer, channel: Channel) -> None:
         """Take a peer out of a channel; the last one closes it."""
@@ -1053,9 +1057,12 @@ class Server:
         entry = Logged(nick or "*", direction, line)
         self.log.append(entry)
         self._passed += 1
-        for found, predicate in self._waiting.items():
-            if not found.done() and predicate(*entry):
-                found.set_result(entry)
+        for found, predicate in [item for item in self._waiting.items() if not item[0].done()]:
+            try:
+                if predicate(*entry):
+                    found.set_result(entry)
+            except Exception as error:  # the mistake is with whoever waits, not with whoever spoke
+                found.set_exception(error)
 
 
 class Client:
@@ -1067,7 +1074,6 @@ class Client:
         self.on_line: Callable[[str], None] | None = None
         self._next = 0  # where `expect` goes on
         self._more = asyncio.Event()
-        self._closed = False
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -1081,21 +1087,21 @@ class Client:
         password: str | None = None,
         caps: str = "",
     ) -> Client:
-        """Connect and register, with SASL PLAIN if there is an account; `caps` as in CAP REQ."""
+        """Connect and register, with SASL PLAIN if there is an account; `caps` as in CAP REQ.
+
+        Raises:
+            ConnectionRefusedError: the server does not want it; the text is its line.
+        """
         client = cls(nick, *await asyncio.open_connection(host, port, ssl=tls))
-        if account or caps:
-            client.send(f"CAP REQ :{caps}{' sasl' if account else ''}")
-            await client.expect(" ACK ")
-        if account:
-            client.send("AUTHENTICATE PLAIN")
-            await client.expect("AUTHENTICATE +")
-            client.send("AUTHENTICATE " + base64.b64encode(f"\0{account}\0{password}".encode()).decode())
-            await client.expect(" 903 ")
-        if account or caps:
-            client.send("CAP END")
-        client.send(f"NICK {nick}")
-        client.send(f"USER {nick} 0 * :{nick}")
-        await client.expect(" 001 ")
+        plain = base64.b64encode(f"\0{account}\0{password}".encode()).decode()
+        lines = [f"CAP REQ :{caps}{' sasl' * bool(account)}"] if caps or account else []
+        lines += ["AUTHENTICATE PLAIN", f"AUTHENTICATE {plain}"] if account else []
+        for line in [*lines, f"NICK {nick}", f"USER {nick} 0 * :{nick}", "CAP END"]:
+            client.send(line)
+        answer = await client.expect(re.compile(r" (001|43[1-7]|46[45]|90[24-7]|CAP \S+ NAK) |^ERROR ").search)
+        if " 001 " not in answer:
+            await client.close()
+            raise ConnectionRefusedError(answer)
         return client
 
     def send(self, line: str) -> None:
@@ -1104,7 +1110,7 @@ class Client:
     def privmsg(self, target: str, text: str) -> None:
         self.send(f"PRIVMSG {target} :{text}")
 
-    async def expect(self, wanted: str | Callable[[str], bool], timeout: float = 10) -> str:
+    async def expect(self, wanted: str | Callable[[str], object], timeout: float = 10) -> str:
         """The next line, after the one expected before, that holds this text or for which this is true.
 
         Raises:
@@ -1118,7 +1124,7 @@ class Client:
                         self._next += 1
                         if fits(self.lines[self._next - 1]):
                             return self.lines[self._next - 1]
-                    if self._closed:
+                    if self._reading.done():
                         raise ConnectionResetError(f"{self.nick}: closed; the last line: {self.lines[-1:]}")
                     self._more.clear()
                     await self._more.wait()
@@ -1128,9 +1134,9 @@ class Client:
 
     async def close(self) -> None:
         """Say QUIT and wait until the server has closed."""
-        if not self._closed:
+        if not self._reading.done():
             self.send("QUIT")
-            await self._reading
+        await self._reading
         self._writer.close()
 
     async def _read(self) -> None:
@@ -1141,12 +1147,12 @@ class Client:
                     self.send(f"PONG {text[5:]}")
                 self.lines.append(text)
                 if len(self.lines) > MAX_LOG:
-                    del self.lines[: MAX_LOG // 2]
-                    self._next = max(0, self._next - MAX_LOG // 2)
+                    del self.lines[0]
+                    self._next = max(0, self._next - 1)
                 self._more.set()
                 if self.on_line:
                     self.on_line(text)
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # reset, or a line without end
             pass
-        self._closed = True
-        self._more.set()
+        finally:
+            self._more.set()
