@@ -2,8 +2,8 @@
 
     from bot import Context, command, rule, on, every, job, setup, start, teardown, keep, store, http, settings
 
-Names are resolved when they are first asked for, so `neverquit --version` imports next to nothing. The tree below, where
-folders are floors and a floor imports only the floors below it:
+Names are resolved when they are first asked for, so `neverquit --version` imports next to nothing. The tree below,
+where folders are floors and a floor imports only the floors below it:
 
     errors config logs        floor 0   whose fault it is; config.yaml as frozen values; log records
     protocol/                 floor 1   IRC as pure functions and values: no sockets, no clock
@@ -42,7 +42,7 @@ _WHERE = {
     "format_duration": "bot.api.durations",
 }
 
-__all__ = [*_WHERE, "__version__"]  # noqa: PLE0604  # the keys are names
+__all__ = [*_WHERE, "__version__"]  # the keys are names
 
 if TYPE_CHECKING:
     from bot.api.context import Context as Context

@@ -1,8 +1,9 @@
 """The bot, put together: the only file that knows every folder.
 
-It owns the connections, the reloader, the pipeline, the store and the scheduler, and passes between them: a line from a connection becomes
-events, events become calls of handlers in tasks, and a line is crossed off when its last call has ended. What a floor below needs from
-above it states as a protocol (`Services`, `Sender`, `Host`, `Listener`); this class is all four.
+It owns the connections, the reloader, the pipeline, the store and the scheduler, and passes between them: a line from
+a connection becomes events, events become calls of handlers in tasks, and a line is crossed off when its last call
+has ended. What a floor below needs from above it states as a protocol (`Services`, `Sender`, `Host`, `Listener`);
+this class is all four.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from bot.live.discover import Discovery
 from bot.live.handoff import Shelf
 from bot.live.loader import Image
 from bot.live.names import install
-from bot.live.reload import Patience, Reloader
+from bot.live.plan import Patience
+from bot.live.reload import Reloader
 from bot.live.report import Report
 from bot.live.watcher import Watcher
 from bot.protocol.message import Message
@@ -117,7 +119,7 @@ class App:
         self._relay = Relay()
         self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, config.prefix[0], clock)
         self._scheduler = Scheduler(job_clock)
-        # Read for every line, so a copy of what is on disk: "*" or network/#channel -> plugins; network/#channel -> key.
+        # Copies of what is on disk, since every line asks: "*" or network/#channel -> plugins; -> key.
         self._disabled: dict[str, list[str]] = {k: list(v) for k, v in self.backend.own("disabled").items()}
         self._channels: dict[str, str | None] = dict(self.backend.own("channels").items())
         self._unfinished: dict[tuple[str, str], int] = {}
@@ -237,7 +239,7 @@ class App:
                 connection.join(channel, key)
 
     def channels_of(self, settings: NetworkSettings) -> dict[str, str]:
-        """Return the channels to be in, with their keys: as configured, and as `!join` and `!part` have changed it since."""
+        """Return the channels to be in, with their keys: the configured ones, changed by `!join` and `!part`."""
         wanted = {channel.name: channel.key.reveal() if channel.key else "" for channel in settings.channels}
         for key, remembered in self._channels.items():
             network, _, channel = key.partition("/")
@@ -360,9 +362,7 @@ class App:
             hint=f"{settings.prefix[0]}more",
         )
         admin = is_admin(settings.admins, network.name, user, network.roster.isupport.casemapping)
-        ctx = Context(
-            handler.owner, outlet, self, event, command=match.command, rest=match.rest, is_admin=admin
-        )
+        ctx = Context(handler.owner, outlet, self, event, command=match.command, rest=match.rest, is_admin=admin)
         if match.command:
             ctx.text = match.rest
         return Call(handler, ctx, outlet, event, match.rest, *match.groups)
@@ -423,12 +423,19 @@ class App:
         return MappingProxyType(dict(self.config.plugins.settings.get(plugin, {})))
 
     def schedule(
-        self, owner: AnyOwner, when: float | str, function: Callable[..., Any], args: tuple[Any, ...], address: str | None
+        self,
+        owner: AnyOwner,
+        when: float | str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        address: str | None,
     ) -> Scheduled:
         """Run a function of a plugin later; see `Jobs`."""
         return self.jobs.schedule(owner, when, function, args, address)
 
-    def _run_later(self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None) -> asyncio.Task[None]:
+    def _run_later(
+        self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None
+    ) -> asyncio.Task[None]:
         place = None
         if address is not None:
             try:
@@ -572,4 +579,3 @@ def _patience(config: Config) -> Patience:
 def place_of(ctx: Context) -> tuple[str, str]:
     """Return (network, target) of where a command came from."""
     return ctx.network.name, ctx.channel or ctx.user.nick
-

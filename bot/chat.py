@@ -1,7 +1,7 @@
 """The commands that are built in: help for everyone, the care of plugins and channels for admins.
 
-They are declared with the decorators that plugins use and pass through the same steps, but live in no file that a reload could
-break, and no plugin can claim their names.
+They are declared with the decorators that plugins use and pass through the same steps, but live in no file that a
+reload could break, and no plugin can claim their names.
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ class Chat:
         self._check(name)
         if name in self._app.disabled_everywhere():
             raise UserError(f"{name} is disabled; !enable {name} loads it")
-        return self._answer(ctx, await self._app.reloader.load(name), f"{name} can't be found in the plugin directories")
+        return self._answer(
+            ctx, await self._app.reloader.load(name), f"{name} can't be found in the plugin directories"
+        )
 
     @command("unload", admin=True)
     async def unload(self, ctx: Context, name: str) -> str | None:
@@ -227,7 +229,9 @@ def built_in(chat: Chat, owner: Owner) -> Mapping[str, Handler]:
                 is_async = asyncio.iscoroutinefunction(function)
                 signature = Signature.of(function, bound=False)
                 text = " ".join((function.__doc__ or "").split())
-                handlers[mark.name] = Handler("bot", f"bot.{name}", function, mark, owner, is_async, signature, help=text)
+                handlers[mark.name] = Handler(
+                    "bot", f"bot.{name}", function, mark, owner, is_async, signature, help=text
+                )
     return handlers
 
 

@@ -63,7 +63,9 @@ def _check_directory(directory: Path, only: str | None) -> list[str]:
             if only is not None and only not in members:
                 continue
             found = _check_group(members, images, Shelf(backend))
-            faults += [f"{directory / fault.path}:{fault.line or 1}:{fault.column or 1}: {fault.text}" for fault in found]
+            faults += [
+                f"{directory / fault.path}:{fault.line or 1}:{fault.column or 1}: {fault.text}" for fault in found
+            ]
     finally:
         uninstall()
         backend.close()

@@ -2,8 +2,9 @@
 
     run demo check new init config --version
 
-Exit codes: 0 ok, 1 failed, 2 usage, 69 cannot connect (`run --once`), 78 bad configuration (sysexits.h). Heavy imports stand inside the
-commands, so each takes only what it needs; `bot/__main__.py` answers --version without this file. The only import of typer.
+Exit codes: 0 ok, 1 failed, 2 usage, 69 cannot connect (`run --once`), 78 bad configuration (sysexits.h). Heavy
+imports stand inside the commands, so each takes only what it needs; `bot/__main__.py` answers --version without this
+file. The only import of typer.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def top(version: Annotated[bool, typer.Option("--version", "-V", help="Print the
 @program.command()
 def run(
     config: ConfigFile = DEFAULT_CONFIG,
-    once: Annotated[bool, typer.Option("--once", help="Never reconnect; exit 69 if the first connection fails.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Never reconnect; exit 69 if the first connection fails.")
+    ] = False,
     single: Annotated[
         bool, typer.Option("--single", help="Run in one process, the only way that this version has.")
     ] = False,
@@ -67,8 +70,8 @@ def run(
     """Connect to the networks of the configuration, and run until told to end."""
     if config == DEFAULT_CONFIG and not config.exists():
         _leave(
-            f"there is no {config} here: `neverquit init` writes one to fill in, `neverquit demo` shows the bot at once "
-            "without any",
+            f"there is no {config} here: `neverquit init` writes one to fill in, "
+            "`neverquit demo` shows the bot at once without any",
             BAD_CONFIG,
         )
     settings = _load(config)
@@ -141,7 +144,9 @@ def _run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
 
 @program.command()
 def demo(
-    config: Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="For its plugins' settings.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="For its plugins' settings.")
+    ] = None,
 ) -> None:
     """Start an IRC server, the bot and a chat prompt, all in this terminal. Nothing else is needed."""
     from bot.demo import run_demo

@@ -1,8 +1,9 @@
 """`neverquit demo`: an IRC server, the bot and a chat prompt in one terminal, for a first look and for scripts.
 
-At a terminal it is a tiny IRC client: what is typed is said in `#demo` by `you`, an identified admin. With standard input from
-elsewhere, each line is said once the one before has been answered in full, and standard output holds the lines of others, `<nick> text`,
-and nothing else. State is temporary; the server listens on loopback only, and any IRC client may join.
+At a terminal it is a tiny IRC client: what is typed is said in `#demo` by `you`, an identified admin. With standard
+input from elsewhere, each line is said once the one before has been answered in full, and standard output holds the
+lines of others, `<nick> text`, and nothing else. State is temporary; the server listens on loopback only, and any IRC
+client may join.
 """
 
 from __future__ import annotations
@@ -60,8 +61,7 @@ def demo_config(port: int, plugins: Path, base: Config | None = None) -> Config:
 
 async def run_demo(base: Config | None = None) -> int:
     """Run the demo to the end of its input; return the exit code."""
-    local = Path("plugins")
-    plugins = local if local.is_dir() else bundled_plugins()
+    plugins = demo_plugins()
     server = Server(name="irc.demo", network=NETWORK, accounts={YOU: PASSWORD, BOT: PASSWORD})
     await _listen(server)
     with tempfile.TemporaryDirectory(prefix="neverquit-demo-") as state:
@@ -96,6 +96,12 @@ async def run_demo(base: Config | None = None) -> int:
                     await you.close()
             await server.stop()
     return 0
+
+
+def demo_plugins() -> Path:
+    """Return `./plugins`, or where the shipped ones are."""
+    local = Path("plugins")
+    return local if local.is_dir() else bundled_plugins()
 
 
 async def _listen(server: Server) -> None:

@@ -1,8 +1,9 @@
-"""Plugins' jobs: periodic ones that keep their due time over reloads, and single ones, stored where they are marked `@job`.
+"""Plugins' jobs: periodic ones that keep their due time over reloads, and single ones, stored where they are marked
+`@job`.
 
-The scheduler holds the timers and the store the rows; this joins them to the live plugins. A stored job runs the function of its
-name in whatever version is live when it is due; if its plugin is not live then, it runs as soon as it is. A function that is
-not marked `@job` ends with the version that scheduled it.
+The scheduler holds the timers and the store the rows; this joins them to the live plugins. A stored job runs the
+function of its name in whatever version is live when it is due; if its plugin is not live then, it runs as soon as it
+is. A function that is not marked `@job` ends with the version that scheduled it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,12 @@ class Jobs:
         self._passing: list[tuple[AnyOwner, Scheduled]] = []  # jobs that end with their version
 
     def schedule(
-        self, owner: AnyOwner, when: float | str, function: Callable[..., Any], args: tuple[Any, ...], address: str | None
+        self,
+        owner: AnyOwner,
+        when: float | str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        address: str | None,
     ) -> Scheduled:
         """Run `function(ctx, *args)` once.
 
@@ -90,7 +96,9 @@ class Jobs:
         if timer is not None:
             timer.cancel()
 
-    def replace(self, plugin: str, owner: Owner | None, periodic: Sequence[Handler], later: Mapping[str, Handler]) -> None:
+    def replace(
+        self, plugin: str, owner: Owner | None, periodic: Sequence[Handler], later: Mapping[str, Handler]
+    ) -> None:
         """Part of a commit: a plugin's jobs are those of its new version."""
         assert owner is not None
         self._end_passing(plugin, owner)
@@ -116,13 +124,9 @@ class Jobs:
         for owner, timer in self._passing:
             if owner.plugin == plugin and owner is not stays:
                 timer.cancel()
-        self._passing = [
-            (owner, timer) for owner, timer in self._passing if owner.plugin != plugin or owner is stays
-        ]
+        self._passing = [(owner, timer) for owner, timer in self._passing if owner.plugin != plugin or owner is stays]
 
-    def _arm(
-        self, plugin: str, key: str, number: int, due: float, args: tuple[Any, ...], address: str | None
-    ) -> None:
+    def _arm(self, plugin: str, key: str, number: int, due: float, args: tuple[Any, ...], address: str | None) -> None:
         def run() -> object:
             self._armed.pop(number, None)
             handler, owner = self._later.get(plugin, {}).get(key), self._owners.get(plugin)

@@ -6,9 +6,9 @@
 
     pytest plugins/                                 # runs the examples of every @command
 
-`bot.write(name, source)` writes and reloads plugin source, `bot.clock.advance("10m")` lets time pass for jobs and limits, `bot.say` returns all that was
-answered once every handler has ended. `ScriptedServer` is a peer that says byte for byte what a test wants. Fakes stand
-only at the edge: the clock, and the far end of the socket.
+`bot.write(name, source)` writes and reloads plugin source, `bot.clock.advance("10m")` lets time pass for jobs and
+limits, `bot.say` returns all that was answered once every handler has ended. `ScriptedServer` is a peer that says
+byte for byte what a test wants. Fakes stand only at the edge: the clock, and the far end of the socket.
 """
 
 from __future__ import annotations
@@ -248,7 +248,11 @@ except ImportError:  # only the fixture needs it
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect the examples of plugin files: what lies in a folder named `plugins` and declares commands."""
-    if file_path.suffix == ".py" and "plugins" in file_path.parent.parts and not file_path.name.startswith(("_", "test_")):
+    if (
+        file_path.suffix == ".py"
+        and "plugins" in file_path.parent.parts
+        and not file_path.name.startswith(("_", "test_"))
+    ):
         return PluginFile.from_parent(parent, path=file_path)
     return None
 

@@ -9,7 +9,12 @@ MAX_DICE, MAX_SIDES = 100, 1000
 PATTERN = re.compile(r"(\d{0,3})d(\d{1,4}|%)([+-]\d{1,6})?", re.IGNORECASE)
 
 
-@command("roll", "dice", "d", examples=[("!roll 1d1", "1d1: 1"), ("!roll 3d1+2", "3d1+2: 1 + 1 + 1 + 2 = 5"), ("!roll", "1d6: ...")])
+@command(
+    "roll",
+    "dice",
+    "d",
+    examples=[("!roll 1d1", "1d1: 1"), ("!roll 2d1+2", "2d1+2: 1 + 1 + 2 = 4"), ("!roll", "1d6: ...")],
+)
 def roll(ctx: Context, dice: str = "1d6") -> str:
     """Roll dice: 2d6, d20, 3d8+2, d%; without a word one six-sided die."""
     match = PATTERN.fullmatch(dice.replace(" ", ""))

@@ -110,8 +110,8 @@ class Context:
     """
 
     __slots__ = (
-        "_outlet",
         "_home",
+        "_outlet",
         "_owner",
         "_services",
         "channel",

@@ -1,8 +1,9 @@
 """The decorators: each marks a function with what it is for, and does nothing else.
 
-A mark is a frozen value in the list `function.__neverquit__`; the function itself is returned unchanged, so it can still be
-called, tested and wrapped. Who reads the marks: `live/loader.py`, once a module has been executed. A mistake in a
-declaration (an empty command name, a regular expression that is none) is raised here, at the line of the decorator.
+A mark is a frozen value in the list `function.__neverquit__`; the function itself is returned unchanged, so it can
+still be called, tested and wrapped. Who reads the marks: `live/loader.py`, once a module has been executed. A mistake
+in a declaration (an empty command name, a regular expression that is none) is raised here, at the line of the
+decorator.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from bot.api.durations import parse_duration
+from bot.api.events import FIELDS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,9 +28,7 @@ ledger: ContextVar[list[Callable[..., Any]] | None] = ContextVar("ledger", defau
 # 32 characters: longer ones can't be typed in a channel by anyone. The dot belongs to `!plugin.command`.
 _NAME = re.compile(r"[^\s.\x00-\x1f\x7f]{1,32}")
 
-EVENTS = frozenset(
-    "message action notice join part quit kick nick topic mode invite account away connected ready disconnected".split()
-)
+EVENTS = frozenset(FIELDS) - {"numeric"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def command(
     admin: bool = False,
     limit: str | None = None,
 ) -> Callable[[F], F]:
-    """Answer `!name`. The first name is the command's, the others are aliases; without one, the function's name is taken.
+    """Answer `!name`. The first name is the command's, the others are aliases; with none it is the function's name.
 
     Args:
         examples: pairs (line, answer) that run as tests; `...` in an answer matches any text.

@@ -25,10 +25,12 @@ class Network(Protocol):
     @property
     def nick(self) -> str:
         """The bot's own nick there, now."""
+
     @property
     def roster(self) -> Roster: ...
     def fold(self, name: str) -> str:
         """Fold a nick or channel as this network compares them (CASEMAPPING of 005)."""
+
     def same(self, one: str, other: str) -> bool:
         """Tell whether two nicks or channels are the same here."""
 

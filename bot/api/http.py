@@ -9,7 +9,6 @@ hang or fill the bot: 20 s a request, 1 MiB a body, 5 redirects.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,7 +51,9 @@ class Http:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
-    async def request(self, method: str, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS, **options: Any) -> Response:
+    async def request(
+        self, method: str, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS, **options: Any
+    ) -> Response:
         """Send a request; `options` are those of `aiohttp.ClientSession.request` (params, json, data, headers, auth).
 
         Raises:
@@ -67,13 +68,15 @@ class Http:
         try:
             async with self._session.request(method, url, timeout=timeout, **options) as answer:
                 body = await answer.content.read(MAX_BODY_BYTES + 1)
-                while len(body) <= MAX_BODY_BYTES and (more := await answer.content.read(MAX_BODY_BYTES + 1 - len(body))):
+                while len(body) <= MAX_BODY_BYTES and (
+                    more := await answer.content.read(MAX_BODY_BYTES + 1 - len(body))
+                ):
                     body += more
                 if len(body) > MAX_BODY_BYTES:
                     raise UserError(f"{answer.url.host} sent more than 1 MiB")
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status, str(answer.url), headers, body, answer.charset or "utf-8")
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise UserError(f"no answer within {timeout_seconds:g} s") from None
         except (aiohttp.ClientError, ValueError) as error:
             raise UserError(f"the request failed: {error}") from None

@@ -1,8 +1,9 @@
 """The lines that one call says: cut to what fits one IRC line, numbered, and only so many at once.
 
-The effects of a call are numbered k = 0, 1, 2 ... in the order said, so that the keeper can accept each once. Lines that go back
-to the asker are limited to `reply_lines`; the rest waits for `!more`. So the last line of the allowance is held back until
-it is known whether more follows. Speaking is allowed from any thread: other threads hand their lines to the loop.
+The effects of a call are numbered k = 0, 1, 2 ... in the order said, so that the keeper can accept each once. Lines
+that go back to the asker are limited to `reply_lines`; the rest waits for `!more`. So the last line of the allowance
+is held back until it is known whether more follows. Speaking is allowed from any thread: other threads hand their
+lines to the loop.
 """
 
 from __future__ import annotations
@@ -32,9 +33,7 @@ class Sender(Protocol):
     def room(self, network: str, command: str, target: str) -> int:
         """Bytes of text that fit into one relayed line."""
 
-    def deliver(
-        self, network: str, message: Message, cause: str, handler: str, k: int
-    ) -> Awaitable[object] | None:
+    def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[object] | None:
         """Queue one line; the result, if any, can be awaited for room."""
 
 

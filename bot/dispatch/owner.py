@@ -1,9 +1,9 @@
 """The owner: one generation of one plugin, and all that it started.
 
-A context variable names the owner around every entry into plugin code (import, handler, job, hook). The loop's task factory
-reads it, so that `asyncio.create_task` in a plugin is owned just like `ctx.spawn`; what tasks start inherits it. At the end of
-a generation `retire` lets the calls in flight finish, cancels the background tasks, and leaves in reverse order what was
-entered. A thread can't be ended from outside: one that is still running is named in the log.
+A context variable names the owner around every entry into plugin code (import, handler, job, hook). The loop's task
+factory reads it, so that `asyncio.create_task` in a plugin is owned just like `ctx.spawn`; what tasks start inherits
+it. At the end of a generation `retire` lets the calls in flight finish, cancels the background tasks, and leaves in
+reverse order what was entered. A thread can't be ended from outside: one that is still running is named in the log.
 """
 
 from __future__ import annotations
@@ -25,11 +25,23 @@ current: ContextVar[Owner | None] = ContextVar("owner", default=None)
 class Owner:
     """One generation of one plugin.
 
-    `live` is set by the commit: before it, what `setup` spawns waits. `calls` are the handler calls in flight, each with the
-    function that tells its asker when the call has to be cut short.
+    `live` is set by the commit: before it, what `setup` spawns waits. `calls` are the handler calls in flight, each
+    with the function that tells its asker when the call has to be cut short.
     """
 
-    __slots__ = ("_stack", "_waiting", "calls", "digest", "generation", "live", "plugin", "retired", "since", "tasks", "threads")
+    __slots__ = (
+        "_stack",
+        "_waiting",
+        "calls",
+        "digest",
+        "generation",
+        "live",
+        "plugin",
+        "retired",
+        "since",
+        "tasks",
+        "threads",
+    )
 
     def __init__(self, plugin: str, digest: str = "") -> None:
         self.plugin, self.digest = plugin, digest
@@ -126,7 +138,9 @@ class Owner:
         if tasks:
             _, stubborn = await asyncio.wait(tasks, timeout=1.0)
             for task in stubborn:
-                log.warning("%s g%d: the task %s ignores its cancellation", self.plugin, self.generation, task.get_name())
+                log.warning(
+                    "%s g%d: the task %s ignores its cancellation", self.plugin, self.generation, task.get_name()
+                )
         stack, self._stack = self._stack, AsyncExitStack()
         try:
             await asyncio.wait_for(stack.aclose(), 5.0)

@@ -75,9 +75,13 @@ class Pipeline:
         token = current.set(call.handler.owner)
         task = asyncio.current_task()
         assert task is not None
-        call.handler.owner.calls[task] = lambda: call.ctx.say(
-            f"{call.handler.key.partition('.')[2]} was cut short by a new version of {call.handler.plugin}"
-        ) if call.event is not None and isinstance(call.handler.declaration, Command) else None
+        call.handler.owner.calls[task] = lambda: (
+            call.ctx.say(
+                f"{call.handler.key.partition('.')[2]} was cut short by a new version of {call.handler.plugin}"
+            )
+            if call.event is not None and isinstance(call.handler.declaration, Command)
+            else None
+        )
         try:
             await self._run(call)
         finally:
@@ -241,4 +245,3 @@ def _say(ctx: Context, text: Any) -> None:
     text = str(text)
     if text.strip():
         ctx.say(text)
-

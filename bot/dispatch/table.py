@@ -1,8 +1,8 @@
 """The table: the immutable index of all live handlers, and the calls that one event makes.
 
-`build` runs aside, off the loop if one likes; the commit replaces the whole table by one assignment, so an event is matched by
-exactly one version of everything. A handler carries the generation it belongs to, so a call that was matched before
-a commit finishes on the old code.
+`build` runs aside, off the loop if one likes; the commit replaces the whole table by one assignment, so an event is
+matched by exactly one version of everything. A handler carries the generation it belongs to, so a call that was
+matched before a commit finishes on the old code.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class Table:
         """Return the calls that `event` makes, in order: the command, or else the rules; then handlers of the event.
 
         Args:
-            prefixes: what may stand before a command in a channel; `nick: ` works besides, in private nothing is needed.
-            enabled: tells of a plugin whether it answers here.
+            prefixes: what may stand before a command in a channel; `nick: ` works besides, in private nothing is
+            needed. enabled: tells of a plugin whether it answers here.
         """
         found: list[Match] = []
         if event.name == "message" and event.user is not None:
@@ -122,7 +122,9 @@ class Table:
                 yield Match(handler, groups=(unnamed, named))
 
 
-def build(handlers: Iterable[Handler], previous: Table | None = None, built_in: Mapping[str, Handler] | None = None) -> Table:
+def build(
+    handlers: Iterable[Handler], previous: Table | None = None, built_in: Mapping[str, Handler] | None = None
+) -> Table:
     """Index handlers. Plugins come in the order of their claims: the first to name an alias has it.
 
     Args:

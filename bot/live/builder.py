@@ -1,8 +1,8 @@
 """The builder: one thread that executes plugin code before it is live, under a deadline.
 
-A thread, so that a long import stalls nobody; one, so that two builds never meet in `sys.modules`. Python can't end a thread: past the
-deadline an exception is put into it, which ends any loop of Python code. Code that waits inside C is left behind with its
-thread, and the next build gets a fresh one.
+A thread, so that a long import stalls nobody; one, so that two builds never meet in `sys.modules`. Python can't end a
+thread: past the deadline an exception is put into it, which ends any loop of Python code. Code that waits inside C is
+left behind with its thread, and the next build gets a fresh one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Which plugin a command belongs to.
 
-A command belongs to the plugin name that first had it. The ledger holds, for each command, the plugin names that ever claimed
-it in the order of their claims: the first is its owner. A newcomer that claims a command which someone has is refused as
-a whole; it goes live by itself once the holder goes. An owner that comes back under its name takes its command back.
-The ledger survives restarts; `resolve` is pure.
+A command belongs to the plugin name that first had it. The ledger holds, for each command, the plugin names that ever
+claimed it in the order of their claims: the first is its owner. A newcomer that claims a command which someone has is
+refused as a whole; it goes live by itself once the holder goes. An owner that comes back under its name takes its
+command back. The ledger survives restarts; `resolve` is pure.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class Claims:
             if not losers:
                 return refused
             # One at a time, the latest claim first: without it others may fit.
-            last = max(losers, key=lambda loss: (self._rank(loss.command, loss.plugin), list(wanted).index(loss.plugin)))
+            last = max(
+                losers, key=lambda loss: (self._rank(loss.command, loss.plugin), list(wanted).index(loss.plugin))
+            )
             refused[last.plugin] = last
             del candidates[last.plugin]
 

@@ -1,7 +1,8 @@
 """What a freshly executed plugin declares: its functions' marks as handlers, checked before anything goes live.
 
-Counted are functions defined in the plugin's own modules, and methods of the classes there whose name ends in `Module`: each
-such class is made once. A mistake (a signature that can't be called, two functions of one name) is a `PluginError`.
+Counted are functions defined in the plugin's own modules, and methods of the classes there whose name ends in
+`Module`: each such class is made once. A mistake (a signature that can't be called, two functions of one name) is a
+`PluginError`.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def find(unit: Unit, modules: Mapping[str, ModuleType], owner: Owner) -> Found:
                         hooks[kind] = (*hooks.get(kind, ()), handler)
                     case Command(name=command):
                         if command in names:
-                            raise _error(unit, name, function, f"!{command} stands here twice: {names[command].key}, {key}")
+                            raise _error(
+                                unit, name, function, f"!{command} stands here twice: {names[command].key}, {key}"
+                            )
                         names[command] = handler
                         handlers.append(handler)
                     case _:
@@ -145,7 +148,9 @@ def _check_groups(pattern: str, parameters: list[inspect.Parameter]) -> None:
     if not compiled.groupindex and inspect.Parameter.VAR_POSITIONAL not in kinds:
         required = sum(parameter.default is inspect.Parameter.empty for parameter in parameters)
         if not required <= compiled.groups <= len(parameters):
-            raise TypeError(f"the rule has {compiled.groups} groups and its function {len(parameters)} parameters for them")
+            raise TypeError(
+                f"the rule has {compiled.groups} groups and its function {len(parameters)} parameters for them"
+            )
 
 
 def _error(unit: Unit, module: str, function: Callable[..., Any], text: str) -> PluginError:

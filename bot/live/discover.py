@@ -1,8 +1,9 @@
 """Which files are plugins, and what is in them: the truth that file events only hint at.
 
-A *unit* is what is built, loaded and reported as one: a file `NAME.py` or a package `NAME/` in a plugin directory. Units whose names begin with
-`_` are shared modules, never plugins. A sweep lists and stats everything (0.3 ms for 100 files) and reads only files whose
-stat changed; what counts as a change is the content. Editors' by-products are not looked at.
+A *unit* is what is built, loaded and reported as one: a file `NAME.py` or a package `NAME/` in a plugin directory.
+Units whose names begin with `_` are shared modules, never plugins. A sweep lists and stats everything (0.3 ms for 100
+files) and reads only files whose stat changed; what counts as a change is the content. Editors' by-products are not
+looked at.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Who imports whom, and what has to be built again together. Pure: units in, groups out.
 
 The edges are read from the syntax tree, so an import inside a function counts as well. A unit is dirty while the disk
-differs from what is live; all that imports a dirty unit, over any number of steps, is built with it. What is built falls into groups
-that are connected by imports: each group goes live as a whole or stays old as a whole.
+differs from what is live; all that imports a dirty unit, over any number of steps, is built with it. What is built
+falls into groups that are connected by imports: each group goes live as a whole or stays old as a whole.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ast
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from bot.live.discover import PACKAGE, Source, Unit
+from bot.live.discover import PACKAGE, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,3 @@ def _ordered(members: set[str], edges: Mapping[str, Collection[str]]) -> tuple[s
         if unit not in visited:
             visit(unit)
     return tuple(order)
-
-
-def importers_of(unit: str, units: Mapping[str, Unit], edges: Mapping[str, Collection[str]]) -> list[str]:
-    """Return who among `units` imports `unit`, sorted."""
-    return sorted(name for name in units if unit in edges.get(name, ()))

@@ -1,8 +1,8 @@
 """What one version of a plugin hands to the next: `keep` values, and the hooks of its life.
 
-A build works on a `Staging`: it sees the values that are kept and may add new ones, which become real with the commit, so a version that
-failed leaves nothing behind. Values of a plugin that went stay for two commits, so that a delete and an undo lose
-nothing. Hooks run under a deadline, `def` ones off the loop.
+A build works on a `Staging`: it sees the values that are kept and may add new ones, which become real with the
+commit, so a version that failed leaves nothing behind. Values of a plugin that went stay for two commits, so that a
+delete and an undo lose nothing. Hooks run under a deadline, `def` ones off the loop.
 """
 
 from __future__ import annotations

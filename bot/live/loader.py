@@ -1,10 +1,11 @@
 """Source bytes to fresh modules and handlers, beside the running ones.
 
 Every build makes new module objects and executes compiled bytes in them: never `importlib.reload` (deleted names would
-live on), never bytecode files (two saves of equal size within a second would be taken for one). The modules of one build see each other through
-their own `__import__`, so a function that imports while it runs gets its own generation, whatever has been committed since.
-`sys.modules` holds the new modules only while they execute, since dataclasses and typing look there; the commit publishes
-them for good, a failure leaves everything as it was. How plugin code is found by name: language reference, section 5.
+live on), never bytecode files (two saves of equal size within a second would be taken for one). The modules of one
+build see each other through their own `__import__`, so a function that imports while it runs gets its own generation,
+whatever has been committed since. `sys.modules` holds the new modules only while they execute, since dataclasses and
+typing look there; the commit publishes them for good, a failure leaves everything as it was. How plugin code is found
+by name: language reference, section 5.
 
 Each generation's code has a file name of its own (`weather.py@5d6e7f8`) with its lines kept in `linecache`, so that a
 traceback out of an old call shows the lines that ran, not the lines that are in the file now.
@@ -322,7 +323,9 @@ def _refuse_twins(unit: Unit, source: Source, declared: list[Callable[..., Any]]
         if "<locals>" in name or function.__module__ != source.module:
             continue
         if name in seen:
-            raise PluginError(unit.name, source.shown, line, f"{name} is declared twice; the first is in line {seen[name]}")
+            raise PluginError(
+                unit.name, source.shown, line, f"{name} is declared twice; the first is in line {seen[name]}"
+            )
         seen[name] = line
 
 

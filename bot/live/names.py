@@ -1,7 +1,7 @@
 """The names of live plugin modules in this process: `sys.modules` and the package `plugins`.
 
-`import plugins.weather` from outside a build (a test, a debugger, pickle, `typing`) finds the live generation here. Python's own
-machinery is kept away from plugin files: it would read them again, and write bytecode files beside them.
+`import plugins.weather` from outside a build (a test, a debugger, pickle, `typing`) finds the live generation here.
+Python's own machinery is kept away from plugin files: it would read them again, and write bytecode files beside them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Finder(MetaPathFinder):
         if fullname.startswith(PACKAGE + "."):
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
         return None
+
 
 _finder = Finder()
 

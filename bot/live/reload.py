@@ -7,8 +7,9 @@
     commit     one synchronous step: table, modules, kept values, jobs
     retire     the old generation finishes its calls, then lets go of all it had
 
-Whoever wants a change taken calls `settle`: the watcher when files have settled, an admin's `!reload`, a start. One runs at a time;
-a second caller gets the next round, which sees every change made before it began. This is the one writer of `table`.
+Whoever wants a change taken calls `settle`: the watcher when files have settled, an admin's `!reload`, a start. One
+runs at a time; a second caller gets the next round, which sees every change made before it began. This is the one
+writer of `table`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,25 +30,15 @@ from bot.errors import PluginError
 from bot.live import report
 from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
-from bot.live.discover import Discovery, Disk, Unit
-from bot.live.graph import Group, closure, groups, importers_of
+from bot.live.discover import Discovery, Unit
+from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, run_hooks
-from bot.live.loader import Build, Compiled, Image, TookTooLong, compile_unit, shown
+from bot.live.loader import Build, Compiled, Image, TookTooLong, shown
 from bot.live.names import publish, uninstall
+from bot.live.plan import Patience, Plan, Planner, needed
 from bot.live.report import Entry, Report
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Times of reloading, all in seconds."""
-
-    delete_grace: float = 0.15  # a file that is missing may be an editor's save: vim, emacs and git remove it first
-    package_quiet: float = 0.25  # a new package folder is taken once it has not changed for this long
-    import_: float = 5.0
-    setup: float = 5.0
-    grace: float = 30.0  # calls in flight may finish on their version this long
 
 
 class Host(Protocol):
@@ -82,7 +73,6 @@ class Reloader:
         table: the live handlers; replaced by the commit.
         live: by unit name, shared modules included.
         patience: times; may be replaced at any moment.
-        stopped: plugins that stay unloaded until `!load` or a change of content: name -> digest.
     """
 
     def __init__(
@@ -101,22 +91,17 @@ class Reloader:
     ) -> None:
         self.table = build((), built_in=built_in or {})
         self.live: dict[str, Image] = {}
-        self.stopped: dict[str, str] = {}
         self.commits = 0
-        self._discovery, self._host, self._relay, self._shelf = discovery, host, relay, shelf
+        self._host, self._relay, self._shelf = host, relay, shelf
         self._claims, self.patience, self._built_in = Claims(claims), patience, dict(built_in or {})
-        self._disabled, self._on_later, self._clock = disabled, on_later, clock
+        self._disabled = disabled
         self._builder = Builder(TookTooLong)
+        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock)
         self._lock = asyncio.Lock()
         self._generations: dict[str, int] = {}
-        self._compiled: dict[str, Compiled] = {}
         self._failed: set[frozenset[tuple[str, str]]] = set()
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
-        self._odd: dict[str, str] = {}
-        self._missing: dict[str, float] = {}  # unit -> since when
-        self._fresh: dict[str, tuple[str, float]] = {}  # new package -> (digest, since when)
         self._retiring: set[asyncio.Task[None]] = set()
-        self._known: set[str] = set()
 
     # -- what others ask
 
@@ -126,7 +111,7 @@ class Reloader:
 
     def known(self) -> set[str]:
         """Return the names of all plugins: on disk at the last sweep, or live."""
-        return self._known | set(self.plugins())
+        return self._planner.known | set(self.plugins())
 
     def still_failed(self, entry: Entry) -> bool:
         """Tell whether a failure that was reported is still how things are."""
@@ -146,7 +131,9 @@ class Reloader:
             except Exception:
                 # A fault of ours must not cost the bot its reloading.
                 log.exception("a reload failed inside the bot; everything stays as it was")
-                return Report((Entry("the reload failed inside the bot; everything stays as it was, see the log", (), False),))
+                return Report(
+                    (Entry("the reload failed inside the bot; everything stays as it was, see the log", (), False),)
+                )
 
     async def unload(self, name: str) -> Report:
         """Take a plugin out until `load`, a change of its content, or a restart."""
@@ -154,12 +141,12 @@ class Reloader:
             image = self.live.get(name)
             if image is None or image.owner is None:
                 return Report()
-            self.stopped[name] = image.unit.digest
+            self._planner.stopped[name] = image.unit.digest
             return await self._transaction(set(), False, time.perf_counter())
 
     async def load(self, name: str) -> Report:
         """Load a plugin that is not live, or build it anew."""
-        self.stopped.pop(name, None)
+        self._planner.stopped.pop(name, None)
         return await self.settle({name})
 
     async def close(self) -> None:
@@ -177,167 +164,50 @@ class Reloader:
     # -- plan
 
     async def _transaction(self, force: set[str], everything: bool, began: float) -> Report:
-        disk = await self._builder.run(self._discovery.sweep, 60.0)
-        self._known = {name for name, unit in disk.units.items() if unit.is_plugin}
-        if everything:
-            force |= self._known
-            self.stopped.clear()
-        entries = self._tell_odd(disk)
-        units, gone = self._present(disk, force)
-        dirty = {name for name, unit in units.items() if self._is_dirty(name, unit)} | (force & units.keys())
-        if not dirty and not gone:
+        plan = await self._planner.plan(
+            self.live, self._disabled(), force, everything=everything, first=self.commits == 0
+        )
+        entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
+        worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
+        if not worth:
             return Report(tuple(entries))
-        await self._compile(units, dirty)
-        edges = self._edges(units)
-        affected = self._affected(units, dirty, gone, edges, force)
-        found = groups(affected | gone, edges, gone)
-        worth = [group for group in found if self._worth_a_try(group, units, force, dirty | gone)]
-        tried = [await self._build(group, units, edges) for group in worth]
-        displaced = self._mark_clashes(tried, units)
+        tried = [await self._build(group, plan) for group in worth]
+        displaced = self._mark_clashes(tried, plan.units)
         for one in tried:
             if one.error is None:
                 await self._prepare(one)
         if displaced:  # by a version whose setup may have failed since
-            displaced = self._mark_clashes(tried, units)
-        entries += await self._finish(tried, displaced, units, began, force)
+            displaced = self._mark_clashes(tried, plan.units)
+        entries += await self._finish(tried, displaced, plan.units, began, force)
         return Report(tuple(entries))
-
-    def _tell_odd(self, disk: Disk) -> list[Entry]:
-        new = {name: why for name, why in disk.odd.items() if self._odd.get(name) != why}
-        self._odd = disk.odd
-        return [Entry(f"{why}", (name,), False) for name, why in new.items()]
-
-    def _present(self, disk: Disk, force: set[str]) -> tuple[dict[str, Unit], set[str]]:
-        """Sort what the sweep found into units to look at, and live units that are gone; the unsure wait."""
-        units, gone, now = dict(disk.units), set[str](), self._clock()
-        off = self._disabled()
-        for name in [name for name, unit in units.items() if unit.is_plugin]:
-            if name in off or self.stopped.get(name) == units[name].digest:
-                del units[name]
-                if name in self.live:
-                    gone.add(name)
-            else:
-                self.stopped.pop(name, None)
-        for name, image in self.live.items():
-            unit = units.get(name)
-            vanished = unit is None and name not in gone
-            emptied = unit is not None and unit.is_blank and not image.unit.is_blank
-            if not vanished and not emptied:
-                self._missing.pop(name, None)
-            elif name not in force and self._wait(self._missing.setdefault(name, now), self.patience.delete_grace, now):
-                units[name] = image.unit  # it may be an editor's save; the old version answers meanwhile
-            elif vanished:
-                gone.add(name)
-        for name in list(units):
-            if name not in self.live and name not in force and self._unripe(units[name], now):
-                del units[name]
-        self._fresh = {name: since for name, since in self._fresh.items() if name in disk.units and name not in self.live}
-        for name in gone:
-            self._missing.pop(name, None)
-        return units, gone
-
-    def _unripe(self, unit: Unit, now: float) -> bool:
-        """A new package may still be copied; a new empty file is about to be written."""
-        wait = self.patience.package_quiet if len(unit.sources) > 1 or self._is_package(unit) else 0.0
-        wait = self.patience.delete_grace if unit.is_blank else wait
-        if not wait or self.commits == 0:
-            return False
-        known = self._fresh.get(unit.name)
-        if known is None or known[0] != unit.digest:
-            known = self._fresh[unit.name] = (unit.digest, now)
-        return self._wait(known[1], wait, now)
-
-    @staticmethod
-    def _is_package(unit: Unit) -> bool:
-        return any(source.is_package for source in unit.sources.values())
-
-    def _wait(self, since: float, patience: float, now: float) -> bool:
-        left = since + patience - now
-        if left > 0:
-            self._on_later(left)
-        return left > 0
-
-    def _is_dirty(self, name: str, unit: Unit) -> bool:
-        image = self.live.get(name)
-        if image is None:
-            return unit.is_plugin
-        return image.unit.digest != unit.digest
-
-    async def _compile(self, units: Mapping[str, Unit], dirty: set[str]) -> None:
-        """Compile the dirty units, and the shared modules that they import and nobody has loaded yet."""
-        todo = set(dirty)
-        while todo:
-            fresh = {name for name in todo if self._compiled_as(units[name]) is None}
-            batch = [units[name] for name in sorted(fresh)]
-            compiled = await self._builder.run(lambda batch=batch: [compile_unit(unit) for unit in batch], 120.0)  # type: ignore[misc]
-            self._compiled.update((one.unit.name, one) for one in compiled)
-            imported = {other for name in todo for other in self._compiled[name].imports}
-            todo = {name for name in imported if name in units and name not in self.live} - todo - dirty
-            todo = {name for name in todo if self._compiled_as(units[name]) is None}
-        self._compiled = {name: one for name, one in self._compiled.items() if name in units}
-
-    def _compiled_as(self, unit: Unit) -> Compiled | None:
-        known = self._compiled.get(unit.name)
-        return known if known is not None and known.unit.digest == unit.digest else None
-
-    def _edges(self, units: Mapping[str, Unit]) -> dict[str, frozenset[str]]:
-        edges = {name: image.imports for name, image in self.live.items()}
-        for name, unit in units.items():
-            compiled = self._compiled_as(unit)
-            if compiled is not None:
-                # What can't be compiled imports what it did when it could.
-                edges[name] = compiled.imports | (edges.get(name, frozenset()) if compiled.error else frozenset())
-        return edges
-
-    def _affected(
-        self,
-        units: Mapping[str, Unit],
-        dirty: set[str],
-        gone: set[str],
-        edges: Mapping[str, frozenset[str]],
-        force: set[str],
-    ) -> set[str]:
-        """Return what has to be built: the dirty, their importers, and shared modules that these need for the first time."""
-        affected = {name for name in closure(dirty | gone, edges) if name in units} - gone
-        # A shared module alone is nothing: it is built where a plugin imports it.
-        affected |= {name for name in self._needed(affected, edges) if name in units and name not in self.live}
-        wanted = self._needed({name for name in affected if units[name].is_plugin}, edges)
-        return {name for name in affected if units[name].is_plugin or name in wanted}
-
-    @staticmethod
-    def _needed(names: Iterable[str], edges: Mapping[str, frozenset[str]]) -> set[str]:
-        reached, todo = set[str](), list(names)
-        while todo:
-            for other in edges.get(todo.pop(), ()):
-                if other not in reached:
-                    reached.add(other)
-                    todo.append(other)
-        return reached
 
     def _signature(self, group: Group, units: Mapping[str, Unit]) -> frozenset[tuple[str, str]]:
         return frozenset((name, units[name].digest if name in units else "") for name in group.units)
 
-    def _worth_a_try(self, group: Group, units: Mapping[str, Unit], force: set[str], touched: set[str]) -> bool:
+    def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:
         """Tell whether a group may fare better than the last time it was tried."""
         if force.intersection(group.units):
             return True
         for name in group.units:
             digest, loss = self._refused.get(name, ("", None))
-            if loss is not None and name in units and digest == units[name].digest:
-                if loss.holder in self.live and loss.holder not in touched:
-                    return False  # it still waits for the same holder
-        return self._signature(group, units) not in self._failed
+            same = loss is not None and name in plan.units and digest == plan.units[name].digest
+            if loss is not None and same and loss.holder in self.live and loss.holder not in plan.touched:
+                return False  # it still waits for the same holder
+        return self._signature(group, plan.units) not in self._failed
 
     # -- build
 
-    async def _build(self, group: Group, units: Mapping[str, Unit], edges: Mapping[str, frozenset[str]]) -> _Built:
-        members = [name for name in group.units if name not in group.gone]
-        compiled = {name: self._compiled_as(units[name]) or await self._compile_one(units[name]) for name in members}
+    async def _build(self, group: Group, plan: Plan) -> _Built:
+        members = [plan.units[name] for name in group.units if name not in group.gone]
+        missing = [unit for unit in members if self._planner.compiled(unit) is None]
+        if missing:  # unchanged ones, built again with what they import
+            await self._planner.compile(missing)
+        compiled = {unit.name: code for unit in members if (code := self._planner.compiled(unit)) is not None}
         states = {name: one.state_name for name, one in compiled.items()}
         one = _Built(group, compiled, Staging(self._shelf, states))
         one.error = next((each.error for each in compiled.values() if each.error is not None), None)
         if one.error is None:
-            one.error = self._still_imported(group, members, edges)
+            one.error = _still_imported(group, self.live, plan)
         if one.error is None and members:
             new = Build(compiled, self.live, one.staging, self._host.settings, self.patience.import_)
             try:
@@ -346,24 +216,9 @@ class Reloader:
                 one.error = error
             except (TimeoutError, TookTooLong) as error:
                 new.discard()
-                first = compiled[members[0]].unit
                 how = ", and can't be interrupted" if isinstance(error, TimeoutError) else ""
-                one.error = PluginError(first.name, shown(first), 0, new.too_long + how)
+                one.error = PluginError(members[0].name, shown(members[0]), 0, new.too_long + how)
         return one
-
-    async def _compile_one(self, unit: Unit) -> Compiled:
-        compiled = await self._builder.run(lambda: compile_unit(unit), 120.0)
-        self._compiled[unit.name] = compiled
-        return compiled
-
-    def _still_imported(self, group: Group, members: list[str], edges: Mapping[str, frozenset[str]]) -> PluginError | None:
-        for name in sorted(group.gone):
-            users = importers_of(name, {member: self._compiled[member].unit for member in members}, edges)
-            if users:
-                verb = "import" if len(users) > 1 else "imports"
-                why = f"the file is gone, but {', '.join(users)} still {verb} it"
-                return PluginError(name, shown(self.live[name].unit), 0, why)
-        return None
 
     # -- claim
 
@@ -447,8 +302,8 @@ class Reloader:
     def _without_orphans(self, after: dict[str, Image]) -> dict[str, Image]:
         """A shared module that no live plugin imports any more goes with the last one that did."""
         edges = {name: image.imports for name, image in after.items()}
-        needed = self._needed({name for name, image in after.items() if image.owner is not None}, edges)
-        return {name: image for name, image in after.items() if image.owner is not None or name in needed}
+        wanted = needed({name for name, image in after.items() if image.owner is not None}, edges)
+        return {name: image for name, image in after.items() if image.owner is not None or name in wanted}
 
     def _in_claim_order(self, after: Mapping[str, Image]) -> list[Image]:
         # Live plugins before newcomers, so that an alias stays with who has it.
@@ -478,7 +333,7 @@ class Reloader:
         self._failed = {failed for failed in self._failed if not names.intersection(name for name, _ in failed)}
 
     async def _start(self, images: Mapping[str, Image], before: Mapping[str, Image]) -> list[Entry]:
-        """Run `@start` where there is one: the old generation lets go first; if it fails, the previous one comes back."""
+        """Run `@start` where there is one: the old generation lets go first; if it fails, it comes back."""
         entries = []
         for name, image in images.items():
             if not image.found.hooks.get("start"):
@@ -542,6 +397,11 @@ class Reloader:
 
     # -- report
 
+    @property
+    def stopped(self) -> Collection[str]:
+        """Plugins that stay unloaded until `!load` or a change of their content."""
+        return self._planner.stopped.keys()
+
     def _generation(self, name: str) -> int:
         return self._generations.get(name, 0) if name in self.live else 0
 
@@ -568,7 +428,7 @@ class Reloader:
         for each, image in one.images.items():
             if image.owner is not None:
                 self._claims.note(each, image.commands, live=False)
-        holder_is_unsure = loss.holder in self._missing
+        holder_is_unsure = loss.holder in self._planner.missing
         if holder_is_unsure:
             self._refused.pop(name, None)
         if (told == (digest, loss) or holder_is_unsure) and name not in force:
@@ -604,12 +464,23 @@ class Reloader:
         return entries
 
 
+def _still_imported(group: Group, live: Mapping[str, Image], plan: Plan) -> PluginError | None:
+    for name in sorted(group.gone):
+        users = sorted(user for user in group.units if user not in group.gone and name in plan.edges.get(user, ()))
+        if users:
+            verb = "import" if len(users) > 1 else "imports"
+            why = f"the file is gone, but {', '.join(users)} still {verb} it"
+            return PluginError(name, shown(live[name].unit), 0, why)
+    return None
+
+
 class _Clash(PluginError):
     """A command belongs to somebody else."""
 
     def __init__(self, loss: Refusal, image: Image) -> None:
         self.loss = loss
         handler = next((h for h in image.handlers if getattr(h.declaration, "name", "") == loss.command), None)
-        text = f"!{loss.command} belongs to {loss.holder}; {loss.plugin} loads by itself when {loss.holder} lets go of it"
+        text = (
+            f"!{loss.command} belongs to {loss.holder}; {loss.plugin} loads by itself when {loss.holder} lets go of it"
+        )
         super().__init__(loss.plugin, shown(image.unit), handler.line if handler else 0, text)
-

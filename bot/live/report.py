@@ -72,9 +72,7 @@ def changed(
     return Entry(text, (plugin,), True)
 
 
-def failed(
-    plugins: Sequence[tuple[str, int]], why: str, signature: frozenset[tuple[str, str]] = frozenset()
-) -> Entry:
+def failed(plugins: Sequence[tuple[str, int]], why: str, signature: frozenset[tuple[str, str]] = frozenset()) -> Entry:
     """A group stays as it was: (plugin, live generation or 0) of each member, the one at fault first."""
     (name, generation), *others = plugins
     also = ""

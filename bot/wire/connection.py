@@ -20,7 +20,6 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, NoReturn, Protocol
 
-from bot.protocol.roster import Applied, Roster
 from irc.client import NickMask
 from irc.client_aio import AioConnection, AioReactor
 from irc.events import Command
@@ -29,6 +28,7 @@ from bot.config import Network
 from bot.errors import CannotConnect, MalformedLine, UnsafeText
 from bot.protocol.message import Message, decode, safe
 from bot.protocol.registration import Registration
+from bot.protocol.roster import Applied, Roster
 from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
 from bot.wire.link import LINK_VERSION, Frame, LinkEnd
