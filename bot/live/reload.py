@@ -238,7 +238,7 @@ class Reloader:
                 taken = next((c for c in image.commands if c in self._built_in), None)
                 if taken is not None and one.error is None:
                     why = f"!{taken} is built in and can't be claimed; rename the command"
-                    one.error = PluginError(name, shown(image.unit), 0, why)
+                    one.error = PluginError(name, shown(image.unit), _line_of(taken, image), why)
                     new.pop(name, None)
         absent = self._absent(leaving, units)
         refused = self._claims.resolve({**live, **new}, live, absent)
@@ -479,8 +479,11 @@ class _Clash(PluginError):
 
     def __init__(self, loss: Refusal, image: Image) -> None:
         self.loss = loss
-        handler = next((h for h in image.handlers if getattr(h.declaration, "name", "") == loss.command), None)
         text = (
             f"!{loss.command} belongs to {loss.holder}; {loss.plugin} loads by itself when {loss.holder} lets go of it"
         )
-        super().__init__(loss.plugin, shown(image.unit), handler.line if handler else 0, text)
+        super().__init__(loss.plugin, shown(image.unit), _line_of(loss.command, image), text)
+
+
+def _line_of(command: str, image: Image) -> int:
+    return next((each.line for each in image.handlers if getattr(each.declaration, "name", "") == command), 0)
