@@ -451,7 +451,7 @@ class Reloader:
                     continue
                 generation, digest, old = self._generations[name], image.unit.digest, before.get(name)
                 if old is None or old.owner is None:
-                    entries.append(report.loaded(name, generation, digest))
+                    entries.append(report.loaded(name, generation, digest, self._left_behind(image, before, gone)))
                     continue
                 was = (old.owner.generation, old.unit.digest)
                 commands, state = report.difference(old.handlers, image.handlers), one.staging.state_of(name)
@@ -462,6 +462,14 @@ class Reloader:
                 text = f"{plugin}: the alias !{alias} belongs to {holder}; !{plugin}.{alias} works"
                 entries.append(Entry(text, (plugin,), True))
         return entries
+
+    def _left_behind(self, image: Image, before: Mapping[str, Image], gone: set[str]) -> str:
+        """Return the state name of the plugin whose file this newcomer's was, if kept values did not follow it."""
+        for name in sorted(gone & before.keys()):
+            state = before[name].state_name
+            if state != image.state_name and self._shelf.values.get(state) and before[name].commands == image.commands:
+                return state
+        return ""
 
 
 def _still_imported(group: Group, live: Mapping[str, Image], plan: Plan) -> PluginError | None:
