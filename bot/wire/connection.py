@@ -84,7 +84,7 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
 
     def __init__(self, link: LinkEnd) -> None:
         super().__init__(loop=asyncio.get_running_loop())
-        self.handlers = {}  # without the library's answer to PING: the keeper has answered
+        self.handlers: dict[str, list[Any]] = {}  # without the library's answer to PING: the keeper has answered
         self.window = 0  # credits of each network; 0 until the keeper has greeted us
         self.by_name: dict[str, Connection] = {}
         self._link = link
@@ -403,12 +403,8 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
 
     def room_for(self, command: str, target: str) -> int:
         """How many bytes of text fit into a PRIVMSG or NOTICE to `target` as the server relays it, prefix and all."""
-        me = self.roster.me_source()
-        # Before we have seen ourselves: `~` and ten letters, and the longest host that services hand out.
-        ident = len(me.ident.encode()) if me.ident else 11
-        host = len(me.host.encode()) if me.host else 63
-        frame = len(f":!@  {target} :\r\n".encode()) + len(me.nick.encode()) + ident + host + len(command) - 1
-        return max(0, (self.roster.isupport.linelen or 512) - frame)
+        frame = f":{self.roster.me_source()} {command} {target} :\r\n"
+        return max(0, self.roster.isupport.linelen - len(frame.encode()))
 
     def send_raw(self, string: str) -> None:
         """Send a line as it is; all of the library's command methods end here."""
@@ -456,9 +452,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             self._last_words = self._last_words or message
             self.reactor.send(Frame("close", (self.name,), one_line(message)))
 
-    def quit(self, message: str = "") -> None:
-        self.disconnect(message)
-
+    quit = disconnect
     connect = _refusal("start() connects; host, port and nick are in config.yaml")
     reconnect = _refusal("a lost connection is dialled again by itself; `reconnect` in config.yaml paces it")
     set_rate_limit = _refusal("lines are paced by the keeper; `flood` in config.yaml is the pace")

@@ -50,17 +50,10 @@ def orders(settings: Network, limits: Limits) -> bytes:
 
 def identity(settings: Network) -> Identity:
     """Who to register as."""
-    sasl = (
-        None
-        if settings.sasl is None
-        else Sasl(
-            settings.sasl.username,
-            reveal(settings.sasl.password) or "",
-            mechanisms=settings.sasl.mechanisms,
-            required=settings.sasl.required,
-            plain_without_tls=settings.sasl.plain_without_tls,
-        )
-    )
+    sasl = None
+    if given := settings.sasl:
+        password = reveal(given.password) or ""
+        sasl = Sasl(given.username, password, given.mechanisms, given.required, given.plain_without_tls)
     # Servers cut USER's first word to about ten characters, and refuse signs in it.
     ident = "".join(char for char in settings.nick.lower() if char.isascii() and char.isalnum())[:10] or "bot"
     return Identity(
