@@ -80,6 +80,9 @@ class Secret:
 
     __repr__ = __str__
 
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self._text == other._text
 
@@ -179,7 +182,9 @@ class Network:
     """One network. What the file doesn't say is filled in from the top level."""
 
     name: str = field(metadata={"filled": True})  # the key under `networks`
-    host: Annotated[str, HOST] = field(metadata={"description": "Host name or address of the server."})
+    host: Annotated[str, HOST] = field(
+        metadata={"description": "Host name or address of the server; the one key that a network must have."}
+    )
     port: int = option(6697, "Port; 6667 when `tls` is false.", ge=1, le=65535)
     tls: Tls | None = option(Tls(), "`true`, `false`, or a mapping. Certificates are verified.")
     password: Secret | None = option(None, "Server password.")
