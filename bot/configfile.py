@@ -49,6 +49,7 @@ _WORDS = {
     "greater_than_equal": "must be {ge:g} or more",
     "greater_than": "must be more than {gt:g}",
     "less_than_equal": "must be {le:g} or less",
+    "too_short": "must have at least one",
     "literal_error": "must be {expected}",
 }
 
@@ -318,7 +319,8 @@ def _tell(tree: Tree, fault: Fault) -> None:
     inherited = steps[:1] == ("networks",) and steps[2:3] and steps[:3] not in tree.names and steps[2] in _INHERITED
     from_nick = steps[2:] == ("sasl", "username") and steps not in tree.names
     told = any(steps[: len(broken)] == broken for broken in tree.broken) or steps in tree.nulls
-    if inherited or from_nick or told:
+    counted_wrong = fault.kind == "too_short" and _at(tree, steps)  # pydantic passes over items with faults
+    if inherited or from_nick or told or counted_wrong:
         return None  # the mistake is told where it was made
     shown, place = tree.place(steps)
     return tree.mistake(steps if fault.kind == "missing" else shown, _words(tree, fault), place)

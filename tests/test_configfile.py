@@ -171,6 +171,7 @@ def test_a_variable_may_give_a_number_or_a_truth_value(monkeypatch: pytest.Monke
         (ONE + "nick: '1a'", "2:7: nick: must be a nick"),
         (ONE + "nick:", "2:6: nick: has no value"),
         (ONE + "prefix: !", "2:9: prefix: an unquoted ! is a sign"),
+        (ONE + "prefix: []", "2:9: prefix: must have at least one"),
         (ONE + "prefix:", "2:8: prefix: has no value"),
         (ONE + "prefix: ['']", "2:10: prefix.0: must be one or more signs"),
         (ONE + "alternative_nicks: a", "2:20: alternative_nicks: must be a list: [one, two]"),

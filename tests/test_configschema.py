@@ -50,6 +50,10 @@ def test_the_shipped_file_connects_to_nothing() -> None:
     assert config.load(TOP / "config.yaml").networks == {}
 
 
+def test_the_template_is_the_shipped_file() -> None:
+    assert config.template() == (TOP / "config.yaml").read_text()
+
+
 def shipped() -> str:
     """The shipped file with all that is commented out put into force."""
     return re.sub(r"(?m)^(\s*)#(?=[\w-])", r"\1", (TOP / "config.yaml").read_text())

@@ -1,0 +1,15 @@
+"""IRC as values and pure functions: no sockets, no asyncio, no clock of its own (`now` is an argument).
+
+    message       one line <-> `Message`; `safe`, the choke-point test of everything that goes out
+    casemap       when two nicks or channels are the same; hostmasks
+    isupport      what the server said about itself (005)
+    modes         a MODE line as single changes
+    numerics      names for the three-digit replies
+    registration  CAP, SASL, NICK, USER until 001, fed with messages, answering with messages
+    people        users and channels, and when a nick is still the same person
+    roster        who is where, what we know of them, and whom the server vouches for
+    formatting    colours, and cutting a long text into lines that fit
+    sendqueue     the pace of sending
+
+Import the file that defines a name. Floor 1: may import `bot.errors` and each other, nothing above.
+"""

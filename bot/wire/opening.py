@@ -1,0 +1,78 @@
+"""From a network's settings to what opens it: the keeper's orders, and who we say we are. Pure.
+
+The `open` frame carries JSON, because the keeper may be older than the worker: it takes the keys that it knows.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from bot.config import Network, Secret
+from bot.protocol.registration import Identity, Sasl
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Waits of one connection, in seconds."""
+
+    connect_seconds: float = 30.0  # resolving, TCP and TLS together
+    registration_seconds: float = 90.0  # up to 001; ident and reverse DNS take 45 s on some servers
+    idle_seconds: float = 60.0  # silence before we ask with PING
+    pong_seconds: float = 60.0  # silence after that
+    stable_seconds: float = 60.0  # registered for so long, the back-off begins anew
+    ask_seconds: float = 15.0  # for the answer to a WHO or MODE before the next is asked
+    stop_seconds: float = 3.0  # for the keeper to close; it gives the server 2
+
+
+def orders(settings: Network, limits: Limits) -> bytes:
+    """The payload of the `open` frame."""
+    tls = settings.tls and {
+        "ca_file": settings.tls.ca_file,
+        "certificate": settings.tls.certificate,
+        "key": settings.tls.key,
+        "fingerprints": list(settings.tls.fingerprints),
+        "verify_name": settings.host,
+    }
+    return json.dumps(
+        {
+            "host": settings.host,
+            "port": settings.port,
+            "tls": tls,
+            "burst": settings.flood.burst if settings.flood else 0,
+            "per_second": settings.flood.per_second if settings.flood else 0,
+            "connect_seconds": limits.connect_seconds,
+            "idle_seconds": limits.idle_seconds,
+            "pong_seconds": limits.pong_seconds,
+        }
+    ).encode()
+
+
+def identity(settings: Network) -> Identity:
+    """Who to register as."""
+    sasl = (
+        None
+        if settings.sasl is None
+        else Sasl(
+            settings.sasl.username,
+            reveal(settings.sasl.password) or "",
+            mechanisms=settings.sasl.mechanisms,
+            required=settings.sasl.required,
+            plain_without_tls=settings.sasl.plain_without_tls,
+        )
+    )
+    # Servers cut USER's first word to about ten characters, and refuse signs in it.
+    ident = "".join(char for char in settings.nick.lower() if char.isascii() and char.isalnum())[:10] or "bot"
+    return Identity(
+        settings.nick, settings.alternative_nicks, ident, settings.realname, reveal(settings.password), sasl
+    )
+
+
+def reveal(secret: Secret | None) -> str | None:
+    """The text itself, for the wire only."""
+    return None if secret is None else secret.reveal()
+
+
+def one_line(text: str) -> bytes:
+    """Text as the payload of a frame, or as a QUIT's last words: white space of all kinds becomes single spaces."""
+    return " ".join(text.replace("\0", " ").split()).encode(errors="replace")

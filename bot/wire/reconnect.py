@@ -1,0 +1,36 @@
+"""How long to wait before the next try: exponential back-off with real jitter. Pure: it waits for nobody.
+
+The wait is drawn evenly from the upper half of each step, so that a thousand bots that lost the same server in the
+same second do not come back in the same second, and no bot comes back at once.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+
+class Backoff:
+    """Waits that double from `minimum` to `maximum` seconds until things were `stable` again.
+
+    Args:
+        minimum: no wait is shorter, in seconds; the first is at most twice as long.
+        maximum: no wait is longer, in seconds.
+        random: where the jitter comes from; a test passes a seeded one.
+    """
+
+    def __init__(self, minimum: float, maximum: float, random: Random | None = None) -> None:
+        self.minimum = max(0.0, minimum)
+        self.maximum = max(self.minimum, maximum)
+        self.tries = 0
+        self._random = random if random is not None else Random()
+
+    def next(self) -> float:
+        """The seconds to wait now; each call makes the next wait longer."""
+        # 64 doublings are beyond any cap, and a bot that fails for years must not overflow; a minimum of 0 still grows.
+        self.tries = min(self.tries + 1, 64)
+        step = min(self.maximum, max(self.minimum, 0.1) * 2**self.tries)
+        return self._random.uniform(max(self.minimum, step / 2), step)
+
+    def stable(self) -> None:
+        """Begin again at the minimum. A connection that came up and fell at once is not stable."""
+        self.tries = 0

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import asyncio
+import contextvars
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.wire.link import SHAPES, Frame, LinkError, MemoryLink, decode, encode
+
+words = st.from_regex(r"[a-z0-9é#/+-][a-z:\u00a0/.]{0,9}", fullmatch=True)
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> Frame:
+    verb = draw(st.sampled_from(sorted(SHAPES)))
+    names, has_payload = SHAPES[verb]
+    fields = tuple(draw(words) for _ in names)
+    return Frame(verb, fields, draw(st.binary()).replace(b"\n", b"") if has_payload else b"")
+
+
+@given(frames())
+def test_what_was_written_is_read_back(frame: Frame) -> None:
+    raw = encode(frame)
+    assert raw.endswith(b"\n")
+    assert raw.count(b"\n") == 1
+    assert decode(raw) == frame
+
+
+def test_a_frame_reads_as_in_the_protocol() -> None:
+    assert encode(Frame("line", ("libera", "12", "0"), b":a PRIVMSG #c :x")) == b"line libera 12 0 ::a PRIVMSG #c :x\n"
+    assert encode(Frame("live")) == b"live\n"
+
+
+@pytest.mark.parametrize("payload", [b"a\nb", b"\n", b"x\ndone 5"])
+def test_a_payload_with_a_line_end_is_refused(payload: bytes) -> None:
+    with pytest.raises(LinkError):
+        encode(Frame("close", ("n",), payload))
+
+
+@pytest.mark.parametrize("field", ["", "a b", ":a", "a\nb", "a\0", "\udc80"])
+def test_a_field_that_would_not_survive_is_refused(field: str) -> None:
+    with pytest.raises(LinkError):
+        encode(Frame("up", (field,)))
+
+
+@pytest.mark.parametrize(
+    "frame", [Frame("nonsense"), Frame("up"), Frame("up", ("a", "b")), Frame("live", (), b"x"), Frame("Up", ("a",))]
+)
+def test_a_frame_of_the_wrong_shape_is_refused(frame: Frame) -> None:
+    with pytest.raises(LinkError):
+        encode(frame)
+
+
+@pytest.mark.parametrize("raw", [b"", b"\n", b"nonsense\n", b"up\n", b"up a b\n", b"up  a\n", b"down n\n", b"live :\n", b"\xff\n"])
+def test_bytes_that_are_no_frame_are_refused(raw: bytes) -> None:
+    with pytest.raises(LinkError):
+        decode(raw)
+
+
+@given(st.binary())
+def test_reading_raises_nothing_but_a_link_error(raw: bytes) -> None:
+    try:
+        decode(raw)
+    except LinkError:
+        pass
+
+
+async def test_frames_arrive_in_order_and_never_before_send_returned() -> None:
+    link, got = MemoryLink(), list[str]()
+    link.worker.on_frame = lambda frame: got.append(frame.fields[0])
+    for number in range(100):
+        link.keeper.send(Frame("up", (str(number),)))
+    assert got == []
+    await asyncio.sleep(0)
+    assert got == [str(number) for number in range(100)]
+
+
+async def test_a_frame_sent_from_a_frame_takes_another_turn() -> None:
+    link, got = MemoryLink(), list[str]()
+    link.keeper.on_frame = lambda frame: link.keeper.send(Frame("up", frame.fields))
+    link.worker.on_frame = lambda frame: got.append(frame.verb)
+    link.worker.send(Frame("go", ("n",)))
+    await asyncio.sleep(0)
+    assert got == []
+    await asyncio.sleep(0)
+    assert got == ["up"]
+
+
+async def test_frames_wait_for_someone_to_take_them() -> None:
+    link, got = MemoryLink(), list[str]()
+    link.keeper.send(Frame("up", ("1",)))
+    await asyncio.sleep(0)
+    link.worker.on_frame = lambda frame: got.append(frame.fields[0])
+    link.keeper.send(Frame("up", ("2",)))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert got == ["1", "2"]
+
+
+async def test_nothing_arrives_after_an_end_was_closed() -> None:
+    link, got = MemoryLink(), list[str]()
+    link.keeper.on_frame = lambda frame: got.append(frame.verb)
+    link.worker.send(Frame("beat"))
+    link.worker.close()
+    link.worker.send(Frame("beat"))
+    await asyncio.sleep(0)
+    assert got == []
+
+
+async def test_the_other_end_learns_of_a_close_once() -> None:
+    link, closes = MemoryLink(), list[str]()
+    link.keeper.on_close = lambda: closes.append("keeper")
+    link.worker.on_close = lambda: closes.append("worker")
+    link.worker.close()
+    link.worker.close()
+    await asyncio.sleep(0)
+    assert closes == ["keeper"]
+
+
+async def test_a_bad_frame_is_refused_at_the_sender() -> None:
+    link = MemoryLink()
+    with pytest.raises(LinkError):
+        link.worker.send(Frame("nonsense"))
+
+
+async def test_the_context_of_the_sender_does_not_cross() -> None:
+    who = contextvars.ContextVar("who", default="nobody")
+    link, got = MemoryLink(), list[str]()
+    link.keeper.on_frame = lambda _: got.append(who.get())
+    who.set("a plugin")
+    link.worker.send(Frame("beat"))
+    await asyncio.sleep(0)
+    assert got == ["nobody"]
