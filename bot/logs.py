@@ -153,8 +153,8 @@ def _as_json(record: logging.LogRecord) -> str:
 class Burst:
     """Counts records that are the same; after `limit` in `seconds` it holds them back and says how many at the end.
 
-    Bounded: of more than `most` kinds at once, the oldest is told early. Keeps texts only, never a record: its
-    traceback would keep the frames, and with them the old code of a plugin that was reloaded since.
+    Bounded: of more than `most` kinds at once, the oldest is told early. Keeps texts, never a record: its traceback
+    would keep the frames, and with them the old code of a plugin that was reloaded since.
     """
 
     def __init__(self, limit: int = SAME_PER_MINUTE, seconds: float = 60.0, most: int = 500) -> None:
