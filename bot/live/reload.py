@@ -280,6 +280,7 @@ class Reloader:
         good = [one for one in tried if one.error is None]
         entries = [entry for one in tried if one.error is not None for entry in self._failure(one, units, force)]
         if not good and not displaced:
+            self._note_waiting(tried)
             return entries
         images = {name: image for one in good for name, image in one.images.items()}
         gone = {name for one in good for name in one.group.gone} | displaced
@@ -290,6 +291,7 @@ class Reloader:
         table = await self._builder.run(lambda: build(handlers, self.table, self._built_in), 60.0)
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
         self._commit(table, after, images, gone, [one.staging for one in good])
+        self._note_waiting(tried)
         self._signatures_done(good, units)
         milliseconds = (time.perf_counter() - began) * 1000
         entries += self._successes(good, before, images, gone, milliseconds)
@@ -298,6 +300,14 @@ class Reloader:
             if image.owner is not None:
                 self._retire_later(image)
         return entries
+
+    def _note_waiting(self, tried: list[_Built]) -> None:
+        """Write down the claims of those that were refused: after those of the commit, which came first."""
+        for one in tried:
+            if isinstance(one.error, _Clash):
+                for name, image in one.images.items():
+                    if image.owner is not None:
+                        self._claims.note(name, image.commands, live=False)
 
     def _without_orphans(self, after: dict[str, Image]) -> dict[str, Image]:
         """A shared module that no live plugin imports any more goes with the last one that did."""
@@ -425,9 +435,6 @@ class Reloader:
         digest = one.compiled[name].unit.digest
         told = self._refused.get(name)
         self._refused[name] = (digest, loss)
-        for each, image in one.images.items():
-            if image.owner is not None:
-                self._claims.note(each, image.commands, live=False)
         holder_is_unsure = loss.holder in self._planner.missing
         if holder_is_unsure:
             self._refused.pop(name, None)
