@@ -53,10 +53,12 @@ class PluginError(NeverquitError):
         path: the file at fault, relative to the plugin directory, `weather.py` or `pkg/part.py`.
         line: line in that file from 1, or 0 when no line can be named.
         text: what is wrong, in one line, `SyntaxError: expected ':'`.
+        column: from 1, where it is known, else 0; `neverquit check` shows it.
     """
 
-    def __init__(self, plugin: str, path: str, line: int, text: str) -> None:
-        self.plugin, self.path, self.line, self.text = plugin, path, line, " ".join(text.split())
+    def __init__(self, plugin: str, path: str, line: int, text: str, column: int = 0) -> None:
+        self.plugin, self.path, self.line, self.column = plugin, path, line, column
+        self.text = " ".join(text.split())
         super().__init__(f"{path}:{line}: {self.text}" if line else f"{path}: {self.text}")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 RPL_WELCOME = "001"
 RPL_ISUPPORT = "005"
-RPL_WHOISUSER = "311"
 RPL_ENDOFWHO = "315"
 RPL_CHANNELMODEIS = "324"
 RPL_NOTOPIC = "331"

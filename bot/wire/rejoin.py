@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import zip_longest
 from random import Random
 
-from bot.protocol.roster import Roster
-
 from bot.protocol.message import Message
+from bot.protocol.roster import Roster
 from bot.wire.reconnect import Backoff
 
 MINIMUM_SECONDS, MAXIMUM_SECONDS = 5.0, 600.0

@@ -156,6 +156,13 @@ def test_a_comma_after_a_cut_is_no_background() -> None:
     assert drawn(pieces[1])[0] == (",", "[]04/")
 
 
+@pytest.mark.parametrize("before", range(30, 41))
+def test_no_cut_is_inside_a_colour_code(before: int) -> None:
+    text = "a" * before + "\x0304,12" + "b" * 50
+    pieces = split(text, 40)
+    assert [sign for piece in pieces for sign in drawn(piece)] == drawn(text)
+
+
 def test_a_hex_colour_goes_on_too() -> None:
     pieces = split("\x04AABBCC,001122" + "a" * 60, 40)
     assert all(piece.startswith("\x04AABBCC,001122a") for piece in pieces)

@@ -112,3 +112,7 @@ def test_nothing_that_a_server_says_raises(tokens: list[str]) -> None:
     isupport = told(*tokens)
     isupport.is_channel("#c")
     isupport.split_status("@#c")
+
+
+def test_the_mapping_is_told_in_any_case() -> None:
+    assert told("CASEMAPPING=ASCII").casemapping == "ascii"

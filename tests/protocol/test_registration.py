@@ -111,6 +111,12 @@ def test_an_ack_with_a_minus_disables() -> None:
     assert registration.caps == {"chghost"}
 
 
+def test_the_signs_of_an_older_specification_are_no_part_of_a_name() -> None:
+    registration = machine()
+    talk(registration, LS + "=batch ~chghost", "CAP * ACK :~chghost =batch")
+    assert registration.caps == {"batch", "chghost"}
+
+
 def test_what_is_withdrawn_is_disabled_and_what_comes_back_is_asked_for() -> None:
     registration = machine()
     talk(registration, LS + "account-tag batch", "CAP * ACK :account-tag batch", "001 bot :hi")

@@ -1,0 +1,72 @@
+"""neverquit: an IRC bot that you program while it runs. This is the one door for plugin authors.
+
+    from bot import Context, command, rule, on, every, job, setup, start, teardown, keep, store, http, settings
+
+Names are resolved when they are first asked for, so `neverquit --version` imports next to nothing. The tree below,
+where folders are floors and a floor imports only the floors below it:
+
+    errors config logs        floor 0   whose fault it is; config.yaml as frozen values; log records
+    protocol/                 floor 1   IRC as pure functions and values: no sockets, no clock
+    api/                      floor 2   what a plugin author writes or receives
+    dispatch/                 floor 3   from an event to a finished handler
+    live/                     floor 4   the life of plugin files: found, built, committed, retired
+    wire/ store               wings     the connection (keeper, link); the state on disk
+    app chat                  floor 5   puts it together; the commands that are built in
+    cli demo server testing   floor 6   the program, the demo with its own IRC server, the test kit
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Context": "bot.api.context",
+    "command": "bot.api.declare",
+    "rule": "bot.api.declare",
+    "on": "bot.api.declare",
+    "every": "bot.api.declare",
+    "job": "bot.api.declare",
+    "setup": "bot.api.declare",
+    "start": "bot.api.declare",
+    "teardown": "bot.api.declare",
+    "keep": "bot.api.kept",
+    "store": "bot.api.kept",
+    "http": "bot.api.http",
+    "settings": "bot.api.settings",
+    "UserError": "bot.errors",
+    "UsageError": "bot.errors",
+    "parse_duration": "bot.api.durations",
+    "format_duration": "bot.api.durations",
+}
+
+__all__ = [*_WHERE, "__version__"]  # the keys are names
+
+if TYPE_CHECKING:
+    from bot.api.context import Context as Context
+    from bot.api.declare import command as command
+    from bot.api.declare import every as every
+    from bot.api.declare import job as job
+    from bot.api.declare import on as on
+    from bot.api.declare import rule as rule
+    from bot.api.declare import setup as setup
+    from bot.api.declare import start as start
+    from bot.api.declare import teardown as teardown
+    from bot.api.durations import format_duration as format_duration
+    from bot.api.durations import parse_duration as parse_duration
+    from bot.api.http import http as http
+    from bot.api.kept import keep as keep
+    from bot.api.kept import store as store
+    from bot.api.settings import settings as settings
+    from bot.errors import UsageError as UsageError
+    from bot.errors import UserError as UserError
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'bot' has no attribute {name!r}; it offers {', '.join(_WHERE)}")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,193 @@
+"""One IRC line as the events that handlers can ask for: a table from verbs to readers, pure.
+
+What is never an event: our own lines, whatever they are (echo-message included), lines replayed from history, and CTCP
+other than ACTION. A reader gets the message and what the roster said of it, and names the fields which a handler may
+take as parameters. Verbs: RFC 1459 section 4, IRCv3 account-notify, away-notify, extended-join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from bot.protocol.message import Message
+
+if TYPE_CHECKING:
+    from bot.protocol.roster import Applied, Roster
+
+
+class Network(Protocol):
+    """One IRC network, as plugins see it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def nick(self) -> str:
+        """The bot's own nick there, now."""
+
+    @property
+    def roster(self) -> Roster: ...
+    def fold(self, name: str) -> str:
+        """Fold a nick or channel as this network compares them (CASEMAPPING of 005)."""
+
+    def same(self, one: str, other: str) -> bool:
+        """Tell whether two nicks or channels are the same here."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The author of one message. `account` is what the server vouches for at this moment; None: not known, or none."""
+
+    nick: str
+    ident: str
+    host: str
+    account: str | None = None
+
+    def __str__(self) -> str:
+        return self.nick
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    `number` is the line's number in the keeper: what a reply answers. `channel` is None in private. `fields` are what a
+    handler declared with `@on` may take by name.
+    """
+
+    name: str
+    network: Network
+    number: str
+    message: Message | None
+    user: User | None
+    channel: str | None
+    text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+# What a reader yields: the event's name, its channel (None in private), its text, and its own fields.
+_Found: TypeAlias = Iterator[tuple[str, str | None, str, dict[str, Any]]]
+_Read: TypeAlias = Callable[[Network, Message, "Applied"], _Found]
+
+
+def _text(network: Network, message: Message, applied: Applied) -> _Found:
+    target, text = message.param(0), message.param(1)
+    channel = target if network.roster.is_channel(target) else None
+    name = "message" if message.command == "PRIVMSG" else "notice"
+    if text.startswith("\x01"):
+        verb, _, rest = text.strip("\x01").partition(" ")
+        if name != "message" or verb.upper() != "ACTION":
+            return
+        name, text = "action", rest
+    yield name, channel, text, {"target": target, "text": text, "channel": channel}
+
+
+def _join(network: Network, message: Message, applied: Applied) -> _Found:
+    for channel in message.param(0).split(","):
+        yield "join", channel, "", {"channel": channel}
+
+
+def _part(network: Network, message: Message, applied: Applied) -> _Found:
+    for channel in message.param(0).split(","):
+        yield "part", channel, message.param(1), {"channel": channel, "reason": message.param(1)}
+
+
+def _quit(network: Network, message: Message, applied: Applied) -> _Found:
+    yield "quit", None, message.param(0), {"reason": message.param(0), "channels": applied.channels}
+
+
+def _kick(network: Network, message: Message, applied: Applied) -> _Found:
+    channel, kicked, reason = message.param(0), message.param(1), message.param(2)
+    yield "kick", channel, reason, {"channel": channel, "kicked": kicked, "reason": reason}
+
+
+def _nick(network: Network, message: Message, applied: Applied) -> _Found:
+    old = message.source.nick if message.source else ""
+    yield "nick", None, message.param(0), {"old": old, "new": message.param(0), "channels": applied.channels}
+
+
+def _topic(network: Network, message: Message, applied: Applied) -> _Found:
+    yield "topic", message.param(0), message.param(1), {"channel": message.param(0), "topic": message.param(1)}
+
+
+def _mode(network: Network, message: Message, applied: Applied) -> _Found:
+    target, modes = message.param(0), " ".join(message.params[1:])
+    channel = target if network.roster.is_channel(target) else None
+    yield "mode", channel, modes, {"target": target, "channel": channel, "modes": modes}
+
+
+def _invite(network: Network, message: Message, applied: Applied) -> _Found:
+    yield "invite", message.param(1), "", {"invited": message.param(0), "channel": message.param(1)}
+
+
+def _account(network: Network, message: Message, applied: Applied) -> _Found:
+    account = None if message.param(0) in ("", "*") else message.param(0)
+    yield "account", None, account or "", {"account": account}
+
+
+def _away(network: Network, message: Message, applied: Applied) -> _Found:
+    yield "away", None, message.param(0), {"reason": message.param(0) or None}
+
+
+# What a handler of each event may take by name, besides `nick` and `user`.
+FIELDS: Mapping[str, frozenset[str]] = {
+    "message": frozenset({"target", "text", "channel"}),
+    "action": frozenset({"target", "text", "channel"}),
+    "notice": frozenset({"target", "text", "channel"}),
+    "join": frozenset({"channel"}),
+    "part": frozenset({"channel", "reason"}),
+    "quit": frozenset({"reason", "channels"}),
+    "kick": frozenset({"channel", "kicked", "reason"}),
+    "nick": frozenset({"old", "new", "channels"}),
+    "topic": frozenset({"channel", "topic"}),
+    "mode": frozenset({"target", "channel", "modes"}),
+    "invite": frozenset({"invited", "channel"}),
+    "account": frozenset({"account"}),
+    "away": frozenset({"reason"}),
+    "connected": frozenset(),
+    "ready": frozenset(),
+    "disconnected": frozenset({"reason"}),
+    "numeric": frozenset({"params"}),
+}
+
+
+def _own(network: Network, message: Message, nick: str) -> bool:
+    # The roster has already followed a change of our own nick, so then we are known by the new one.
+    return network.roster.is_me(message.param(0) if message.command == "NICK" else nick)
+
+
+READERS: Mapping[str, _Read] = {
+    "PRIVMSG": _text,
+    "NOTICE": _text,
+    "JOIN": _join,
+    "PART": _part,
+    "QUIT": _quit,
+    "KICK": _kick,
+    "NICK": _nick,
+    "TOPIC": _topic,
+    "MODE": _mode,
+    "INVITE": _invite,
+    "ACCOUNT": _account,
+    "AWAY": _away,
+}
+
+
+def read(network: Network, number: str, message: Message, applied: Applied) -> list[Event]:
+    """Return the events that one line stands for, none for lines that handlers must not see."""
+    source = message.source
+    reader = READERS.get(message.command)
+    if reader is None:
+        if not message.command.isdigit():
+            return []
+        last = message.params[-1] if message.params else ""
+        fields: dict[str, Any] = {"params": message.params, "nick": source.nick if source else ""}
+        return [Event(message.command, network, number, message, None, None, last, fields)]
+    if source is None or applied.history or _own(network, message, source.nick):
+        return []
+    user = User(source.nick, source.ident, source.host, network.roster.account_of(message))
+    events = []
+    for name, channel, text, own in reader(network, message, applied):
+        fields = {**own, "nick": user.nick, "user": user}
+        events.append(Event(name, network, number, message, user, channel, text, fields))
+    return events

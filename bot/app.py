@@ -1,0 +1,581 @@
+"""The bot, put together: the only file that knows every folder.
+
+It owns the connections, the reloader, the pipeline, the store and the scheduler, and passes between them: a line from
+a connection becomes events, events become calls of handlers in tasks, and a line is crossed off when its last call
+has ended. What a floor below needs from above it states as a protocol (`Services`, `Sender`, `Host`, `Listener`);
+this class is all four.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bot.api import kept
+from bot.api.checks import is_admin
+from bot.api.context import Context, Scheduled
+from bot.api.context import Owner as AnyOwner
+from bot.api.events import Event, read
+from bot.api.http import http
+from bot.chat import Chat, built_in
+from bot.config import Config
+from bot.config import Network as NetworkSettings
+from bot.dispatch.outlet import CallOutlet, Pending
+from bot.dispatch.owner import Owner, task_factory
+from bot.dispatch.pipeline import Call, Pipeline
+from bot.dispatch.relay import Relay
+from bot.dispatch.scheduler import Clock, Scheduler
+from bot.dispatch.table import Handler, Match, Table
+from bot.errors import CannotConnect, NeverquitError, UserError
+from bot.jobs import Jobs
+from bot.live.discover import Discovery
+from bot.live.handoff import Shelf
+from bot.live.loader import Image
+from bot.live.names import install
+from bot.live.plan import Patience
+from bot.live.reload import Reloader
+from bot.live.report import Report
+from bot.live.watcher import Watcher
+from bot.protocol.message import Message
+from bot.protocol.roster import Applied, Roster
+from bot.storage import Backend
+from bot.wire.connection import Connection, Reactor
+from bot.wire.keeper import Keeper
+from bot.wire.link import MemoryLink
+
+log = logging.getLogger(__name__)
+
+FAILURE_WAITS_SECONDS = 0.05  # the next write of the same save may mend it
+STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
+READY_SECONDS = 10.0
+REPORTS_HELD = 20  # while the place that they go to is not reached yet
+
+
+class Network:
+    """One network as plugins see it: `api.events.Network` over a connection."""
+
+    __slots__ = ("connection", "name")
+
+    def __init__(self, name: str, connection: Connection) -> None:
+        self.name, self.connection = name, connection
+
+    @property
+    def roster(self) -> Roster:
+        """Users and channels, as the server tells of them."""
+        return self.connection.roster
+
+    @property
+    def nick(self) -> str:
+        """The bot's own nick, now."""
+        return self.connection.roster.nick
+
+    def fold(self, name: str) -> str:
+        """Fold a nick or channel as this network compares them."""
+        return self.connection.roster.fold(name)
+
+    def same(self, one: str, other: str) -> bool:
+        """Tell whether two nicks or channels are the same here."""
+        return self.connection.roster.same(one, other)
+
+    def __repr__(self) -> str:
+        return f"<network {self.name}>"
+
+
+class App:
+    """One running bot, keeper and worker in this process.
+
+    Args:
+        config: all settings; `apply` takes new ones while it runs.
+        backend: the store; by default the file in `state_dir`.
+        once: don't reconnect; a first connection that fails is `CannotConnect`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        backend: Backend | None = None,
+        once: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        job_clock: Clock | None = None,
+        choice: random.Random | None = None,
+    ) -> None:
+        self.config, self.once = config, once
+        self.backend = backend or Backend.open(config.state_dir)
+        self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
+        self.pending = Pending()
+        self.networks: dict[str, Network] = {}
+        self.started = clock()
+        self._clock, self._choice = clock, choice or random.Random()
+        self._relay = Relay()
+        self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, config.prefix[0], clock)
+        self._scheduler = Scheduler(job_clock)
+        # Copies of what is on disk, since every line asks: "*" or network/#channel -> plugins; -> key.
+        self._disabled: dict[str, list[str]] = {k: list(v) for k, v in self.backend.own("disabled").items()}
+        self._channels: dict[str, str | None] = dict(self.backend.own("channels").items())
+        self._unfinished: dict[tuple[str, str], int] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._held: list[str] = []
+        self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
+        self._stopping: asyncio.Event = asyncio.Event()
+        self.quit_message = "neverquit: shutting down"
+        self.failure: Exception | None = None
+        self.owner = Owner("bot")
+        self.owner.go_live(1)
+        link = MemoryLink()
+        self.keeper = Keeper(link.keeper, clock=clock)
+        self._reactor = Reactor(link.worker)
+        self.shelf = Shelf(self.backend)
+        self.jobs = Jobs(self.backend.jobs, self._scheduler, self._run_later)
+        directories = plugin_directories(config)
+        self.reloader = Reloader(
+            Discovery(directories),
+            self,
+            self._relay,
+            self.shelf,
+            self.backend.own("claims"),
+            patience=_patience(config),
+            built_in=built_in(Chat(self), self.owner),
+            disabled=self.disabled_everywhere,
+            on_later=self._later,
+        )
+        self.watcher = Watcher(
+            directories,
+            self._settle,
+            settle_seconds=config.reload.settle_ms / 1000,
+            sweep_seconds=config.reload.sweep_seconds,
+            is_known=lambda name: name in self.reloader.live and not name.startswith("_"),
+        )
+
+    # -- life
+
+    async def start(self) -> None:
+        """Load the plugins, begin to watch, and dial."""
+        self.loop.set_task_factory(task_factory)
+        sys.setswitchinterval(0.001)  # a busy plugin thread delays the loop by 1.5 ms instead of 5 to 10
+        kept.shelf.set(self.shelf)
+        install([str(directory) for directory in plugin_directories(self.config)])
+        report = await self.reloader.settle()
+        self._told(report, starting=True)
+        if self.config.reload.watch:
+            await self.watcher.start()
+        for network in self.config.networks.values():
+            self._open(network)
+
+    async def run(self) -> None:
+        """Run until `stop`; then say QUIT and end everything.
+
+        Raises:
+            CannotConnect: with `once`, the first connection failed.
+        """
+        await self.start()
+        try:
+            await self._stopping.wait()
+        finally:
+            await self.close()
+        if self.failure is not None:
+            raise self.failure
+
+    def stop(self, message: str = "") -> None:
+        """Ask the bot to end. Returns at once; safe to call again."""
+        if message:
+            self.quit_message = message
+        self._stopping.set()
+
+    async def close(self) -> None:
+        """End: QUIT on every network, plugins torn down, nothing left."""
+        await self.watcher.stop()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                quits = (network.connection.stop(self.quit_message) for network in self.networks.values())
+                await asyncio.gather(*quits, return_exceptions=True)
+                await self.reloader.close()
+        except TimeoutError:
+            log.warning("not everything ended within %g s; ending all the same", STOP_SECONDS)
+        for task in list(self._tasks):
+            task.cancel()
+        self._scheduler.stop()
+        await self.keeper.closed()
+        await self.owner.let_go()
+        await http.close()
+        self._relay.stop()
+        self.backend.close()
+
+    def _open(self, settings: NetworkSettings) -> None:
+        connection = Connection(
+            settings.name, settings, self._reactor, self, clock=self._clock, random=self._choice, once=self.once
+        )
+        self.networks[settings.name] = Network(settings.name, connection)
+        self._be_in(connection, self.channels_of(settings))
+        if self.once:
+            task = self.loop.create_task(self._first(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        connection.start()
+
+    async def _first(self, connection: Connection) -> None:
+        try:
+            await connection.wait_up()
+        except CannotConnect as error:
+            if not self._stopping.is_set():
+                self.failure = error
+                self.stop()
+
+    @staticmethod
+    def _be_in(connection: Connection, wanted: Mapping[str, str]) -> None:
+        for channel in connection.channels.keys() - wanted.keys():
+            connection.part(channel)
+        for channel, key in wanted.items():
+            if channel not in connection.channels:
+                connection.join(channel, key)
+
+    def channels_of(self, settings: NetworkSettings) -> dict[str, str]:
+        """Return the channels to be in, with their keys: the configured ones, changed by `!join` and `!part`."""
+        wanted = {channel.name: channel.key.reveal() if channel.key else "" for channel in settings.channels}
+        for key, remembered in self._channels.items():
+            network, _, channel = key.partition("/")
+            if network == settings.name:
+                if remembered is None:
+                    wanted.pop(channel, None)
+                else:
+                    wanted[channel] = remembered
+        return wanted
+
+    async def apply(self, config: Config) -> list[str]:
+        """Take new settings; return what has to wait for a restart or reconnect, in words."""
+        notes = []
+        old, self.config = self.config, config
+        self._pipeline.handler_seconds = config.timeouts.handler_seconds
+        self.reloader.patience = _patience(config)
+        if plugin_directories(old) != plugin_directories(config) or old.state_dir != config.state_dir:
+            notes.append("plugins.directories and state_dir change with a restart")
+        for name in old.networks.keys() - config.networks.keys():
+            await self.networks.pop(name).connection.stop("neverquit: no longer configured here")
+        for name, settings in config.networks.items():
+            if name not in old.networks:
+                self._open(settings)
+                continue
+            connection = self.networks[name].connection
+            connection.settings = settings
+            self._be_in(connection, self.channels_of(settings))
+            before = old.networks[name]
+            if (before.host, before.port, before.tls, before.sasl) != (
+                settings.host,
+                settings.port,
+                settings.tls,
+                settings.sasl,
+            ):
+                notes.append(f"networks.{name}: host, port, tls and sasl are used at the next connection")
+        return notes
+
+    async def idle(self) -> None:
+        """Wait until no call of a handler is under way; for tests."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    # -- lines from connections: wire.connection.Listener
+
+    def up(self, connection: Connection) -> None:
+        """A connection is registered; `ready` follows when its channels are joined, at the latest after 10 s."""
+        self._not_ready[connection.name] = self.loop.call_later(READY_SECONDS, self._ready, connection)
+        self._happened("connected", connection, {})
+        self._look_ready(connection)
+
+    def down(self, connection: Connection, reason: str) -> None:
+        """A connection is lost."""
+        timer = self._not_ready.pop(connection.name, None)
+        if timer is not None:
+            timer.cancel()
+        self._happened("disconnected", connection, {"reason": reason})
+        if self.once and not self._stopping.is_set():
+            self.failure = NeverquitError(f"{connection.name}: the connection was lost: {reason}")
+            self.stop()
+
+    def _look_ready(self, connection: Connection) -> None:
+        if all(connection.roster.channel(channel) is not None for channel in connection.channels):
+            self._ready(connection)
+
+    def _ready(self, connection: Connection) -> None:
+        timer = self._not_ready.pop(connection.name, None)
+        if timer is None:
+            return
+        timer.cancel()
+        self._happened("ready", connection, {})
+        held, self._held = self._held, []
+        for text in held:
+            self.tell(text)
+
+    def line(self, connection: Connection, number: str, flag: int, message: Message, applied: Applied) -> None:
+        """A line has come and the roster knows of it: run what it wakes, then cross it off."""
+        network = self.networks.get(connection.name)
+        calls: list[Call] = []
+        if connection.name in self._not_ready:
+            self._look_ready(connection)
+        if network is not None and flag != 2:
+            for event in read(network, number, message, applied):
+                calls += self._calls(event, connection.settings)
+        if not calls:
+            connection.done(number)
+            return
+        self._unfinished[connection.name, number] = len(calls)
+        for call in calls:
+            self._spawn(call, connection, number)
+
+    def _happened(self, name: str, connection: Connection, fields: dict[str, Any]) -> None:
+        network = self.networks.get(connection.name)
+        if network is None:
+            return
+        event = Event(name, network, "-", None, None, None, "", {**fields, "nick": network.nick, "user": None})
+        for call in self._calls(event, connection.settings):
+            self._spawn(call, connection, "")
+
+    def _calls(self, event: Event, settings: NetworkSettings) -> list[Call]:
+        def enabled(plugin: str) -> bool:
+            return plugin == "bot" or self.enabled(plugin, settings, event.channel)
+
+        matches = self.reloader.table.match(event, settings.prefix, enabled)
+        return [self._call(match, event, settings) for match in matches]
+
+    def _call(self, match: Match, event: Event, settings: NetworkSettings) -> Call:
+        handler, network, user = match.handler, event.network, event.user
+        place = None
+        if event.channel or user:
+            place = (network.name, event.channel or (user.nick if user else ""))
+        asker = (*place, network.fold(user.nick)) if place and user else None
+        outlet = CallOutlet(
+            self,
+            event.number,
+            handler.key,
+            place,
+            limit=self.config.reply_lines,
+            pending=self.pending,
+            asker=asker,
+            hint=f"{settings.prefix[0]}more",
+        )
+        admin = is_admin(settings.admins, network.name, user, network.roster.isupport.casemapping)
+        ctx = Context(handler.owner, outlet, self, event, command=match.command, rest=match.rest, is_admin=admin)
+        if match.command:
+            ctx.text = match.rest
+        return Call(handler, ctx, outlet, event, match.rest, *match.groups)
+
+    def _spawn(self, call: Call, connection: Connection, number: str) -> None:
+        task = self.loop.create_task(self._pipeline.run(call))
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                log.error("a call of %s failed inside the bot", call.handler.key, exc_info=task.exception())
+            if not number:
+                return
+            left = self._unfinished[connection.name, number] - 1
+            if left:
+                self._unfinished[connection.name, number] = left
+            else:
+                del self._unfinished[connection.name, number]
+                connection.done(number)
+
+        task.add_done_callback(ended)
+
+    # -- lines to connections: dispatch.outlet.Sender
+
+    def room(self, network: str, command: str, target: str) -> int:
+        """Bytes of text that fit into one relayed line."""
+        known = self.networks.get(network)
+        return known.connection.room_for(command, target) if known else 400
+
+    def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[object] | None:
+        """Queue one line."""
+        known = self.networks.get(network)
+        if known is None:
+            log.warning("%s speaks to %s, a network that is not configured", handler, network)
+            return None
+        return known.connection.say(message, cause=cause, handler=handler, k=k)
+
+    # -- what contexts ask: api.context.Services
+
+    def network(self, name: str) -> Network:
+        """Return a network by its name in the configuration."""
+        if name not in self.networks:
+            raise UserError(f"there is no network {name}; there are {', '.join(self.networks) or 'none'}")
+        return self.networks[name]
+
+    def resolve(self, address: str) -> tuple[str, str]:
+        """Split `libera/#a`, or `#a` with one network."""
+        name, slash, target = address.partition("/")
+        if slash and name in self.networks:
+            return name, target
+        if len(self.networks) == 1 and (not slash or name.startswith(("#", "&", "+", "!"))):
+            return next(iter(self.networks)), address
+        raise UserError(f"{address!r} names no network of {', '.join(self.networks) or 'none'}; write NETWORK/TARGET")
+
+    def settings(self, plugin: str) -> Mapping[str, Any]:
+        """Return a plugin's part of `plugins.settings`."""
+        return MappingProxyType(dict(self.config.plugins.settings.get(plugin, {})))
+
+    def schedule(
+        self,
+        owner: AnyOwner,
+        when: float | str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        address: str | None,
+    ) -> Scheduled:
+        """Run a function of a plugin later; see `Jobs`."""
+        return self.jobs.schedule(owner, when, function, args, address)
+
+    def _run_later(
+        self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None
+    ) -> asyncio.Task[None]:
+        place = None
+        if address is not None:
+            try:
+                place = self.resolve(address)
+            except UserError as error:
+                log.warning("%s: %s", handler.key, error)
+        outlet = CallOutlet(self, "-", handler.key)
+        ctx = Context(owner, outlet, self, home=place)
+        if place is not None:
+            ctx.network = self.networks[place[0]]
+            ctx.channel = place[1] if ctx.network.roster.is_channel(place[1]) else None
+        task = self.loop.create_task(self._pipeline.run(Call(handler, ctx, outlet, args=args)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # -- what the reloader asks: live.reload.Host
+
+    def context(self, owner: Owner, key: str) -> Context:
+        """Return a context for hooks."""
+        return Context(owner, CallOutlet(self, "-", key), self)
+
+    def committed(self, table: Table, plugins: Mapping[str, Image]) -> None:
+        """Part of a commit: the jobs of these plugins are those of the new version."""
+        for name, image in plugins.items():
+            self.jobs.replace(name, image.owner, image.found.jobs, image.found.later)
+
+    def unloaded(self, plugins: Collection[str]) -> None:
+        """Part of a commit: the jobs of these plugins end."""
+        for name in plugins:
+            self.jobs.remove(name)
+
+    # -- who may hear what
+
+    def disabled_everywhere(self) -> Collection[str]:
+        """Return the plugins that are not loaded at all."""
+        return {*self.config.plugins.disabled, *self._disabled.get("*", ())}
+
+    def enabled(self, plugin: str, settings: NetworkSettings, channel: str | None) -> bool:
+        """Tell whether a plugin answers on a network, in a channel."""
+        if plugin in settings.disabled:
+            return False
+        if channel is None:
+            return True
+        network = self.networks[settings.name]
+        if self._disabled and plugin in self._disabled.get(f"{settings.name}/{network.fold(channel)}", ()):
+            return False
+        return not any(
+            plugin in one.disabled for one in settings.channels if one.disabled and network.same(one.name, channel)
+        )
+
+    def switch(self, plugin: str, on: bool, network: str | None, channel: str | None) -> bool:
+        """Remember that a plugin is on or off, everywhere or in one channel; return whether that is a change."""
+        key = f"{network}/{self.networks[network].fold(channel)}" if network and channel else "*"
+        off = list(self._disabled.get(key, ()))
+        if (plugin not in off) == on:
+            return False
+        if on:
+            off.remove(plugin)
+        else:
+            off.append(plugin)
+        if off:
+            self._disabled[key] = self.backend.own("disabled")[key] = off
+        else:
+            self._disabled.pop(key, None)
+            self.backend.own("disabled").pop(key, None)
+        return True
+
+    def remember_channel(self, network: str, channel: str, key: str | None) -> None:
+        """Remember that a channel was joined (its key, or "") or left (None) by command."""
+        self._channels[f"{network}/{channel}"] = self.backend.own("channels")[f"{network}/{channel}"] = key
+
+    # -- reloading and its reports
+
+    def _later(self, seconds: float) -> None:
+        self.loop.call_later(seconds + 0.001, self.watcher.poke)
+
+    async def _settle(self) -> None:
+        report = await self.reloader.settle()
+        if report.ok:
+            self._told(report)
+        else:
+            task = self.loop.create_task(self._tell_failure(report))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _tell_failure(self, report: Report) -> None:
+        await asyncio.sleep(FAILURE_WAITS_SECONDS)
+        self._told(Report(tuple(entry for entry in report.entries if entry.ok or self.reloader.still_failed(entry))))
+
+    def _told(self, report: Report, *, starting: bool = False) -> None:
+        """Tell the log and `report_to`; of a start only what went wrong."""
+        if report:
+            log.log(logging.INFO if report.ok else logging.WARNING, "%s", report)
+            bad = Report(tuple(entry for entry in report.entries if not entry.ok))
+            if not starting or bad:
+                self.tell(str(bad if starting else report))
+
+    def told_in_chat(self, report: Report, place: tuple[str, str]) -> None:
+        """An admin asked at `place` and is answered there: tell the log, and `report_to` if that is elsewhere."""
+        if report:
+            log.log(logging.INFO if report.ok else logging.WARNING, "%s", report)
+            self.tell(str(report), besides=place)
+
+    def tell(self, text: str, besides: tuple[str, str] | None = None) -> None:
+        """Say a line to the place in `reload.report_to`; while it can't be reached the newest lines wait."""
+        if self.config.reload.report_to is None:
+            return
+        try:
+            name, target = self.resolve(self.config.reload.report_to)
+        except UserError as error:
+            log.warning("reload.report_to: %s", error)
+            return
+        network = self.networks[name]
+        if not network.connection.registered or name in self._not_ready:
+            self._held = [*self._held, text][-REPORTS_HELD:]
+        elif besides is None or besides[0] != name or not network.same(besides[1], target):
+            CallOutlet(self, "-", "bot.report").send(name, target, "say", text)
+
+
+def plugin_directories(config: Config) -> list[Path]:
+    """Return the plugin folders in order; `bundled` is where the wheel, or the source tree, has the shipped ones."""
+    return [bundled_plugins() if name == "bundled" else Path(name) for name in config.plugins.directories]
+
+
+def bundled_plugins() -> Path:
+    """Return the folder of the plugins that ship with the bot."""
+    inside = Path(__file__).parent / "bundled"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "plugins"
+
+
+def _patience(config: Config) -> Patience:
+    return Patience(
+        delete_grace=config.reload.delete_grace_ms / 1000,
+        import_=config.timeouts.import_seconds,
+        setup=config.timeouts.setup_seconds,
+        grace=config.timeouts.grace_seconds,
+    )
+
+
+def place_of(ctx: Context) -> tuple[str, str]:
+    """Return (network, target) of where a command came from."""
+    return ctx.network.name, ctx.channel or ctx.user.nick

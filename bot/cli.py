@@ -1,0 +1,260 @@
+"""The program `neverquit`: its commands, signals and exit codes.
+
+    run demo check new init config --version
+
+Exit codes: 0 ok, 1 failed, 2 usage, 69 cannot connect (`run --once`), 78 bad configuration (sysexits.h). Heavy
+imports stand inside the commands, so each takes only what it needs; `bot/__main__.py` answers --version without this
+file. The only import of typer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from bot import __version__
+from bot.errors import CannotConnect, ConfigError, NeverquitError
+
+if TYPE_CHECKING:
+    from bot.app import App
+    from bot.config import Config
+
+FAILED, USAGE, CANNOT_CONNECT, BAD_CONFIG = 1, 2, 69, 78
+DEFAULT_CONFIG = Path("config.yaml")
+
+log = logging.getLogger("neverquit")
+
+
+program = typer.Typer(
+    name="neverquit",
+    help="An IRC bot that you program while it runs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+configuration = typer.Typer(help="Check, show or describe the configuration.", no_args_is_help=True)
+program.add_typer(configuration, name="config")
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration.")]
+
+
+@program.callback()
+def top(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False) -> None:
+    """An IRC bot that you program while it runs."""
+    if version:
+        print(f"neverquit {__version__}")
+        raise typer.Exit
+
+
+# -- run
+
+
+@program.command()
+def run(
+    config: ConfigFile = DEFAULT_CONFIG,
+    once: Annotated[
+        bool, typer.Option("--once", help="Never reconnect; exit 69 if the first connection fails.")
+    ] = False,
+    single: Annotated[
+        bool, typer.Option("--single", help="Run in one process, the only way that this version has.")
+    ] = False,
+) -> None:
+    """Connect to the networks of the configuration, and run until told to end."""
+    if config == DEFAULT_CONFIG and not config.exists():
+        _leave(
+            f"there is no {config} here: `neverquit init` writes one to fill in, "
+            "`neverquit demo` shows the bot at once without any",
+            BAD_CONFIG,
+        )
+    settings = _load(config)
+    if not settings.networks:
+        _leave(f"{config}: networks: nobody to connect to; add a network there, or try `neverquit demo`", BAD_CONFIG)
+    _logs(settings)
+    _run_to_end(_run(settings, config, once))
+
+
+async def _run(settings: Config, path: Path, once: bool) -> int:
+    from bot.app import App
+
+    app = App(settings, once=once)
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def hang_up() -> None:
+        task = loop.create_task(_again(app, path))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.stop)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    try:
+        await app.run()
+    except CannotConnect as error:
+        print(f"neverquit: cannot connect: {error}", file=sys.stderr)
+        return CANNOT_CONNECT
+    return 0
+
+
+async def _again(app: App, path: Path) -> None:
+    """SIGHUP: read the configuration again, and take all plugins anew; a bad file changes nothing."""
+    from bot import config
+
+    try:
+        settings = await asyncio.to_thread(config.load, path)
+    except ConfigError as error:
+        log.error("the configuration stays as it was:\n%s", error)
+        app.tell(f"the configuration stays as it was: {error.mistakes[0]}")
+        return
+    for note in await app.apply(settings):
+        log.warning("%s", note)
+    report = await app.reloader.settle(everything=True)
+    log.info("configuration read again; %s", report)
+    app.tell(f"configuration read again; {report}")
+
+
+def _run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
+    """Run the loop, then end the process at once: a thread stuck in a name lookup must not hold it up (5 s at most)."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    code = FAILED
+    try:
+        code = loop.run_until_complete(coroutine)
+    except NeverquitError as error:
+        print(f"neverquit: {error}", file=sys.stderr)
+    except Exception:
+        log.exception("the bot failed")
+    finally:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+        os._exit(code)
+
+
+@program.command()
+def demo(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="For its plugins' settings.")
+    ] = None,
+) -> None:
+    """Start an IRC server, the bot and a chat prompt, all in this terminal. Nothing else is needed."""
+    from bot.demo import run_demo
+
+    settings = _load(config) if config is not None else None
+    _run_to_end(run_demo(settings))
+
+
+# -- plugins
+
+
+@program.command()
+def check(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Plugin files or folders; by default ./plugins.")] = None,
+) -> None:
+    """Load plugin files without connecting, and print what is wrong as FILE:LINE:COL: text."""
+    from bot.check import check as look
+
+    places = paths or [Path("plugins")]
+    for path in places:
+        if not path.exists():
+            _leave(f"{path}: no such file or folder", USAGE)
+    faults = look(places)
+    for fault in faults:
+        print(fault)
+    if faults:
+        raise SystemExit(FAILED)
+
+
+@program.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The plugin's name, also that of its first command.")],
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="The plugins folder.")] = Path("plugins"),
+) -> None:
+    """Write a small plugin NAME into the plugins folder, to begin with."""
+    from bot.check import NAME, TEMPLATE
+
+    if not NAME.fullmatch(name):
+        _leave(f"{name!r} can't be a plugin: use letters, digits and _, and begin with a letter", USAGE)
+    path = directory / f"{name}.py"
+    if path.exists() or (directory / name).exists():
+        _leave(f"{path} is there already", FAILED)
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(TEMPLATE.replace("NAME", name), encoding="utf-8")
+    print(f"{path}: say !{name} in a channel; edit and save it, and the bot has the new version at once")
+
+
+@program.command()
+def init(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Write a config.yaml to fill in, and an empty folder for plugins."""
+    if config.exists():
+        _leave(f"{config} is there already; nothing was changed", FAILED)
+    from bot.config import template
+
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(template(), encoding="utf-8")
+    config.chmod(0o600)  # passwords will stand in it
+    (config.parent / "plugins").mkdir(exist_ok=True)
+    print(f"{config}: fill in a network, then `neverquit config check` and `neverquit run`")
+
+
+# -- configuration
+
+
+@configuration.command("check")
+def config_check(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Tell every mistake of the configuration with its place; exit 78 if there is one."""
+    _load(config)
+    print(f"{config}: good")
+
+
+@configuration.command("show")
+def config_show(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Print the values in force as YAML; secrets as ***."""
+    from bot.config import show
+
+    print(show(_load(config)), end="")
+
+
+@configuration.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of config.yaml, for editors."""
+    import json
+
+    from bot.config import schema as describe
+
+    print(json.dumps(describe(), indent=2))
+
+
+# -- shared
+
+
+def _load(path: Path) -> Config:
+    from bot import config
+
+    try:
+        return config.load(path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(BAD_CONFIG) from None
+
+
+def _logs(settings: Config) -> None:
+    from bot import logs
+
+    logs.setup(settings.log.level, settings.log.format)
+
+
+def _leave(text: str, code: int) -> NoReturn:
+    print(f"neverquit: {text}", file=sys.stderr)
+    raise SystemExit(code)

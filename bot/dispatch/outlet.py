@@ -1,0 +1,143 @@
+"""The lines that one call says: cut to what fits one IRC line, numbered, and only so many at once.
+
+The effects of a call are numbered k = 0, 1, 2 ... in the order said, so that the keeper can accept each once. Lines
+that go back to the asker are limited to `reply_lines`; the rest waits for `!more`. So the last line of the allowance
+is held back until it is known whether more follows. Speaking is allowed from any thread: other threads hand their
+lines to the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Awaitable
+from typing import Protocol
+
+from bot.api.context import Sent
+from bot.protocol.formatting import lines, split
+from bot.protocol.message import Message
+
+# 64 KiB of text and 500 waiting lines are far beyond what a channel reads, and little enough to keep for 1,000 askers.
+MAX_TEXT_CHARACTERS = 65_536
+MAX_WAITING_LINES = 500
+MAX_ASKERS = 1_000
+
+
+class Sender(Protocol):
+    """How lines leave; implemented by the application over its connections."""
+
+    loop: asyncio.AbstractEventLoop
+    thread: int  # the loop's thread, threading.get_ident()
+
+    def room(self, network: str, command: str, target: str) -> int:
+        """Bytes of text that fit into one relayed line."""
+
+    def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[object] | None:
+        """Queue one line; the result, if any, can be awaited for room."""
+
+
+class Pending:
+    """What is left to say to whom, for `!more`: by (network, place, nick), the newest 1,000 askers."""
+
+    def __init__(self) -> None:
+        self._left: OrderedDict[tuple[str, str, str], list[Message]] = OrderedDict()
+
+    def put(self, key: tuple[str, str, str], messages: list[Message]) -> None:
+        """Remember lines for an asker; what they had waiting before is dropped."""
+        self._left.pop(key, None)
+        if messages:
+            self._left[key] = messages
+            while len(self._left) > MAX_ASKERS:
+                self._left.popitem(last=False)
+
+    def take(self, key: tuple[str, str, str]) -> list[Message]:
+        """Take all that waits for an asker."""
+        return self._left.pop(key, [])
+
+
+class CallOutlet:
+    """The lines of one call of one handler.
+
+    Args:
+        cause: number of the IRC line that is answered; "-" for none.
+        place: (network, target) of the asker; lines to there count against `limit`. None: nothing is counted.
+        asker: key in `pending` under which the rest waits.
+        hint: how the asker gets the rest, `!more`.
+    """
+
+    __slots__ = (
+        *("_asker", "_cause", "_count", "_ended", "_extra", "_handler", "_held", "_hint", "_k", "_limit"),
+        *("_pending", "_place", "_sender"),
+    )
+
+    def __init__(
+        self,
+        sender: Sender,
+        cause: str,
+        handler: str,
+        place: tuple[str, str] | None = None,
+        *,
+        limit: int = 8,
+        pending: Pending | None = None,
+        asker: tuple[str, str, str] | None = None,
+        hint: str = "!more",
+    ) -> None:
+        self._sender, self._cause, self._handler, self._place = sender, cause, handler, place
+        self._limit, self._pending, self._asker, self._hint = limit, pending, asker, hint
+        self._k = self._count = 0
+        self._held: Message | None = None
+        self._extra: list[Message] = []
+        self._ended = False
+
+    def send(self, network: str, target: str, kind: str, text: str) -> Sent:
+        """Say a text; see `api.context.Outlet`. Safe from any thread."""
+        if threading.get_ident() == self._sender.thread:
+            return Sent(self._send(network, target, kind, text))
+        self._sender.loop.call_soon_threadsafe(self._send, network, target, kind, text)
+        return Sent()
+
+    def _send(self, network: str, target: str, kind: str, text: str) -> Awaitable[object] | None:
+        if len(text) > MAX_TEXT_CHARACTERS:
+            text = text[:MAX_TEXT_CHARACTERS] + " [cut]"
+        command = "NOTICE" if kind == "notice" else "PRIVMSG"
+        room = self._sender.room(network, command, target) - (len("\x01ACTION \x01") if kind == "action" else 0)
+        waiting: Awaitable[object] | None = None
+        counted = self._place == (network, target) and self._limit > 0 and not self._ended
+        for line in lines(text):
+            for piece in split(line, room):
+                body = f"\x01ACTION {piece}\x01" if kind == "action" else piece
+                message = Message(command, (target, body))
+                if not counted or self._count < self._limit - 1:
+                    waiting = self._deliver(network, message)
+                elif self._held is None:
+                    self._held = message
+                elif len(self._extra) < MAX_WAITING_LINES:
+                    self._extra.append(message)
+                self._count += counted
+        return waiting
+
+    def _deliver(self, network: str, message: Message) -> Awaitable[object] | None:
+        # Once the call has ended its line is crossed off, so late words answer nothing in particular.
+        cause = "-" if self._ended else self._cause
+        k, self._k = self._k, self._k + 1
+        return self._sender.deliver(network, message, cause, self._handler, k)
+
+    def finish(self) -> None:
+        """The call has ended: say the line held back, with `(+N more: !more)` where more waits."""
+        held, self._held = self._held, None
+        if held is not None and self._place is not None:
+            network, target = self._place
+            if self._extra:
+                room = self._sender.room(network, held.command, target)
+                hint = f" (+{len(self._extra)} more: {self._hint})"
+                if len(held.params[1].encode()) + len(hint.encode()) > room:
+                    first, *rest = split(held.params[1], room - len(hint.encode()) - 1)
+                    self._extra[:0] = [Message(held.command, (target, piece)) for piece in rest]
+                    hint = f" (+{len(self._extra)} more: {self._hint})"
+                    held = Message(held.command, (target, first))
+                held = Message(held.command, (target, held.params[1] + hint))
+                if self._pending is not None and self._asker is not None:
+                    self._pending.put(self._asker, self._extra)
+            self._deliver(network, held)
+        self._extra, self._ended = [], True

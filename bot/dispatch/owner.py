@@ -1,0 +1,172 @@
+"""The owner: one generation of one plugin, and all that it started.
+
+A context variable names the owner around every entry into plugin code (import, handler, job, hook). The loop's task
+factory reads it, so that `asyncio.create_task` in a plugin is owned just like `ctx.spawn`; what tasks start inherits
+it. At the end of a generation `retire` lets the calls in flight finish, cancels the background tasks, and leaves in
+reverse order what was entered. A thread can't be ended from outside: one that is still running is named in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from contextvars import ContextVar, copy_context
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+current: ContextVar[Owner | None] = ContextVar("owner", default=None)
+
+
+class Owner:
+    """One generation of one plugin.
+
+    `live` is set by the commit: before it, what `setup` spawns waits. `calls` are the handler calls in flight, each
+    with the function that tells its asker when the call has to be cut short.
+    """
+
+    __slots__ = (
+        "_stack",
+        "_waiting",
+        "calls",
+        "digest",
+        "generation",
+        "live",
+        "plugin",
+        "retired",
+        "since",
+        "tasks",
+        "threads",
+    )
+
+    def __init__(self, plugin: str, digest: str = "") -> None:
+        self.plugin, self.digest = plugin, digest
+        self.generation = 0  # given by the commit
+        self.live = False
+        self.retired = False
+        self.since = 0.0  # when it went live, time.monotonic
+        self.calls: dict[asyncio.Task[Any], Callable[[], object]] = {}
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.threads: list[threading.Thread] = []
+        self._stack = AsyncExitStack()
+        self._waiting: list[tuple[Coroutine[Any, Any, Any], str | None]] = []
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Make this the owner of what starts in the block."""
+        token = current.set(self)
+        try:
+            yield
+        finally:
+            current.reset(token)
+
+    # -- what plugins ask for through their context
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str | None = None) -> asyncio.Task[Any] | None:
+        """Run a coroutine in the background, from commit on."""
+        if self.retired:
+            coroutine.close()
+            raise RuntimeError(f"this version of {self.plugin} has ended; it can't start anything new")
+        if not self.live:
+            self._waiting.append((coroutine, name))
+            return None
+        with self.entered():
+            return asyncio.get_running_loop().create_task(coroutine, name=name)  # adopted by the task factory
+
+    def enter(self, opened: Any) -> Any:
+        """Enter a context manager, left at the end of the generation; an async one gives an awaitable."""
+        if hasattr(opened, "__aenter__"):
+            return self._stack.enter_async_context(opened)
+        return self._stack.enter_context(opened)
+
+    def thread(self, function: Callable[..., Any], args: tuple[Any, ...] = ()) -> threading.Thread:
+        """Start a daemon thread that inherits the context."""
+        context = copy_context()
+        context.run(current.set, self)
+        thread = threading.Thread(target=context.run, args=(function, *args), name=f"{self.plugin}.{function.__name__}")
+        thread.daemon = True
+        thread.start()
+        self.threads = [*(t for t in self.threads if t.is_alive()), thread]
+        return thread
+
+    # -- what the bot does with it
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        """Own a task; one that fails is logged, one that ends is forgotten."""
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def go_live(self, generation: int) -> None:
+        """Part of the commit: begin what `setup` asked for. Never awaits."""
+        self.live, self.generation, self.since = True, generation, time.monotonic()
+        waiting, self._waiting = self._waiting, []
+        for coroutine, name in waiting:
+            self.spawn(coroutine, name)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logging.getLogger(f"plugins.{self.plugin}").error(
+                "background task %s of %s failed: %r", task.get_name(), self.plugin, error, exc_info=error
+            )
+
+    async def finish_calls(self, grace_seconds: float) -> int:
+        """Wait for the calls in flight, then cancel the rest and tell their askers; return how many were cut short."""
+        if self.calls:
+            await asyncio.wait(list(self.calls), timeout=grace_seconds)
+        late = dict(self.calls)
+        for task, tell in late.items():
+            tell()
+            task.cancel()
+        if late:
+            await asyncio.wait(list(late), timeout=1.0)
+        return len(late)
+
+    async def let_go(self) -> None:
+        """Cancel the background tasks and leave what was entered, in reverse order; failures are logged."""
+        self.retired = True
+        for coroutine, _ in self._waiting:
+            coroutine.close()
+        self._waiting = []
+        tasks = [task for task in self.tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, stubborn = await asyncio.wait(tasks, timeout=1.0)
+            for task in stubborn:
+                log.warning(
+                    "%s g%d: the task %s ignores its cancellation", self.plugin, self.generation, task.get_name()
+                )
+        stack, self._stack = self._stack, AsyncExitStack()
+        try:
+            await asyncio.wait_for(stack.aclose(), 5.0)
+        except Exception as error:  # a plugin's own __exit__ may raise anything
+            log.warning("%s g%d: closing what it had entered failed: %r", self.plugin, self.generation, error)
+        for thread in self.threads:
+            if thread.is_alive():
+                log.warning("%s g%d: the thread %s still runs", self.plugin, self.generation, thread.name)
+
+
+async def _guarded(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    # asyncio lets these two leave the loop, whichever task raises them.
+    try:
+        return await coroutine
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"{type(error).__name__} in a background task") from error
+
+
+def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    """Make tasks that belong to the plugin in whose code they are created; for `loop.set_task_factory`."""
+    owner = current.get()
+    if owner is None:
+        return asyncio.Task(coroutine, loop=loop, **options)
+    guarded = _guarded(coroutine)
+    task: asyncio.Task[Any] = asyncio.Task(guarded, loop=loop, **options)
+    if not options.get("name"):
+        task.set_name(getattr(coroutine, "__qualname__", task.get_name()))
+    owner.adopt(task)
+    return task

@@ -1,0 +1,247 @@
+"""The steps around one call of a handler, each of one shape: `step(call, next)`.
+
+    errors -> permission -> limit -> arguments -> timeout -> the author's function
+
+A step answers, refuses, or hands on. What a function returns or yields is said where the question came from. Whatever a
+function raises, `SystemExit` included, ends here: the chatter reads one neutral line with an id, the log has the trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from bot.api.context import Context
+from bot.api.declare import Command, On
+from bot.api.events import Event
+from bot.dispatch.limits import Limit, Limits
+from bot.dispatch.outlet import CallOutlet
+from bot.dispatch.owner import current
+from bot.dispatch.relay import Relay
+from bot.dispatch.table import Handler
+from bot.errors import UsageError, UserError
+
+_OURS = str(Path(__file__).parents[1]) + "/"
+ADMINS_ONLY = Limit(1, 60.0)  # a refused user is told so once a minute at most
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of one handler on its way through the steps."""
+
+    handler: Handler
+    ctx: Context
+    outlet: CallOutlet
+    event: Event | None = None
+    rest: str = ""
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+Next = Callable[[Call], Awaitable[None]]
+Step = Callable[[Call, Next], Awaitable[None]]
+
+
+class Pipeline:
+    """Runs calls. One for the whole bot.
+
+    Args:
+        relay: where plain functions run.
+        handler_seconds: how long one call may take.
+        prefix: what stands before a command in a usage line.
+    """
+
+    def __init__(
+        self,
+        relay: Relay,
+        handler_seconds: float,
+        prefix: str = "!",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._relay, self.handler_seconds, self._prefix, self._clock = relay, handler_seconds, prefix, clock
+        self._limits = Limits()
+        self._run = compose((self.errors, self.permission, self.limit, self.arguments, self.timeout), self.invoke)
+
+    async def run(self, call: Call) -> None:
+        """Run one call to its end. Never raises, but for the cancellation of the task it runs in."""
+        token = current.set(call.handler.owner)
+        task = asyncio.current_task()
+        assert task is not None
+        call.handler.owner.calls[task] = lambda: (
+            call.ctx.say(
+                f"{call.handler.key.partition('.')[2]} was cut short by a new version of {call.handler.plugin}"
+            )
+            if call.event is not None and isinstance(call.handler.declaration, Command)
+            else None
+        )
+        try:
+            await self._run(call)
+        finally:
+            call.outlet.finish()
+            del call.handler.owner.calls[task]
+            current.reset(token)
+
+    # -- the steps
+
+    async def errors(self, call: Call, go: Next) -> None:
+        """Turn whatever is raised into one line for the chatter and one record in the log."""
+        is_command = isinstance(call.handler.declaration, Command)
+        try:
+            await go(call)
+        except UsageError as error:
+            signature = call.handler.signature
+            usage = f"{self._prefix}{call.ctx.command} {signature.usage if signature else ''}".rstrip()
+            if is_command:
+                call.ctx.say(f"{error}; usage: {usage}" if str(error) else f"usage: {usage}")
+        except UserError as error:
+            if is_command:
+                call.ctx.say(str(error))
+        except TooSlow:
+            if is_command:
+                call.ctx.say(f"{call.ctx.command} took longer than {self.handler_seconds:g} s and was stopped")
+            self._log(call, f"took longer than {self.handler_seconds:g} s", None)
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            number = secrets.token_hex(2)
+            if is_command:
+                call.ctx.say(f"{call.ctx.command} failed (error {number})")
+            self._log(call, f"failed (error {number}): {type(error).__name__}", error)
+
+    async def permission(self, call: Call, go: Next) -> None:
+        """Let only admins use what is for admins; others are told so, at most once a minute."""
+        declaration = call.handler.declaration
+        if isinstance(declaration, Command) and declaration.admin and not call.ctx.is_admin:
+            logging.getLogger(__name__).info("%s refused to %s: admins only", call.handler.key, call.ctx.user)
+            if not self._limits.allow("admins only", self._asker(call), ADMINS_ONLY, self._clock()):
+                call.ctx.say(f"{call.ctx.command}: admins only")
+            return
+        await go(call)
+
+    async def limit(self, call: Call, go: Next) -> None:
+        """Hold a user to the command's limit; who is over it is told when to try again, once."""
+        limit = call.handler.limit
+        if limit is not None and not call.ctx.is_admin:
+            asker = self._asker(call)
+            wait = self._limits.allow(call.handler.key, asker, limit, self._clock())
+            if wait:
+                told = Limit(1, max(wait, 1.0))
+                if not self._limits.allow(("told", call.handler.key), asker, told, self._clock()):
+                    call.ctx.say(f"{call.ctx.command}: not so fast, try again in {max(1, round(wait))} s")
+                return
+        await go(call)
+
+    async def arguments(self, call: Call, go: Next) -> None:
+        """Read the arguments: of a command from its text, of an event from its fields."""
+        if call.handler.signature is not None:
+            call.args, call.kwargs = call.handler.signature.parse(call.rest)
+        elif isinstance(call.handler.declaration, On) and call.event is not None:
+            call.kwargs = {name: call.event.fields.get(name) for name in call.handler.wants}
+        await go(call)
+
+    async def timeout(self, call: Call, go: Next) -> None:
+        """End a call that takes too long."""
+        try:
+            async with asyncio.timeout(self.handler_seconds) as deadline:
+                await go(call)
+        except TimeoutError:
+            if deadline.expired():
+                raise TooSlow from None
+            raise
+
+    async def invoke(self, call: Call) -> None:
+        """Call the author's function and say what it gives."""
+        function, ctx = call.handler.function, call.ctx
+        if call.handler.is_async:
+            result = function(ctx, *call.args, **call.kwargs)
+        else:
+            future = self._relay.submit(_run_plain, function, call)
+            try:
+                result = await future
+            except asyncio.CancelledError:
+                if not await self._relay.interrupt(future):
+                    self._log(call, "could not be stopped; its thread is left behind", None)
+                raise
+        while inspect.isawaitable(result):
+            result = await result
+        if isinstance(result, AsyncIterable):
+            async for text in result:
+                _say(ctx, text)
+        elif result is not None:
+            _say_all(ctx, result)
+
+    def _asker(self, call: Call) -> str:
+        event = call.event
+        if event is None or event.user is None:
+            return ""
+        return f"{event.network.name}/{event.user.account or event.network.fold(event.user.nick)}"
+
+    def _log(self, call: Call, what: str, error: BaseException | None) -> None:
+        where = f" in {call.ctx.channel}" if call.ctx.channel else ""
+        who = f" for {call.ctx.user}" if call.ctx.user else ""
+        log = logging.getLogger(f"plugins.{call.handler.plugin}")
+        if error is not None:
+            error = error.with_traceback(_from_plugin(error.__traceback__))
+        log.error("%s g%d%s%s %s", call.handler.key, call.handler.owner.generation, who, where, what, exc_info=error)
+
+
+class TooSlow(Exception):
+    """A call was ended by its time-out. Own class: a TimeoutError of the author's is an error like others."""
+
+
+def compose(steps: tuple[Step, ...], last: Next) -> Next:
+    """Chain steps: the first is outermost."""
+    chain = last
+    for step in reversed(steps):
+
+        def link(call: Call, step: Step = step, go: Next = chain) -> Awaitable[None]:
+            return step(call, go)
+
+        chain = link
+    return chain
+
+
+def _from_plugin(trace: TracebackType | None) -> TracebackType | None:
+    """Return the part of a trace that is the author's: our own steps tell them nothing."""
+    step = trace
+    while step is not None and step.tb_frame.f_code.co_filename.startswith(_OURS):
+        step = step.tb_next
+    return step or trace
+
+
+def _run_plain(function: Callable[..., Any], call: Call) -> Any:
+    # In the relay's thread: a generator is run here to its end, its texts said as they come.
+    result = function(call.ctx, *call.args, **call.kwargs)
+    if inspect.isawaitable(result) or isinstance(result, AsyncIterable) or result is None:
+        return result
+    _say_all(call.ctx, result)
+    return None
+
+
+def _say_all(ctx: Context, result: Any) -> None:
+    if isinstance(result, Iterable) and not isinstance(result, str | bytes | Mapping):
+        for text in result:
+            _say(ctx, text)
+    else:
+        _say(ctx, result)
+
+
+def _say(ctx: Context, text: Any) -> None:
+    if text is None:
+        return
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    if not isinstance(text, str | int | float):
+        raise TypeError(f"a handler gives text, not {type(text).__name__}: return or yield str")
+    text = str(text)
+    if text.strip():
+        ctx.say(text)

@@ -1,0 +1,145 @@
+"""Plugins' jobs: periodic ones that keep their due time over reloads, and single ones, stored where they are marked
+`@job`.
+
+The scheduler holds the timers and the store the rows; this joins them to the live plugins. A stored job runs the
+function of its name in whatever version is live when it is due; if its plugin is not live then, it runs as soon as it
+is. A function that is not marked `@job` ends with the version that scheduled it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from bot.api.context import Owner as AnyOwner
+from bot.api.context import Scheduled
+from bot.api.declare import Every, Job, declarations
+from bot.api.durations import parse_duration
+from bot.dispatch.owner import Owner
+from bot.dispatch.scheduler import Periodic, Scheduler
+from bot.dispatch.table import Handler
+from bot.storage import Jobs as Rows
+
+log = logging.getLogger(__name__)
+
+LONGEST_SECONDS = 10 * 366 * 86400.0
+
+
+class Run(Protocol):
+    """Runs one job as a call of its own."""
+
+    def __call__(
+        self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None
+    ) -> asyncio.Task[None]: ...
+
+
+class _Stored:
+    """The handle of a stored job."""
+
+    def __init__(self, jobs: Jobs, number: int) -> None:
+        self._jobs, self.id = jobs, number
+
+    def cancel(self) -> None:
+        """Let it never run."""
+        self._jobs.cancel(self.id)
+
+
+class Jobs:
+    """All jobs of all plugins. Called on the loop; `schedule` from any thread, too."""
+
+    def __init__(self, rows: Rows, scheduler: Scheduler, run: Run, wall: Callable[[], float] = time.time) -> None:
+        self._rows, self._scheduler, self._run, self._wall = rows, scheduler, run, wall
+        self._later: dict[str, Mapping[str, Handler]] = {}
+        self._owners: dict[str, Owner] = {}
+        self._armed: dict[int, Scheduled] = {}  # stored jobs whose timer runs
+        self._passing: list[tuple[AnyOwner, Scheduled]] = []  # jobs that end with their version
+
+    def schedule(
+        self,
+        owner: AnyOwner,
+        when: float | str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        address: str | None,
+    ) -> Scheduled:
+        """Run `function(ctx, *args)` once.
+
+        Raises:
+            ValueError: not a time, or one in over ten years.
+            TypeError: an argument of a `@job` function that JSON can't hold.
+        """
+        seconds = parse_duration(when)
+        if seconds > LONGEST_SECONDS:
+            raise ValueError(f"{when} is too far away; ten years is the limit")
+        due = self._wall() + seconds
+        if any(isinstance(mark, Job) for mark in declarations(function)):
+            # As `live.declared` names functions: the same name in every version.
+            key = f"{function.__module__.removeprefix('plugins.')}.{function.__qualname__}"
+            number = self._rows.add(owner.plugin, key, due, args, address)
+            self._on_loop(lambda: self._arm(owner.plugin, key, number, due, args, address))
+            return _Stored(self, number)
+        assert isinstance(owner, Owner)
+        is_async = asyncio.iscoroutinefunction(function)
+        handler = Handler(owner.plugin, f"{owner.plugin}.{function.__name__}", function, Job(), owner, is_async)
+        handle = self._scheduler.schedule(due, lambda: self._run(owner, handler, args, address))
+        self._passing = [(one, timer) for one, timer in self._passing if not getattr(timer, "done", False)]
+        self._passing.append((owner, handle))
+        return handle
+
+    def cancel(self, number: int) -> None:
+        """Cross a stored job off."""
+        self._rows.remove(number)
+        timer = self._armed.pop(number, None)
+        if timer is not None:
+            timer.cancel()
+
+    def replace(
+        self, plugin: str, owner: Owner | None, periodic: Sequence[Handler], later: Mapping[str, Handler]
+    ) -> None:
+        """Part of a commit: a plugin's jobs are those of its new version."""
+        assert owner is not None
+        self._end_passing(plugin, owner)
+        self._later[plugin], self._owners[plugin] = later, owner
+        self._scheduler.replace(plugin, [self._periodic(handler, owner) for handler in periodic])
+        for job in self._rows.all(plugin):
+            if job.id not in self._armed:
+                self._arm(plugin, job.function, job.id, job.due, job.args, job.address)
+
+    def remove(self, plugin: str) -> None:
+        """Part of a commit: a plugin has gone; its stored jobs wait for it."""
+        self._end_passing(plugin, None)
+        self._later.pop(plugin, None)
+        self._owners.pop(plugin, None)
+        self._scheduler.replace(plugin, [])
+
+    def _periodic(self, handler: Handler, owner: Owner) -> Periodic:
+        assert isinstance(handler.declaration, Every)
+        mark = handler.declaration
+        return Periodic(handler.key, mark.seconds, mark.cron, lambda: self._run(owner, handler, (), None))
+
+    def _end_passing(self, plugin: str, stays: Owner | None) -> None:
+        for owner, timer in self._passing:
+            if owner.plugin == plugin and owner is not stays:
+                timer.cancel()
+        self._passing = [(owner, timer) for owner, timer in self._passing if owner.plugin != plugin or owner is stays]
+
+    def _arm(self, plugin: str, key: str, number: int, due: float, args: tuple[Any, ...], address: str | None) -> None:
+        def run() -> object:
+            self._armed.pop(number, None)
+            handler, owner = self._later.get(plugin, {}).get(key), self._owners.get(plugin)
+            if owner is None:
+                return None  # not live: the row stays, and is armed again with the plugin
+            self._rows.remove(number)
+            if handler is None:
+                log.warning("%s has no @job function %s any more; its stored job is dropped", plugin, key)
+                return None
+            return self._run(owner, handler, args, address)
+
+        if number not in self._armed:
+            self._armed[number] = self._scheduler.schedule(due, run)
+
+    def _on_loop(self, function: Callable[[], object]) -> None:
+        self._scheduler.soon(function)

@@ -1,0 +1,15 @@
+"""The life of plugin files, from a save in an editor to the last call on old code.
+
+discover    which files are plugins, and what is in them
+graph       who imports whom; what has to be built again together
+plan        what one sweep asks for: what to build, in which groups
+loader      source bytes to fresh modules and handlers, beside the running ones
+claims      which plugin a command belongs to
+handoff     what one version hands to the next: `keep` values, `setup`, `start`, `teardown`
+declared    what a fresh module declares
+builder     the thread that executes plugin code before it is live, under a deadline
+names       the live modules' names in this process
+reload      the transaction: plan, build, prepare, commit, retire, report
+report      the lines that admins read
+watcher     when files have settled
+"""

@@ -1,0 +1,121 @@
+"""Which plugin a command belongs to.
+
+A command belongs to the plugin name that first had it. The ledger holds, for each command, the plugin names that ever
+claimed it in the order of their claims: the first is its owner. A newcomer that claims a command which someone has is
+refused as a whole; it goes live by itself once the holder goes. An owner that comes back under its name takes its
+command back. The ledger survives restarts; `resolve` is pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A plugin can't go live because `holder` has one of its commands."""
+
+    plugin: str
+    command: str
+    holder: str
+
+
+class Claims:
+    """The ledger. One writer: the reloader's commit.
+
+    Args:
+        ledger: command -> list of plugin names; a mapping that is kept on disk.
+    """
+
+    def __init__(self, ledger: MutableMapping[str, Any]) -> None:
+        self._disk = ledger
+        self._ledger: dict[str, list[str]] = {command: list(names) for command, names in ledger.items()}
+
+    def order(self, command: str) -> Sequence[str]:
+        """Return who ever claimed a command, its owner first."""
+        return self._ledger.get(command, ())
+
+    def commands(self) -> list[str]:
+        """Return every command that is claimed."""
+        return list(self._ledger)
+
+    def resolve(
+        self,
+        wanted: Mapping[str, Collection[str]],
+        live: Mapping[str, Collection[str]],
+        absent: Collection[str],
+    ) -> dict[str, Refusal]:
+        """Decide who of the candidates can't be live.
+
+        Args:
+            wanted: the commands of every plugin that would be live, the claimants in the order of their claims.
+            live: the commands of those that are live now.
+            absent: plugins that own nothing any more: deleted, disabled or unloaded.
+        """
+        candidates = dict(wanted)
+        refused: dict[str, Refusal] = {}
+        while True:
+            losers = [loss for plugin in candidates if (loss := self._loss(plugin, candidates, live, absent))]
+            if not losers:
+                return refused
+            # One at a time, the latest claim first: without it others may fit.
+            last = max(
+                losers, key=lambda loss: (self._rank(loss.command, loss.plugin), list(wanted).index(loss.plugin))
+            )
+            refused[last.plugin] = last
+            del candidates[last.plugin]
+
+    def _loss(
+        self,
+        plugin: str,
+        candidates: Mapping[str, Collection[str]],
+        live: Mapping[str, Collection[str]],
+        absent: Collection[str],
+    ) -> Refusal | None:
+        for command in candidates[plugin]:
+            holder = self._holder(command, candidates, live, absent)
+            if holder != plugin:
+                return Refusal(plugin, command, holder)
+        return None
+
+    def _holder(
+        self,
+        command: str,
+        candidates: Mapping[str, Collection[str]],
+        live: Mapping[str, Collection[str]],
+        absent: Collection[str],
+    ) -> str:
+        claimants = [name for name, commands in candidates.items() if command in commands]
+        order = self._ledger.get(command, [])
+        if order and order[0] not in absent:
+            owner = order[0]
+            # Its file is there but did not load: it keeps its command, or an error would cost it for good.
+            if owner in claimants or owner not in candidates:
+                return owner
+        for name in claimants:
+            if command in live.get(name, ()):
+                return name
+        return min(claimants, key=lambda name: (self._rank(command, name), claimants.index(name)))
+
+    def _rank(self, command: str, plugin: str) -> int:
+        order = self._ledger.get(command, [])
+        return order.index(plugin) if plugin in order else len(order)
+
+    def note(self, plugin: str, commands: Collection[str], *, live: bool) -> None:
+        """Write down what a plugin claims; a live one gives up what it no longer has."""
+        for command in commands:
+            order = self._ledger.setdefault(command, [])
+            if plugin not in order:
+                order.append(plugin)
+                self._disk[command] = order
+        if live:
+            for command, order in list(self._ledger.items()):
+                if plugin in order and command not in commands:
+                    order.remove(plugin)
+                    if order:
+                        self._disk[command] = order
+                    else:
+                        del self._ledger[command]
+                        self._disk.pop(command, None)

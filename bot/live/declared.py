@@ -1,0 +1,159 @@
+"""What a freshly executed plugin declares: its functions' marks as handlers, checked before anything goes live.
+
+Counted are functions defined in the plugin's own modules, and methods of the classes there whose name ends in
+`Module`: each such class is made once. A mistake (a signature that can't be called, two functions of one name) is a
+`PluginError`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from bot.api.arguments import Signature
+from bot.api.declare import Command, Declaration, Every, Hook, Job, On, Rule, declarations
+from bot.api.events import FIELDS
+from bot.dispatch.limits import Limit
+from bot.dispatch.owner import Owner
+from bot.dispatch.scheduler import check_cron
+from bot.dispatch.table import Handler
+from bot.errors import PluginError
+from bot.live.discover import PACKAGE, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A plugin's declarations. `jobs` are periodic, `later` may be scheduled by name; hooks by kind."""
+
+    handlers: tuple[Handler, ...] = ()
+    jobs: tuple[Handler, ...] = ()
+    later: Mapping[str, Handler] = None  # type: ignore[assignment]  # set below; a mapping has no frozen literal
+    hooks: Mapping[str, tuple[Handler, ...]] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "later", self.later or {})
+        object.__setattr__(self, "hooks", self.hooks or {})
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        return tuple(h.declaration.name for h in self.handlers if isinstance(h.declaration, Command))
+
+
+def find(unit: Unit, modules: Mapping[str, ModuleType], owner: Owner) -> Found:
+    """Collect what the modules of one plugin declare.
+
+    Raises:
+        PluginError: a declaration that can't work.
+    """
+    handlers: list[Handler] = []
+    jobs: list[Handler] = []
+    later: dict[str, Handler] = {}
+    hooks: dict[str, tuple[Handler, ...]] = {}
+    names: dict[str, Handler] = {}
+    for name, module in modules.items():
+        for key, function in _declared(module, name.removeprefix(f"{PACKAGE}.")):
+            for declaration in declarations(function):
+                handler = _handler(unit, name, key, function, declaration, owner)
+                match declaration:
+                    case Every():
+                        jobs.append(handler)
+                    case Job():
+                        later[key] = handler
+                    case Hook(kind=kind):
+                        hooks[kind] = (*hooks.get(kind, ()), handler)
+                    case Command(name=command):
+                        if command in names:
+                            raise _error(
+                                unit, name, function, f"!{command} stands here twice: {names[command].key}, {key}"
+                            )
+                        names[command] = handler
+                        handlers.append(handler)
+                    case _:
+                        handlers.append(handler)
+    return Found(tuple(handlers), tuple(jobs), later, hooks)
+
+
+def _declared(module: ModuleType, prefix: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for name, value in list(vars(module).items()):
+        if getattr(value, "__module__", None) != module.__name__:
+            continue
+        if isinstance(value, type):
+            if name.endswith("Module"):
+                methods = [each for each in dir(value) if declarations(inspect.getattr_static(value, each, None))]
+                instance = value() if methods else None
+                for each in methods:
+                    yield f"{prefix}.{name}.{each}", getattr(instance, each)
+        elif declarations(value):
+            yield f"{prefix}.{name}", value
+
+
+def _handler(
+    unit: Unit, module: str, key: str, function: Callable[..., Any], declaration: Declaration, owner: Owner
+) -> Handler:
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    line = getattr(getattr(plain, "__code__", None), "co_firstlineno", 0)
+    is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    signature: Signature | None = None
+    limit: Limit | None = None
+    wants: tuple[str, ...] = ()
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+        if not parameters or parameters[0].kind not in (
+            inspect.Parameter.POSITIONAL_ONLY,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            inspect.Parameter.VAR_POSITIONAL,
+        ):
+            raise TypeError(f"{function.__name__}() must take ctx as its first argument")
+        match declaration:
+            case Command(limit=text):
+                signature = Signature.of(function, bound=False)
+                limit = Limit.parse(text) if text else None
+            case On(event=event):
+                wants = _wanted(event, parameters[1:])
+            case Rule(pattern=pattern):
+                _check_groups(pattern, parameters[1:])
+            case Every(cron=cron) if cron is not None:
+                check_cron(cron)
+    except (TypeError, ValueError, NameError) as error:
+        raise _error(unit, module, function, f"{type(error).__name__}: {error}") from error
+    text = inspect.getdoc(plain) or ""
+    return Handler(unit.name, key, function, declaration, owner, is_async, signature, limit, wants, text, line)
+
+
+def _wanted(event: str, parameters: list[inspect.Parameter]) -> tuple[str, ...]:
+    there = FIELDS["numeric" if event.isdigit() else event] | {"nick", "user"}
+    wanted = []
+    for parameter in parameters:
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            return tuple(sorted(there))
+        if parameter.name not in there:
+            if parameter.default is inspect.Parameter.empty:
+                raise TypeError(f"the event {event} has no field {parameter.name!r}; it has {', '.join(sorted(there))}")
+            continue
+        wanted.append(parameter.name)
+    return tuple(wanted)
+
+
+def _check_groups(pattern: str, parameters: list[inspect.Parameter]) -> None:
+    compiled = re.compile(pattern)
+    kinds = {parameter.kind for parameter in parameters}
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        for name in compiled.groupindex:
+            if name not in {parameter.name for parameter in parameters}:
+                raise TypeError(f"the group {name!r} of the rule has no parameter of that name")
+    if not compiled.groupindex and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        required = sum(parameter.default is inspect.Parameter.empty for parameter in parameters)
+        if not required <= compiled.groups <= len(parameters):
+            raise TypeError(
+                f"the rule has {compiled.groups} groups and its function {len(parameters)} parameters for them"
+            )
+
+
+def _error(unit: Unit, module: str, function: Callable[..., Any], text: str) -> PluginError:
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    line = getattr(getattr(plain, "__code__", None), "co_firstlineno", 0)
+    return PluginError(unit.name, unit.sources[module].shown, line, text)

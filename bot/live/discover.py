@@ -1,0 +1,170 @@
+"""Which files are plugins, and what is in them: the truth that file events only hint at.
+
+A *unit* is what is built, loaded and reported as one: a file `NAME.py` or a package `NAME/` in a plugin directory.
+Units whose names begin with `_` are shared modules, never plugins. A sweep lists and stats everything (0.3 ms for 100
+files) and reads only files whose stat changed; what counts as a change is the content. Editors' by-products are not
+looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PACKAGE = "plugins"  # the name all plugin modules are imported under, wherever they lie
+MAX_SOURCE_BYTES = 1 << 20
+
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_Stat = tuple[int, int, int, int]  # inode, size, mtime and ctime in ns: the four that an edit can't all restore
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One module's source as it was read."""
+
+    module: str  # "plugins.weather", "plugins.pkg.part"
+    path: str  # absolute
+    shown: str  # relative to the plugin directory, as reports name it
+    content: bytes
+    is_package: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A plugin or shared module as it is on disk; two with the same digest are the same."""
+
+    name: str
+    sources: Mapping[str, Source]  # by module name
+    digest: str  # 40 hex digits
+    fault: str = ""  # why it can't be loaded whatever is in it: unreadable, too large
+
+    @property
+    def is_plugin(self) -> bool:
+        """Shared modules are loaded only where a plugin imports them."""
+        return not self.name.startswith("_")
+
+    @property
+    def is_blank(self) -> bool:
+        """An empty file is what many writers leave for an instant before they write."""
+        return any(not source.content.strip() for source in self.sources.values() if not source.is_package) and (
+            len(self.sources) == 1
+        )
+
+
+@dataclass(slots=True)
+class Disk:
+    """What one sweep found: units by name, and files that can't be plugins by their name, each with why."""
+
+    units: dict[str, Unit] = field(default_factory=dict)
+    odd: dict[str, str] = field(default_factory=dict)
+
+
+def is_noise(name: str) -> bool:
+    """Tell whether a file or folder is an editor's or a tool's by-product."""
+    return name.startswith((".", "#")) or name.endswith(("~", ".swp", ".tmp", ".orig", ".bak")) or name == "__pycache__"
+
+
+class Discovery:
+    """Sweeps plugin directories. One writer: the reloader calls it under its lock."""
+
+    def __init__(self, directories: Iterable[Path]) -> None:
+        self.directories = tuple(directories)
+        self._read: dict[str, tuple[_Stat, bytes | OSError]] = {}
+
+    def sweep(self) -> Disk:
+        """Return what is on disk now. Earlier directories win; a folder that is missing is empty."""
+        disk, seen = Disk(), set[str]()
+        for directory in self.directories:
+            for entry in _entries(directory):
+                self._look(directory, entry, disk, seen)
+        self._read = {path: known for path, known in self._read.items() if path in seen}
+        return disk
+
+    def _look(self, directory: Path, entry: os.DirEntry[str], disk: Disk, seen: set[str]) -> None:
+        name = entry.name.removesuffix(".py")
+        try:
+            is_package = entry.is_dir()
+        except OSError:
+            return
+        if is_package:
+            files = list(_package_files(Path(entry.path)))
+            if not any(path.name == "__init__.py" for path in files if path.parent == Path(entry.path)):
+                return  # not a package yet, or a folder of data
+        elif entry.name.endswith(".py"):
+            files = [Path(entry.path)]
+        else:
+            return
+        if not _IDENTIFIER.fullmatch(name):
+            disk.odd.setdefault(entry.name, f"{entry.name}: a plugin's name is letters, digits and _; rename the file")
+            return
+        if name in disk.units and not (is_package and self._same_directory(disk.units[name], directory)):
+            return  # an earlier directory, or a package beside a file of the same name: the package is Python's choice
+        unit = self._unit(name, directory, files, seen)
+        if unit is not None:
+            disk.units[name] = unit
+
+    def _same_directory(self, unit: Unit, directory: Path) -> bool:
+        return any(Path(source.path).is_relative_to(directory) for source in unit.sources.values())
+
+    def _unit(self, name: str, directory: Path, files: list[Path], seen: set[str]) -> Unit | None:
+        sources: dict[str, Source] = {}
+        digest, fault = hashlib.sha1(usedforsecurity=False), ""
+        for path in files:
+            shown = path.relative_to(directory)
+            parts = shown.with_suffix("").parts
+            is_package = parts[-1] == "__init__"
+            module = ".".join((PACKAGE, *(parts[:-1] if is_package else parts)))
+            content = self._content(path, seen)
+            if content is None:
+                continue  # it vanished between the listing and the reading
+            if isinstance(content, OSError):
+                fault = f"{shown}: {content.strerror or content}"
+                content = b""
+            elif len(content) > MAX_SOURCE_BYTES:
+                fault = f"{shown}: larger than {MAX_SOURCE_BYTES >> 20} MiB"
+            sources[module] = Source(module, str(path), str(shown), content, is_package)
+            digest.update(b"%s\0%d\0" % (str(shown).encode("utf-8", "surrogateescape"), len(content)))
+            digest.update(content)
+        return Unit(name, sources, digest.hexdigest(), fault) if sources else None
+
+    def _content(self, path: Path, seen: set[str]) -> bytes | OSError | None:
+        key = str(path)
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        seen.add(key)
+        signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        known = self._read.get(key)
+        if known is not None and known[0] == signature:
+            return known[1]
+        content: bytes | OSError
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_SOURCE_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            content = error
+        self._read[key] = (signature, content)
+        return content
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as found:
+            return sorted((entry for entry in found if not is_noise(entry.name)), key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def _package_files(folder: Path, depth: int = 0) -> Iterator[Path]:
+    for entry in _entries(folder):
+        if entry.name.endswith(".py") and _IDENTIFIER.fullmatch(entry.name[:-3]):
+            yield Path(entry.path)
+        elif depth < 8 and entry.is_dir() and _IDENTIFIER.fullmatch(entry.name):
+            yield from _package_files(Path(entry.path), depth + 1)

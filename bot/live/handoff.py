@@ -1,0 +1,141 @@
+"""What one version of a plugin hands to the next: `keep` values, and the hooks of its life.
+
+A build works on a `Staging`: it sees the values that are kept and may add new ones, which become real with the
+commit, so a version that failed leaves nothing behind. Values of a plugin that went stay for two commits, so that a
+delete and an undo lose nothing. Hooks run under a deadline, `def` ones off the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar, cast
+
+from bot.api.context import Context
+from bot.api.kept import Rows
+from bot.dispatch.owner import Owner
+from bot.dispatch.relay import Relay
+from bot.dispatch.table import Handler
+from bot.errors import PluginError
+from bot.live.loader import Image, place, sentence
+
+T = TypeVar("T")
+
+COMMITS_KEPT_AFTER_UNLOAD = 2
+
+
+class Disk(Protocol):
+    """Where `store` values lie."""
+
+    def rows(self, plugin: str, name: str) -> Rows: ...
+
+
+class Shelf:
+    """The kept values of all plugins, by state name. One writer: the commit."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self.values: dict[str, dict[str, object]] = {}
+        self._commits_left: dict[str, int] = {}
+
+    def keep(self, plugin: str, name: str, factory: Callable[[], T]) -> T:
+        """Return a value outside of any build, for a handler that asks while it runs."""
+        values = self.values.setdefault(plugin, {})
+        if name not in values:
+            values[name] = factory()
+        return cast(T, values[name])
+
+    def store(self, plugin: str, name: str, per: str) -> Rows:
+        """Return where a store of a plugin lies."""
+        return self.disk.rows(plugin, name)
+
+    def committed(self, live_states: set[str]) -> None:
+        """Count a commit: values of plugins that are gone are forgotten after the second."""
+        for state in list(self.values):
+            if state in live_states:
+                self._commits_left.pop(state, None)
+            else:
+                left = self._commits_left.get(state, COMMITS_KEPT_AFTER_UNLOAD + 1) - 1
+                self._commits_left[state] = left
+                if left <= 0:
+                    del self.values[state], self._commits_left[state]
+
+
+class Staging:
+    """The shelf as one build sees it."""
+
+    def __init__(self, shelf: Shelf, states: Mapping[str, str]) -> None:
+        self._shelf, self._states = shelf, states
+        self._new: dict[str, dict[str, object]] = {}
+        self._found: set[str] = set()
+
+    def keep(self, plugin: str, name: str, factory: Callable[[], T]) -> T:
+        """Return the kept value, or a new one that the commit will keep."""
+        state = self._states.get(plugin, plugin)
+        kept = self._shelf.values.get(state, {})
+        if name in kept:
+            self._found.add(plugin)
+            return cast(T, kept[name])
+        new = self._new.setdefault(state, {})
+        if name not in new:
+            new[name] = factory()
+        return cast(T, new[name])
+
+    def store(self, plugin: str, name: str, per: str) -> Rows:
+        """Return where a store of a plugin lies."""
+        return self._shelf.disk.rows(self._states.get(plugin, plugin), name)
+
+    def state_of(self, plugin: str) -> str:
+        """Tell for the report: `kept` if values were carried over, else nothing."""
+        return "kept" if plugin in self._found else ""
+
+    def commit(self) -> None:
+        """Keep what is new."""
+        for state, values in self._new.items():
+            self._shelf.values.setdefault(state, {}).update(values)
+
+
+async def run_hooks(
+    kind: str, image: Image, context: Callable[[Owner, str], Context], relay: Relay, deadline_seconds: float
+) -> None:
+    """Run the `setup`, `start` or `teardown` functions of an image in their order.
+
+    Raises:
+        PluginError: one raised, or took too long.
+    """
+    for hook in image.found.hooks.get(kind, ()):
+        assert image.owner is not None
+        with image.owner.entered():
+            try:
+                async with asyncio.timeout(deadline_seconds):
+                    await _call(hook, context(image.owner, hook.key), relay)
+            except TimeoutError as error:
+                raise PluginError(
+                    image.unit.name, _file(image, hook), hook.line, f"{kind} took longer than {deadline_seconds:g} s"
+                ) from error
+            except BaseException as error:
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                    raise
+                shown, line = place(error.__traceback__, image.unit)
+                raise PluginError(image.unit.name, shown, line or hook.line, f"{kind}: {sentence(error)}") from error
+
+
+async def _call(hook: Handler, ctx: Context, relay: Relay) -> None:
+    if hook.is_async:
+        await hook.function(ctx)
+        return
+    future = relay.submit(hook.function, ctx)
+    try:
+        result = await future
+    except asyncio.CancelledError:
+        await relay.interrupt(future)
+        raise
+    if asyncio.iscoroutine(result):
+        await result
+
+
+def _file(image: Image, hook: Handler) -> str:
+    module = getattr(hook.function, "__module__", "")
+    source = image.unit.sources.get(module) or next(iter(image.unit.sources.values()))
+    return source.shown

@@ -1,0 +1,381 @@
+"""Source bytes to fresh modules and handlers, beside the running ones.
+
+Every build makes new module objects and executes compiled bytes in them: never `importlib.reload` (deleted names would
+live on), never bytecode files (two saves of equal size within a second would be taken for one). The modules of one
+build see each other through their own `__import__`, so a function that imports while it runs gets its own generation,
+whatever has been committed since. `sys.modules` holds the new modules only while they execute, since dataclasses and
+typing look there; the commit publishes them for good, a failure leaves everything as it was. How plugin code is found
+by name: language reference, section 5.
+
+Each generation's code has a file name of its own (`weather.py@5d6e7f8`) with its lines kept in `linecache`, so that a
+traceback out of an old call shows the lines that ran, not the lines that are in the file now.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib.util
+import inspect
+import linecache
+import sys
+import threading
+import traceback
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.abc import InspectLoader
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType, TracebackType
+from typing import Any
+
+from bot.api import kept
+from bot.api import settings as settings_of_plugins
+from bot.api.declare import ledger
+from bot.dispatch.owner import Owner, current
+from bot.dispatch.table import Handler
+from bot.errors import PluginError
+from bot.live.declared import Found, find
+from bot.live.discover import PACKAGE, Source, Unit
+from bot.live.graph import imported_units
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A unit's code, or why there is none."""
+
+    unit: Unit
+    codes: Mapping[str, CodeType]
+    imports: frozenset[str]  # units
+    state_name: str
+    error: PluginError | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """A unit loaded, perhaps not live. `found` is empty for shared modules, which have no owner either."""
+
+    unit: Unit
+    modules: Mapping[str, ModuleType]
+    imports: frozenset[str]
+    state_name: str
+    owner: Owner | None = None
+    found: Found = field(default_factory=Found)
+    doc: str = ""
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        return self.found.handlers
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The names (not aliases) of its commands, in the order of the file."""
+        return self.found.commands
+
+
+def file_name(source: Source, unit: Unit) -> str:
+    """Return the file name in tracebacks of this version of a source."""
+    return f"{source.path}@{unit.digest[:7]}"
+
+
+def compile_unit(unit: Unit) -> Compiled:
+    """Compile a unit's sources. Never raises: what is wrong is in `error`."""
+    codes: dict[str, CodeType] = {}
+    imports: set[str] = set()
+    state_name, error = unit.name, PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
+    for source in unit.sources.values():
+        try:
+            flags = ast.PyCF_ONLY_AST
+            tree: ast.Module = compile(source.content, file_name(source, unit), "exec", flags, dont_inherit=True)
+            imports |= imported_units(tree, source)
+            if source.module == f"{PACKAGE}.{unit.name}":
+                state_name = _state_name(tree) or unit.name
+            codes[source.module] = compile(tree, file_name(source, unit), "exec", dont_inherit=True)
+        except SyntaxError as problem:
+            text = f"{type(problem).__name__}: {problem.msg}"
+            error = error or PluginError(unit.name, source.shown, problem.lineno or 0, text, problem.offset or 0)
+        except (ValueError, RecursionError, MemoryError, OverflowError) as problem:
+            error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
+    return Compiled(unit, codes, frozenset(imports), state_name, error)
+
+
+def _split_fault(fault: str) -> tuple[str, int, str]:
+    path, _, text = fault.partition(": ")
+    return path, 0, text
+
+
+def _state_name(tree: ast.Module) -> str | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id == "STATE_NAME":
+                    return node.value.value
+    return None
+
+
+class Build:
+    """One build: new modules over the live ones. Runs in the builder's thread; the caller discards or publishes it.
+
+    Args:
+        compiled: what to build, by unit name, each without error.
+        live: images that are not built anew, which imports are answered from.
+        shelf, settings: where `keep`, `store` and `settings` of these plugins lead.
+    """
+
+    def __init__(
+        self,
+        compiled: Mapping[str, Compiled],
+        live: Mapping[str, Image],
+        shelf: kept.Shelf,
+        settings: Callable[[str], Mapping[str, Any]],
+        import_seconds: float,
+    ) -> None:
+        self._compiled, self._shelf, self._settings = compiled, shelf, settings
+        # Only what is imported: functions hold their build, and a build that held every image of its day would keep
+        # all generations of all plugins alive in one long chain.
+        imported = {name for one in compiled.values() for name in one.imports}
+        self._live = {name: live[name] for name in imported if name in live and name not in compiled}
+        self.modules: dict[str, ModuleType] = {}
+        self.too_long = f"the import took longer than {import_seconds:g} s"
+        self._root = ModuleType(PACKAGE)
+        self._root.__path__ = []
+        self._builtins = {**builtins.__dict__, "__import__": self.import_}
+        self._owners = {name: Owner(name, one.unit.digest) for name, one in compiled.items() if one.unit.is_plugin}
+        self._replaced: dict[str, ModuleType | None] = {}
+        self._executing = False
+        self._lock = threading.RLock()  # a lazy import may come from any thread of a plugin
+
+    def run(self) -> dict[str, Image]:
+        """Execute all units and collect what they declare.
+
+        Raises:
+            PluginError: one of them can't be taken; nothing is left of the build.
+        """
+        tokens = (kept.shelf.set(self._shelf), settings_of_plugins.source.set(self._settings))
+        self._executing = True
+        try:
+            for name in self._compiled:
+                self._load_unit(name)
+            return {name: self._image(compiled) for name, compiled in self._compiled.items()}
+        finally:
+            self._executing = False
+            self.discard()
+            kept.shelf.reset(tokens[0])
+            settings_of_plugins.source.reset(tokens[1])
+
+    def discard(self) -> None:
+        """Give `sys.modules` back what it held before this build."""
+        replaced, self._replaced = self._replaced, {}
+        for name, module in replaced.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+
+    # -- imports
+
+    def import_(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Iterable[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        """The `__import__` of this build's modules: `plugins.*` from here, everything else as ever."""
+        absolute = name
+        if level:
+            package = (globals or {}).get("__package__") or ""
+            absolute = importlib.util.resolve_name("." * level + name, package)
+        if absolute != PACKAGE and not absolute.startswith(PACKAGE + "."):
+            return __import__(name, globals, locals, tuple(fromlist or ()), level)
+        module = self.get(absolute)
+        if not fromlist:
+            return self._root
+        for wanted in fromlist:
+            names = getattr(module, "__all__", ()) if wanted == "*" else (wanted,)
+            for child in names:
+                if not hasattr(module, child):
+                    self._get_if_there(f"{absolute}.{child}")
+        return module
+
+    def get(self, name: str) -> ModuleType:
+        """Return a module below `plugins` as this build sees it, executing it first where that has not been done.
+
+        Raises:
+            ModuleNotFoundError: no such file.
+        """
+        if name == PACKAGE:
+            return self._root
+        module = self.modules.get(name)
+        if module is not None:
+            return module
+        with self._lock:
+            if name in self.modules:
+                return self.modules[name]
+            unit = name.split(".")[1]
+            compiled, image = self._compiled.get(unit), self._live.get(unit)
+            if compiled is not None:
+                return self._execute(compiled, name)
+            if image is not None and name in image.modules:
+                module = image.modules[name]
+                if name.count(".") == 1:
+                    setattr(self._root, unit, module)
+                return module
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    def _get_if_there(self, name: str) -> None:
+        try:
+            self.get(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+
+    def _execute(self, compiled: Compiled, name: str) -> ModuleType:
+        source, code = compiled.unit.sources.get(name), compiled.codes.get(name)
+        if source is None or code is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        parent_name, _, child = name.rpartition(".")
+        parent = self.get(parent_name)
+        module = self._new_module(source, file_name(source, compiled.unit))
+        self.modules[name] = module
+        if self._executing:
+            self._replaced.setdefault(name, sys.modules.get(name))
+            sys.modules[name] = module
+        declared: list[Callable[..., Any]] = []
+        tokens = (current.set(self._owners.get(compiled.unit.name)), ledger.set(declared))
+        try:
+            exec(code, module.__dict__)
+            _refuse_twins(compiled.unit, source, declared)
+        except BaseException:
+            del self.modules[name]
+            raise
+        finally:
+            current.reset(tokens[0])
+            ledger.reset(tokens[1])
+        setattr(parent, child, module)
+        return module
+
+    def _new_module(self, source: Source, name_in_tracebacks: str) -> ModuleType:
+        module = ModuleType(source.module)
+        spec = ModuleSpec(source.module, _Source(source), origin=source.path, is_package=source.is_package)
+        spec.has_location = True
+        module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, source.path
+        module.__package__ = source.module if source.is_package else source.module.rpartition(".")[0]
+        if source.is_package:
+            module.__path__ = spec.submodule_search_locations = [str(Path(source.path).parent)]
+        module.__dict__["__builtins__"] = self._builtins
+        try:
+            text = importlib.util.decode_source(source.content)
+        except (SyntaxError, UnicodeDecodeError):  # it compiled, so this is only the display of it
+            text = source.content.decode("latin-1")
+        # The time None keeps linecache from ever comparing these lines with the file.
+        linecache.cache[name_in_tracebacks] = (len(text), None, text.splitlines(keepends=True), name_in_tracebacks)
+        _shown[name_in_tracebacks] = _shown.get(name_in_tracebacks, 0) + 1
+        weakref.finalize(module, _forget_lines, name_in_tracebacks)
+        return module
+
+    # -- units
+
+    def _load_unit(self, name: str) -> None:
+        unit = self._compiled[name].unit
+        try:
+            self.get(f"{PACKAGE}.{name}")
+        except PluginError:
+            raise
+        except BaseException as error:  # SystemExit and KeyboardInterrupt come out of plugins, too
+            if isinstance(error, TookTooLong):
+                path, line = place(error.__traceback__, unit)
+                raise PluginError(name, path, line, self.too_long) from None
+            raise self._fault(unit, error) from error
+
+    def _image(self, compiled: Compiled) -> Image:
+        unit, owner = compiled.unit, self._owners.get(compiled.unit.name)
+        modules = {name: module for name, module in self.modules.items() if name.split(".")[1] == unit.name}
+        if owner is None:
+            return Image(unit, modules, compiled.imports, compiled.state_name)
+        with owner.entered():
+            try:
+                found = find(unit, modules, owner)
+            except PluginError:
+                raise
+            except BaseException as error:  # a class's own __init__ ran there
+                raise self._fault(unit, error) from error
+        main = modules[f"{PACKAGE}.{unit.name}"]
+        return Image(unit, modules, compiled.imports, compiled.state_name, owner, found, (main.__doc__ or "").strip())
+
+    def _fault(self, unit: Unit, error: BaseException) -> PluginError:
+        path, line = place(error.__traceback__, unit, *(one.unit for one in self._compiled.values()))
+        return PluginError(unit.name, path, line, sentence(error))
+
+
+class TookTooLong(BaseException):
+    """Put into the builder's thread when an import passes its deadline."""
+
+
+def _refuse_twins(unit: Unit, source: Source, declared: list[Callable[..., Any]]) -> None:
+    """Two declared functions with one name: the second has replaced the first, which nobody ever means."""
+    seen: dict[str, int] = {}
+    for function in declared:
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        name, line = getattr(function, "__qualname__", ""), code.co_firstlineno if code else 0
+        if "<locals>" in name or function.__module__ != source.module:
+            continue
+        if name in seen:
+            raise PluginError(
+                unit.name, source.shown, line, f"{name} is declared twice; the first is in line {seen[name]}"
+            )
+        seen[name] = line
+
+
+def shown(unit: Unit) -> str:
+    """Return the path of a unit's main file as reports name it."""
+    return unit.sources[f"{PACKAGE}.{unit.name}"].shown
+
+
+def place(trace: TracebackType | None, unit: Unit, *others: Unit) -> tuple[str, int]:
+    """Return the innermost (file, line) of a trace that lies in one of the units."""
+    names = {file_name(source, one): source.shown for one in (*others, unit) for source in one.sources.values()}
+    path, line = shown(unit), 0
+    for frame, number in traceback.walk_tb(trace):
+        if frame.f_code.co_filename in names:
+            path, line = names[frame.f_code.co_filename], number
+    return path, line
+
+
+def sentence(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text can't be shown)"
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] != PACKAGE:
+        top = error.name.split(".")[0]
+        return f"{type(error).__name__}: {text}; if it is a package: pip install {top}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class _Source(InspectLoader):
+    """What `inspect`, `importlib.resources` and debuggers ask a module's loader for."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def get_source(self, fullname: str) -> str:
+        return importlib.util.decode_source(self._source.content)
+
+    def get_filename(self, fullname: str) -> str:
+        return self._source.path
+
+    def is_package(self, fullname: str) -> bool:
+        return self._source.is_package
+
+
+_shown: dict[str, int] = {}
+
+
+def _forget_lines(name: str) -> None:
+    _shown[name] = _shown.get(name, 1) - 1
+    if _shown[name] <= 0:
+        _shown.pop(name, None)
+        linecache.cache.pop(name, None)

@@ -1,0 +1,486 @@
+"""The transaction: what changed on disk becomes live as a whole, or nothing of it does.
+
+    plan       sweep, compare with what is live, follow the imports, split into groups that live or die together
+    build      each group beside the running code, in the builder's thread
+    claim      who may have which command
+    prepare    `setup` of the new versions; whatever fails up to here has touched nothing
+    commit     one synchronous step: table, modules, kept values, jobs
+    retire     the old generation finishes its calls, then lets go of all it had
+
+Whoever wants a change taken calls `settle`: the watcher when files have settled, an admin's `!reload`, a start. One
+runs at a time; a second caller gets the next round, which sees every change made before it began. This is the one
+writer of `table`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bot.api.context import Context
+from bot.dispatch.owner import Owner
+from bot.dispatch.relay import Relay
+from bot.dispatch.table import Handler, Table, build
+from bot.errors import PluginError
+from bot.live import report
+from bot.live.builder import Builder
+from bot.live.claims import Claims, Refusal
+from bot.live.discover import Discovery, Unit
+from bot.live.graph import Group
+from bot.live.handoff import Shelf, Staging, run_hooks
+from bot.live.loader import Build, Compiled, Image, TookTooLong, shown
+from bot.live.names import publish, uninstall
+from bot.live.plan import Patience, Plan, Planner, needed
+from bot.live.report import Entry, Report
+
+log = logging.getLogger(__name__)
+
+
+class Host(Protocol):
+    """What the bot around lends to plugins."""
+
+    def context(self, owner: Owner, key: str) -> Context:
+        """Return a context without channel and user, for hooks."""
+
+    def settings(self, plugin: str) -> Mapping[str, Any]: ...
+    def committed(self, table: Table, plugins: Mapping[str, Image]) -> None:
+        """Part of the commit: jobs are replaced here. Must not await or raise."""
+
+    def unloaded(self, plugins: Collection[str]) -> None:
+        """Part of the commit: jobs of these plugins end."""
+
+
+@dataclass(slots=True)
+class _Built:
+    """A group on its way to the commit."""
+
+    group: Group
+    compiled: dict[str, Compiled]
+    staging: Staging
+    images: dict[str, Image] = field(default_factory=dict)
+    error: PluginError | None = None
+
+
+class Reloader:
+    """Owns what is live. See the module's head.
+
+    Attributes:
+        table: the live handlers; replaced by the commit.
+        live: by unit name, shared modules included.
+        patience: times; may be replaced at any moment.
+    """
+
+    def __init__(
+        self,
+        discovery: Discovery,
+        host: Host,
+        relay: Relay,
+        shelf: Shelf,
+        claims: MutableMapping[str, Any],
+        *,
+        patience: Patience = Patience(),  # noqa: B008  # frozen
+        built_in: Mapping[str, Handler] | None = None,
+        disabled: Callable[[], Collection[str]] = tuple,
+        on_later: Callable[[float], None] = lambda seconds: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.table = build((), built_in=built_in or {})
+        self.live: dict[str, Image] = {}
+        self.commits = 0
+        self._host, self._relay, self._shelf = host, relay, shelf
+        self._claims, self.patience, self._built_in = Claims(claims), patience, dict(built_in or {})
+        self._disabled = disabled
+        self._builder = Builder(TookTooLong)
+        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock)
+        self._lock = asyncio.Lock()
+        self._generations: dict[str, int] = {}
+        self._failed: set[frozenset[tuple[str, str]]] = set()
+        self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    # -- what others ask
+
+    def plugins(self) -> dict[str, Image]:
+        """Return the live plugins by name."""
+        return {name: image for name, image in sorted(self.live.items()) if image.owner is not None}
+
+    def known(self) -> set[str]:
+        """Return the names of all plugins: on disk at the last sweep, or live."""
+        return self._planner.known | set(self.plugins())
+
+    def still_failed(self, entry: Entry) -> bool:
+        """Tell whether a failure that was reported is still how things are."""
+        return not entry.signature or entry.signature in self._failed
+
+    async def settle(self, force: Collection[str] = (), *, everything: bool = False) -> Report:
+        """Take what has changed on disk live, and rebuild what is forced; return what came of it.
+
+        Args:
+            force: plugin names to be taken at once, changed or not, whatever failed before.
+            everything: force all of them.
+        """
+        async with self._lock:
+            began = time.perf_counter()
+            try:
+                return await self._transaction(set(force), everything, began)
+            except Exception:
+                # A fault of ours must not cost the bot its reloading.
+                log.exception("a reload failed inside the bot; everything stays as it was")
+                return Report(
+                    (Entry("the reload failed inside the bot; everything stays as it was, see the log", (), False),)
+                )
+
+    async def unload(self, name: str) -> Report:
+        """Take a plugin out until `load`, a change of its content, or a restart."""
+        async with self._lock:
+            image = self.live.get(name)
+            if image is None or image.owner is None:
+                return Report()
+            self._planner.stopped[name] = image.unit.digest
+            return await self._transaction(set(), False, time.perf_counter())
+
+    async def load(self, name: str) -> Report:
+        """Load a plugin that is not live, or build it anew."""
+        self._planner.stopped.pop(name, None)
+        return await self.settle({name})
+
+    async def close(self) -> None:
+        """End all plugins, at most for a moment each: the bot is about to end."""
+        async with self._lock:
+            images = [image for image in self.live.values() if image.owner is not None]
+            self.live = {}
+            self.table = build((), built_in=self._built_in)
+            await asyncio.gather(*(self._retire(image, grace=0.5) for image in images))
+            for task in self._retiring:
+                task.cancel()
+            self._builder.stop()
+            uninstall()
+
+    # -- plan
+
+    async def _transaction(self, force: set[str], everything: bool, began: float) -> Report:
+        plan = await self._planner.plan(
+            self.live, self._disabled(), force, everything=everything, first=self.commits == 0
+        )
+        entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
+        worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
+        if not worth:
+            return Report(tuple(entries))
+        tried = [await self._build(group, plan) for group in worth]
+        displaced = self._mark_clashes(tried, plan.units)
+        for one in tried:
+            if one.error is None:
+                await self._prepare(one)
+        if displaced:  # by a version whose setup may have failed since
+            displaced = self._mark_clashes(tried, plan.units)
+        entries += await self._finish(tried, displaced, plan.units, began, force)
+        return Report(tuple(entries))
+
+    def _signature(self, group: Group, units: Mapping[str, Unit]) -> frozenset[tuple[str, str]]:
+        return frozenset((name, units[name].digest if name in units else "") for name in group.units)
+
+    def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:
+        """Tell whether a group may fare better than the last time it was tried."""
+        if force.intersection(group.units):
+            return True
+        for name in group.units:
+            digest, loss = self._refused.get(name, ("", None))
+            same = loss is not None and name in plan.units and digest == plan.units[name].digest
+            if loss is not None and same and loss.holder in self.live and loss.holder not in plan.touched:
+                return False  # it still waits for the same holder
+        return self._signature(group, plan.units) not in self._failed
+
+    # -- build
+
+    async def _build(self, group: Group, plan: Plan) -> _Built:
+        members = [plan.units[name] for name in group.units if name not in group.gone]
+        missing = [unit for unit in members if self._planner.compiled(unit) is None]
+        if missing:  # unchanged ones, built again with what they import
+            await self._planner.compile(missing)
+        compiled = {unit.name: code for unit in members if (code := self._planner.compiled(unit)) is not None}
+        states = {name: one.state_name for name, one in compiled.items()}
+        one = _Built(group, compiled, Staging(self._shelf, states))
+        one.error = next((each.error for each in compiled.values() if each.error is not None), None)
+        if one.error is None:
+            one.error = _still_imported(group, self.live, plan)
+        if one.error is None and members:
+            new = Build(compiled, self.live, one.staging, self._host.settings, self.patience.import_)
+            try:
+                one.images = await self._builder.run(new.run, self.patience.import_)
+            except PluginError as error:
+                one.error = error
+            except (TimeoutError, TookTooLong) as error:
+                new.discard()
+                how = ", and can't be interrupted" if isinstance(error, TimeoutError) else ""
+                one.error = PluginError(members[0].name, shown(members[0]), 0, new.too_long + how)
+        return one
+
+    # -- claim
+
+    def _mark_clashes(self, tried: list[_Built], units: Mapping[str, Unit]) -> set[str]:
+        """Refuse groups whose commands belong to others; return the live plugins whose owner has come back."""
+        leaving = {name for one in tried if one.error is None for name in one.group.gone}
+        live = {name: image.commands for name, image in self.plugins().items() if name not in leaving}
+        new = {
+            name: image.commands
+            for one in tried
+            if one.error is None
+            for name, image in one.images.items()
+            if image.owner is not None
+        }
+        for one in tried:
+            for name, image in one.images.items():
+                taken = next((c for c in image.commands if c in self._built_in), None)
+                if taken is not None and one.error is None:
+                    why = f"!{taken} is built in and can't be claimed; rename the command"
+                    one.error = PluginError(name, shown(image.unit), 0, why)
+                    new.pop(name, None)
+        absent = self._absent(leaving, units)
+        refused = self._claims.resolve({**live, **new}, live, absent)
+        for one in tried:
+            losers = [refused[name] for name in one.images if name in refused]
+            if losers and one.error is None:
+                one.error = _Clash(losers[0], one.images[losers[0].plugin])
+        return {name for name in refused if name in live and name not in new}
+
+    def _absent(self, leaving: set[str], units: Mapping[str, Unit]) -> set[str]:
+        """Names that own nothing now: neither live nor on disk to be loaded."""
+        owners = {name for command in self._claims.commands() for name in self._claims.order(command)}
+        return {name for name in owners if name in leaving or (name not in units and name not in self.live)}
+
+    # -- prepare
+
+    async def _prepare(self, one: _Built) -> None:
+        for image in one.images.values():
+            if image.owner is None:
+                continue
+            try:
+                await run_hooks("setup", image, self._host.context, self._relay, self.patience.setup)
+            except PluginError as error:
+                one.error = error
+                break
+        if one.error is not None:
+            await self._discard(one)
+
+    async def _discard(self, one: _Built) -> None:
+        for image in one.images.values():
+            if image.owner is not None:
+                await image.owner.let_go()
+
+    # -- commit
+
+    async def _finish(
+        self, tried: list[_Built], displaced: set[str], units: Mapping[str, Unit], began: float, force: set[str]
+    ) -> list[Entry]:
+        good = [one for one in tried if one.error is None]
+        entries = [entry for one in tried if one.error is not None for entry in self._failure(one, units, force)]
+        if not good and not displaced:
+            return entries
+        images = {name: image for one in good for name, image in one.images.items()}
+        gone = {name for one in good for name in one.group.gone} | displaced
+        after = {name: image for name, image in {**self.live, **images}.items() if name not in gone}
+        after = self._without_orphans(after)
+        gone |= self.live.keys() - after.keys()
+        handlers = [handler for image in self._in_claim_order(after) for handler in image.handlers]
+        table = await self._builder.run(lambda: build(handlers, self.table, self._built_in), 60.0)
+        before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
+        self._commit(table, after, images, gone, [one.staging for one in good])
+        self._signatures_done(good, units)
+        milliseconds = (time.perf_counter() - began) * 1000
+        entries += self._successes(good, before, images, gone, milliseconds)
+        entries += await self._start(images, before)
+        for image in before.values():
+            if image.owner is not None:
+                self._retire_later(image)
+        return entries
+
+    def _without_orphans(self, after: dict[str, Image]) -> dict[str, Image]:
+        """A shared module that no live plugin imports any more goes with the last one that did."""
+        edges = {name: image.imports for name, image in after.items()}
+        wanted = needed({name for name, image in after.items() if image.owner is not None}, edges)
+        return {name: image for name, image in after.items() if image.owner is not None or name in wanted}
+
+    def _in_claim_order(self, after: Mapping[str, Image]) -> list[Image]:
+        # Live plugins before newcomers, so that an alias stays with who has it.
+        return sorted(after.values(), key=lambda image: (image.unit.name not in self.live, image.unit.name))
+
+    def _commit(
+        self, table: Table, after: dict[str, Image], images: dict[str, Image], gone: set[str], staged: list[Staging]
+    ) -> None:
+        """Make it live. No await, nothing that can fail: everything was made ready before."""
+        self.table, self.live = table, after
+        for staging in staged:
+            staging.commit()
+        publish(images, gone, self.live)
+        for name, image in images.items():
+            if image.owner is not None:
+                self._generations[name] = self._generations.get(name, 0) + 1
+                image.owner.go_live(self._generations[name])
+                self._claims.note(name, image.commands, live=True)
+                self._refused.pop(name, None)
+        self._host.unloaded(gone)
+        self._host.committed(table, {name: image for name, image in images.items() if image.owner is not None})
+        self._shelf.committed({image.state_name for image in self.live.values()})
+        self.commits += 1
+
+    def _signatures_done(self, good: list[_Built], units: Mapping[str, Unit]) -> None:
+        names = {name for one in good for name in one.group.units}
+        self._failed = {failed for failed in self._failed if not names.intersection(name for name, _ in failed)}
+
+    async def _start(self, images: Mapping[str, Image], before: Mapping[str, Image]) -> list[Entry]:
+        """Run `@start` where there is one: the old generation lets go first; if it fails, it comes back."""
+        entries = []
+        for name, image in images.items():
+            if not image.found.hooks.get("start"):
+                continue
+            old = before.get(name)
+            if old is not None and old.owner is not None:
+                await old.owner.let_go()
+            try:
+                await run_hooks("start", image, self._host.context, self._relay, self.patience.setup)
+            except PluginError as error:
+                entries.append(await self._back(name, image, old, error))
+        return entries
+
+    async def _back(self, name: str, image: Image, old: Image | None, error: PluginError) -> Entry:
+        """Commit the previous version again, or nothing where there was none."""
+        after = {other: one for other, one in self.live.items() if other != name}
+        if old is not None and old.owner is not None:
+            old.owner.retired = False
+            after[name] = old
+        handlers = [handler for one in self._in_claim_order(after) for handler in one.handlers]
+        self.table, self.live = build(handlers, self.table, self._built_in), after
+        self._generations[name] -= 1
+        publish({name: old} if old else {}, set() if old else {name}, after)
+        self._host.unloaded([name])
+        if old is not None:
+            self._host.committed(self.table, {name: old})
+            try:
+                await run_hooks("start", old, self._host.context, self._relay, self.patience.setup)
+            except PluginError as again:
+                log.error("%s: its start failed again after the way back: %s", name, again)
+        if image.owner is not None:
+            await image.owner.let_go()
+        self._failed.add(frozenset({(name, image.unit.digest)}))
+        return report.failed([(name, self._generation(name))], str(error))
+
+    # -- retire
+
+    def _retire_later(self, image: Image) -> None:
+        if self.live.get(image.unit.name) is image:
+            return  # it was committed again
+        task = asyncio.get_running_loop().create_task(self._retire(image, self.patience.grace))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, image: Image, grace: float) -> None:
+        """Let one generation end: its calls finish, `teardown` runs, and all that it owns is let go."""
+        owner = image.owner
+        assert owner is not None
+        background = [task for task in owner.tasks if task not in owner.calls]
+        for task in background:
+            task.cancel()
+        await owner.finish_calls(grace)
+        try:
+            await run_hooks("teardown", image, self._host.context, self._relay, self.patience.setup)
+        except PluginError as error:
+            log.warning("%s g%d: teardown failed: %s", owner.plugin, owner.generation, error, exc_info=error.__cause__)
+        await owner.let_go()
+        del image, owner, background
+        if not self._retiring or len(self._retiring) == 1:
+            gc.collect(1)  # functions and their modules are cycles; the full collection is left to the interpreter
+
+    # -- report
+
+    @property
+    def stopped(self) -> Collection[str]:
+        """Plugins that stay unloaded until `!load` or a change of their content."""
+        return self._planner.stopped.keys()
+
+    def _generation(self, name: str) -> int:
+        return self._generations.get(name, 0) if name in self.live else 0
+
+    def _failure(self, one: _Built, units: Mapping[str, Unit], force: set[str]) -> list[Entry]:
+        error, signature = one.error, self._signature(one.group, units)
+        assert error is not None
+        if isinstance(error, _Clash):
+            return self._clash(error, one, force)
+        # An older failure of the same files is no news any more, should they come back to it.
+        self._failed = {failed for failed in self._failed if not {n for n, _ in failed} & set(one.group.units)}
+        self._failed.add(signature)
+        names = [name for name in one.group.units if not name.startswith("_")] or list(one.group.units)
+        names.sort(key=lambda name: (name != error.plugin, name))
+        if error.__cause__ is not None:
+            log.warning("%s can't be loaded: %s", error.plugin, error, exc_info=error.__cause__)
+        return [report.failed([(name, self._generation(name)) for name in names], str(error), signature)]
+
+    def _clash(self, error: _Clash, one: _Built, force: set[str]) -> list[Entry]:
+        """A refused newcomer is told of once, and not at all while the holder's file is only missing for a moment."""
+        name, loss = error.plugin, error.loss
+        digest = one.compiled[name].unit.digest
+        told = self._refused.get(name)
+        self._refused[name] = (digest, loss)
+        for each, image in one.images.items():
+            if image.owner is not None:
+                self._claims.note(each, image.commands, live=False)
+        holder_is_unsure = loss.holder in self._planner.missing
+        if holder_is_unsure:
+            self._refused.pop(name, None)
+        if (told == (digest, loss) or holder_is_unsure) and name not in force:
+            return []
+        others = [each for each in one.images if not each.startswith("_") and each != name]
+        return [report.failed([(each, self._generation(each)) for each in (name, *sorted(others))], str(error))]
+
+    def _successes(
+        self,
+        good: list[_Built],
+        before: Mapping[str, Image],
+        images: Mapping[str, Image],
+        gone: set[str],
+        milliseconds: float,
+    ) -> list[Entry]:
+        entries = []
+        for one in good:
+            for name, image in one.images.items():
+                if image.owner is None:
+                    continue
+                generation, digest, old = self._generations[name], image.unit.digest, before.get(name)
+                if old is None or old.owner is None:
+                    entries.append(report.loaded(name, generation, digest))
+                    continue
+                was = (old.owner.generation, old.unit.digest)
+                commands, state = report.difference(old.handlers, image.handlers), one.staging.state_of(name)
+                entries.append(report.changed(name, was, (generation, digest), commands, state, milliseconds))
+        entries += (report.unloaded(name) for name in sorted(gone) if name in before and before[name].owner is not None)
+        for alias, plugin, holder in self.table.dropped:
+            if plugin in images:
+                text = f"{plugin}: the alias !{alias} belongs to {holder}; !{plugin}.{alias} works"
+                entries.append(Entry(text, (plugin,), True))
+        return entries
+
+
+def _still_imported(group: Group, live: Mapping[str, Image], plan: Plan) -> PluginError | None:
+    for name in sorted(group.gone):
+        users = sorted(user for user in group.units if user not in group.gone and name in plan.edges.get(user, ()))
+        if users:
+            verb = "import" if len(users) > 1 else "imports"
+            why = f"the file is gone, but {', '.join(users)} still {verb} it"
+            return PluginError(name, shown(live[name].unit), 0, why)
+    return None
+
+
+class _Clash(PluginError):
+    """A command belongs to somebody else."""
+
+    def __init__(self, loss: Refusal, image: Image) -> None:
+        self.loss = loss
+        handler = next((h for h in image.handlers if getattr(h.declaration, "name", "") == loss.command), None)
+        text = (
+            f"!{loss.command} belongs to {loss.holder}; {loss.plugin} loads by itself when {loss.holder} lets go of it"
+        )
+        super().__init__(loss.plugin, shown(image.unit), handler.line if handler else 0, text)

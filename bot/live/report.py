@@ -1,0 +1,115 @@
+"""The lines that admins read after a change: what went live, what stayed, why and where.
+
+    weather g4 -> g5 (1a2b3c4 -> 5d6e7f8): +forecast ~weather -temp, state kept, 9 ms
+    weather stays g4: weather.py:12: SyntaxError: expected ':'; the old version goes on answering
+
+One settled set of files is one report; of several entries at most three are told, then `+N more`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+from bot.api.declare import Command
+from bot.dispatch.table import Handler
+
+MAX_ENTRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change, or one refusal. `plugins` are all that it speaks of, the first is named."""
+
+    text: str
+    plugins: tuple[str, ...]
+    ok: bool
+    signature: frozenset[tuple[str, str]] = frozenset()  # of a failure: the (unit, digest) that failed
+    quiet: bool = False  # nothing that anyone waits for: a start's own lines
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one settled set came to."""
+
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return all(entry.ok for entry in self.entries)
+
+    def __bool__(self) -> bool:
+        return bool(self.entries)
+
+    def __str__(self) -> str:
+        # Failures first: they are what somebody has to act on.
+        ordered = sorted(self.entries, key=lambda entry: entry.ok)
+        shown = "; ".join(entry.text for entry in ordered[:MAX_ENTRIES])
+        more = len(ordered) - MAX_ENTRIES
+        return f"{shown}; +{more} more" if more > 0 else shown
+
+    def about(self, plugin: str) -> Report:
+        """Return the part that speaks of one plugin."""
+        return Report(tuple(entry for entry in self.entries if plugin in entry.plugins))
+
+
+def loaded(plugin: str, generation: int, digest: str) -> Entry:
+    return Entry(f"{plugin} loaded g{generation} ({digest[:7]})", (plugin,), True)
+
+
+def unloaded(plugin: str) -> Entry:
+    return Entry(f"{plugin} unloaded", (plugin,), True)
+
+
+def changed(
+    plugin: str, before: tuple[int, str], after: tuple[int, str], commands: str, state: str, milliseconds: float
+) -> Entry:
+    """A new version is live: (generation, digest) before and after, and what `difference` tells of its commands."""
+    parts = [part for part in (commands, f"state {state}" if state else "", f"{milliseconds:.0f} ms") if part]
+    text = f"{plugin} g{before[0]} -> g{after[0]} ({before[1][:7]} -> {after[1][:7]}): {', '.join(parts)}"
+    return Entry(text, (plugin,), True)
+
+
+def failed(plugins: Sequence[tuple[str, int]], why: str, signature: frozenset[tuple[str, str]] = frozenset()) -> Entry:
+    """A group stays as it was: (plugin, live generation or 0) of each member, the one at fault first."""
+    (name, generation), *others = plugins
+    also = ""
+    if others:
+        shown = [other for other, _ in others[:2]]
+        if len(others) > 2:
+            shown.append(f"+{len(others) - 2}")
+        also = f" (also {', '.join(shown)})"
+    if generation:
+        text = f"{name} stays g{generation}{also}: {why}; the old version goes on answering"
+    else:
+        text = f"{name} not loaded{also}: {why}"
+    return Entry(text, tuple(plugin for plugin, _ in plugins), False, signature)
+
+
+def difference(before: Sequence[Handler], after: Sequence[Handler]) -> str:
+    """Tell which commands came (+), changed (~) and went (-): `+forecast ~weather -temp`."""
+    old, new = _commands(before), _commands(after)
+    came = [f"+{name}" for name in new if name not in old]
+    other = [f"~{name}" for name in new if name in old and _print(old[name]) != _print(new[name])]
+    went = [f"-{name}" for name in old if name not in new]
+    return " ".join(came + other + went)
+
+
+def _commands(handlers: Sequence[Handler]) -> dict[str, Handler]:
+    return {handler.declaration.name: handler for handler in handlers if isinstance(handler.declaration, Command)}
+
+
+def _print(handler: Handler) -> Any:
+    code = getattr(getattr(handler.function, "__func__", handler.function), "__code__", None)
+    return handler.declaration, handler.help, _shape(code) if code else None
+
+
+def _shape(code: CodeType) -> Any:
+    # Without line numbers: a function that only moved down has not changed.
+    constants = tuple(_shape(one) if isinstance(one, CodeType) else (type(one), one) for one in code.co_consts)
+    return code.co_code, constants, code.co_names, code.co_varnames
+
+
+Told = Callable[[Report], None]

@@ -1,0 +1,256 @@
+"""When plugin files have settled: events are hints, a sweep by content is the truth.
+
+Any event restarts a quiet window; at its end `settle` is called, which looks for itself at what changed. The window
+is `settle_ms` for one known plugin file, 8 ms for more than one or for a shared module. It is held while a writer has
+a file open (`modified` without `closed`) and while git holds `index.lock`, each with a limit. A safety sweep every
+`sweep_seconds` heals what events lose: a folder removed and made again, a queue that overflowed, the target of a
+symlink, file systems without events.
+
+The only import of watchdog. What it does when: measured with watchdog 7.1 on Linux, see docs/architecture.md,
+«Watching».
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+from bot.live.discover import is_noise
+
+log = logging.getLogger(__name__)
+
+BURST_SECONDS = 0.008  # at 3 ms one sweep in six fell into the middle of a git checkout; at 8 ms none did
+OPEN_SECONDS = 2.0  # how long a file that its writer holds open is waited for since its last write
+LOCK_SECONDS = 5.0  # a lock this old was left by a git that crashed
+LOCK_POLL_SECONDS = 0.005
+
+# What the kernel is asked for: no reads, no opens, no attributes, or our own reading would wake us.
+WANTED = [
+    FileClosedEvent,
+    FileMovedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    DirMovedEvent,
+    DirCreatedEvent,
+    DirDeletedEvent,
+]
+
+
+def _shorten_move_delay() -> None:
+    """Let a file that is moved out of the folder hold up later events for 5 ms instead of watchdog's 500 ms.
+
+    A borrowed private name; without it (macOS, another version) everything works, only slower in that one case.
+    """
+    try:
+        from watchdog.observers import inotify_move_event_grouper
+    except ImportError:
+        return
+    inotify_move_event_grouper.InotifyMoveEventGrouper.delay = 0.005
+
+
+class _Forward(FileSystemEventHandler):
+    """Hands events to the loop. An exception here would end watchdog's thread for good."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, mark: Callable[[FileSystemEvent], None]) -> None:
+        self._loop, self._mark = loop, mark
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._mark, event)
+        except RuntimeError:
+            pass  # the loop is closed; the bot is ending
+
+
+class Watcher:
+    """Watches plugin directories and calls `settle` when something may have changed.
+
+    Args:
+        settle: the reload; called again while it runs only after it has ended.
+        is_known: tells of a unit's name whether it is a live plugin, whose change is the common case.
+    """
+
+    def __init__(
+        self,
+        directories: Iterable[Path],
+        settle: Callable[[], Awaitable[object]],
+        *,
+        settle_seconds: float = 0.004,
+        sweep_seconds: float = 2.0,
+        is_known: Callable[[str], bool] = lambda name: False,
+    ) -> None:
+        self._directories = tuple(directories)
+        self._settle, self._settle_seconds, self._sweep_seconds = settle, settle_seconds, sweep_seconds
+        self._is_known = is_known
+        self._observer: Any = None
+        self._watched: dict[Path, tuple[int, int]] = {}  # directory -> (device, inode) it had when its watch was set
+        self._names: set[str] = set()
+        self._writing: dict[str, float] = {}  # path -> time of its last write
+        self._last = 0.0
+        self._locked_since: float | None = None
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to watch. A folder that is missing is waited for."""
+        _shorten_move_delay()
+        self._watch()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="watcher")
+
+    async def stop(self) -> None:
+        """End watching; no settle is running when this returns."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        self._unwatch()
+
+    def poke(self) -> None:
+        """Ask for a settle without an event: a grace has ended."""
+        self._changed.set()
+
+    # -- events
+
+    def mark(self, event: FileSystemEvent) -> None:
+        """Take one event, on the loop."""
+        for path in {os.fsdecode(event.src_path), os.fsdecode(event.dest_path or "")} - {""}:
+            relative = self._relative(path)
+            if relative is None or any(is_noise(part) for part in relative.parts):
+                continue
+            if not event.is_directory and relative.suffix != ".py":
+                continue
+            self._last = time.monotonic()
+            self._names.add(relative.parts[0].removesuffix(".py") if relative.parts else "")
+            if isinstance(event, FileModifiedEvent):
+                self._writing[path] = self._last
+            else:
+                self._writing.pop(path, None)
+            self._changed.set()
+
+    def _relative(self, path: str) -> Path | None:
+        for directory in self._directories:
+            for root in (directory, directory.resolve()):
+                try:
+                    return Path(path).relative_to(root)
+                except ValueError:
+                    continue
+        return None
+
+    # -- the quiet window
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._sweep_seconds or None):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._watch()
+            await self._quiet()
+            self._changed.clear()
+            self._names.clear()
+            try:
+                await self._settle()
+            except Exception:
+                log.exception("a reload failed inside the bot; the next change is taken as ever")
+
+    async def _quiet(self) -> None:
+        """Wait until nothing has happened for the window, no file is being written, and git is done."""
+        while True:
+            now = time.monotonic()
+            self._writing = {path: at for path, at in self._writing.items() if now - at < OPEN_SECONDS}
+            left = self._last + self._window() - now
+            if left > 0:
+                await asyncio.sleep(left)
+            elif self._writing:
+                self._changed.clear()
+                try:
+                    async with asyncio.timeout(OPEN_SECONDS):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pass
+            elif self._locked(now):
+                await asyncio.sleep(LOCK_POLL_SECONDS)
+            else:
+                return
+
+    def _window(self) -> float:
+        one = len(self._names) == 1 and self._is_known(next(iter(self._names)))
+        return self._settle_seconds if one or not self._names else max(BURST_SECONDS, self._settle_seconds)
+
+    def _locked(self, now: float) -> bool:
+        if not any(lock.exists() for lock in map(_index_lock, self._directories) if lock is not None):
+            self._locked_since = None
+            return False
+        if self._locked_since is None:
+            self._locked_since = now
+        return now - self._locked_since < LOCK_SECONDS
+
+    # -- the watch itself
+
+    def _watch(self) -> None:
+        """Set the watches where they are missing or dead: at the start, and at each safety sweep."""
+        there = {}
+        for directory in self._directories:
+            try:
+                stat = directory.stat()
+                there[directory] = (stat.st_dev, stat.st_ino)
+            except OSError:
+                continue
+        alive = self._observer is not None and self._observer.is_alive()
+        emitters = all(emitter.is_alive() for emitter in self._observer.emitters) if alive else False
+        if there == self._watched and alive and emitters:
+            return
+        self._unwatch()
+        if not there:
+            return
+        observer = Observer()
+        handler = _Forward(asyncio.get_running_loop(), self.mark)
+        try:
+            for directory in there:
+                observer.schedule(handler, str(directory.resolve()), recursive=True, event_filter=WANTED)
+            observer.start()
+        except OSError as error:
+            # The limits of inotify, or a file system without it.
+            log.warning("no file events (%s); looking every %g s instead", error, self._sweep_seconds)
+            return
+        self._observer, self._watched = observer, there
+
+    def _unwatch(self) -> None:
+        observer, self._observer, self._watched = self._observer, None, {}
+        if observer is not None:
+            observer.stop()
+            observer.join(2.0)
+
+
+def _index_lock(directory: Path) -> Path | None:
+    """Return where git would lock the work tree that holds `directory`; in a linked work tree `.git` is a file."""
+    for parent in (directory, *directory.parents):
+        git = parent / ".git"
+        if git.is_dir():
+            return git / "index.lock"
+        if git.is_file():
+            try:
+                name = git.read_text().partition("gitdir:")[2].strip()
+            except OSError:
+                return None
+            return (parent / name / "index.lock") if name else None
+    return None

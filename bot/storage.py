@@ -1,0 +1,277 @@
+"""The file on disk, `state_dir/store.sqlite3`: plugins' values, the bot's own few tables, and stored jobs.
+
+One connection, one lock around it, JSON text in a table keyed by plugin, store, part and key. A read takes some
+4 microseconds and a write 20, so nothing is cached and both may be called on the loop. Write-ahead log with
+`synchronous=NORMAL`: a killed process loses nothing, a power cut at most the last moments
+(https://www.sqlite.org/wal.html). What values mean is `bot/api/kept.py`; who asks for which store is `live/`.
+
+Whatever goes wrong with the file is a `StoreError`, one sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bot.api.kept import Holds, Rows, Store
+from bot.api.values import encode
+from bot.errors import NeverquitError
+
+FILE: Final = "store.sqlite3"
+BUSY_SECONDS: Final = 2.0  # how long to wait for another process's write: under the 5 s of silence that end a worker
+
+# Step n takes a file of version n to n + 1. Published steps are never edited, only followed by new ones.
+_STEPS: Final = (
+    """
+    CREATE TABLE plugin_values (
+        plugin TEXT NOT NULL, name TEXT NOT NULL, part TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL,
+        PRIMARY KEY (plugin, name, part, key));
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, plugin TEXT NOT NULL, function TEXT NOT NULL, due REAL NOT NULL,
+        args TEXT NOT NULL, address TEXT);
+    CREATE INDEX jobs_by_due ON jobs (due);
+    """,
+)
+SCHEMA: Final = len(_STEPS)
+
+# What SQLite calls a trouble (https://www.sqlite.org/rescode.html, primary codes), and what a person can do.
+_TROUBLES: Final = {
+    sqlite3.SQLITE_BUSY: "another process is writing to it; is a second bot running on the same state_dir?",
+    sqlite3.SQLITE_LOCKED: "another process is writing to it; is a second bot running on the same state_dir?",
+    sqlite3.SQLITE_FULL: "the disk is full; nothing was written",
+    sqlite3.SQLITE_READONLY: "it can't be written; check who owns the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened; check that its folder exists and may be written",
+    sqlite3.SQLITE_PERM: "it can't be opened; check who owns the file and its folder",
+    sqlite3.SQLITE_NOTADB: "it is not a database; move it away and a new one is made",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; move it away, or mend it with `sqlite3 FILE .recover`",
+    sqlite3.SQLITE_IOERR: "the disk failed to read or write",
+}
+
+
+class StoreError(NeverquitError):
+    """The file can't be used now; `str()` names it and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A one-shot call that survives restarts."""
+
+    id: int
+    plugin: str
+    function: str  # a function of that plugin marked `@job`
+    due: float  # seconds since the epoch
+    args: tuple[Any, ...]  # JSON values
+    address: str | None  # where its `ctx` speaks, `libera/#a`; None for nowhere
+
+
+class Backend:
+    """The open file. `open` and `memory` make one; `close` ends it. Usable from every thread of this process."""
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self._connection, self._name = connection, name
+        self._lock, self._holds = threading.RLock(), Holds()
+        self._process = os.getpid()
+        self.jobs = Jobs(self)
+
+    @classmethod
+    def open(cls, state_dir: Path | str) -> Backend:
+        """Open the file in `state_dir`; folder and file are made where there is none.
+
+        Raises:
+            StoreError: it can't be used; the file is left as it was.
+        """
+        path = Path(state_dir) / FILE
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path.parent}: the state folder can't be made: {error.strerror}") from error
+        with _in_words(str(path)):
+            return cls._prepared(sqlite3.connect(path, BUSY_SECONDS, check_same_thread=False), str(path))
+
+    @classmethod
+    def memory(cls) -> Backend:
+        """One that forgets all at `close`, for tests and the demo."""
+        return cls._prepared(sqlite3.connect(":memory:", check_same_thread=False), "memory")
+
+    @classmethod
+    def _prepared(cls, connection: sqlite3.Connection, name: str) -> Backend:
+        try:
+            connection.isolation_level = None  # transactions begin where we say so
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            backend = cls(connection, name)
+            backend._migrate()
+        except BaseException:
+            connection.close()
+            raise
+        return backend
+
+    def _migrate(self) -> None:
+        with self._transaction() as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA:
+                raise StoreError(
+                    f"{self._name}: it was written by a newer neverquit (schema {version}, this one knows up to "
+                    f"{SCHEMA}); start that one, or move the file away"
+                )
+            for step in _STEPS[version:]:
+                for statement in step.split(";"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def rows(self, plugin: str, name: str) -> Rows:
+        """The rows of one plugin's store, for `Store` to stand on."""
+        return _Rows(self, plugin, name)
+
+    def own(self, table: str) -> MutableMapping[str, Any]:
+        """A table of the bot itself (claimed names, what is disabled, joined channels): JSON values by name."""
+        # No plugin has an empty name.
+        return Store(table, "bot", self.rows("", table))
+
+    def close(self) -> None:
+        """Idempotent; what is called afterwards raises StoreError."""
+        with self._lock:
+            self._connection.close()
+
+    # --- the ways to the connection
+
+    def ask(self, sql: str, *values: object) -> list[Any]:
+        """Run one statement and give its rows."""
+        connection = self._mine()
+        with self._lock, _in_words(self._name):
+            return connection.execute(sql, values).fetchall()
+
+    def tell(self, sql: str, *values: object) -> tuple[int, int]:
+        """Run one statement that writes; gives (rows changed, id of the row inserted last)."""
+        connection = self._mine()
+        with self._lock, _in_words(self._name):
+            cursor = connection.execute(sql, values)
+            return cursor.rowcount, cursor.lastrowid or 0
+
+    def hold(self, key: tuple[str, ...]) -> AbstractContextManager[None]:
+        return self._holds.hold(key, key[-1])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._mine()
+        with self._lock, _in_words(self._name):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _mine(self) -> sqlite3.Connection:
+        # A forked child that used its parent's connection would damage the file
+        # (https://www.sqlite.org/howtocorrupt.html, 2.6). Asked before the lock: the child may find that held.
+        if os.getpid() != self._process:
+            raise StoreError(f"{self._name}: it is open in another process; a trial writes nothing")
+        return self._connection
+
+
+class _Rows:
+    """One store's rows in `plugin_values`; see `kept.Rows`."""
+
+    def __init__(self, backend: Backend, plugin: str, name: str) -> None:
+        self._backend, self._plugin, self._name = backend, plugin, name
+
+    def read(self, part: str, key: str) -> str | None:
+        found = self._backend.ask(
+            "SELECT json FROM plugin_values WHERE plugin=? AND name=? AND part=? AND key=?",
+            *(self._plugin, self._name, part, key),
+        )
+        return str(found[0][0]) if found else None
+
+    def write(self, part: str, key: str, text: str) -> None:
+        # An upsert keeps the row and with it the order of insertion, as a dict does.
+        self._backend.tell(
+            "INSERT INTO plugin_values VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (plugin, name, part, key) DO UPDATE SET json = excluded.json",
+            *(self._plugin, self._name, part, key, text),
+        )
+
+    def delete(self, part: str, key: str) -> bool:
+        changed, _ = self._backend.tell(
+            "DELETE FROM plugin_values WHERE plugin=? AND name=? AND part=? AND key=?",
+            *(self._plugin, self._name, part, key),
+        )
+        return changed > 0
+
+    def items(self, part: str) -> list[tuple[str, str]]:
+        return self._backend.ask(
+            "SELECT key, json FROM plugin_values WHERE plugin=? AND name=? AND part=? ORDER BY rowid",
+            *(self._plugin, self._name, part),
+        )
+
+    def count(self, part: str) -> int:
+        found = self._backend.ask(
+            "SELECT count(*) FROM plugin_values WHERE plugin=? AND name=? AND part=?",
+            *(self._plugin, self._name, part),
+        )
+        return int(found[0][0])
+
+    def clear(self, part: str) -> None:
+        self._backend.tell(
+            "DELETE FROM plugin_values WHERE plugin=? AND name=? AND part=?",
+            *(self._plugin, self._name, part),
+        )
+
+    def hold(self, part: str, key: str) -> AbstractContextManager[None]:
+        return self._backend.hold((self._plugin, self._name, part, key))
+
+
+class Jobs:
+    """The stored one-shot calls; the scheduler holds their timers, this holds their rows."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def add(self, plugin: str, function: str, due: float, args: Sequence[Any] = (), address: str | None = None) -> int:
+        """Write one down; gives its id, which no later job gets again.
+
+        Raises:
+            TypeError: an argument is not JSON.
+        """
+        _, made = self._backend.tell(
+            "INSERT INTO jobs (plugin, function, due, args, address) VALUES (?, ?, ?, ?, ?)",
+            *(plugin, function, due, encode(list(args)), address),
+        )
+        return made
+
+    def remove(self, job: int) -> bool:
+        """Cross one off; False when it was gone already, so of two runners only one gets True."""
+        changed, _ = self._backend.tell("DELETE FROM jobs WHERE id = ?", job)
+        return changed > 0
+
+    def all(self, plugin: str | None = None) -> list[Job]:
+        """Those of one plugin, or all, the earliest due first."""
+        found = self._backend.ask(
+            "SELECT id, plugin, function, due, args, address FROM jobs "
+            "WHERE plugin = coalesce(?, plugin) ORDER BY due, id",
+            plugin,
+        )
+        return [
+            Job(made, owner, function, due, tuple(json.loads(args)), address)
+            for made, owner, function, due, args, address in found
+        ]
+
+
+@contextmanager
+def _in_words(name: str) -> Iterator[None]:
+    """Turn what SQLite says into a sentence about the file `name`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        words = _TROUBLES.get(code & 0xFF) if code is not None else None  # the low byte is the primary code
+        raise StoreError(f"{name}: {words or error}") from error

@@ -1,0 +1,9 @@
+"""The bot as a program against IRC servers that others wrote: InspIRCd with Atheme, and ngircd, as Debian has them.
+
+`ircd` holds what both servers share, `inspircd` and `ngircd` start one each, `client` is an IRC client of our own that
+knows nothing of `bot`, `program` runs the bot as a subprocess, and `scenarios` holds the tests that both servers run.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(f"{__name__}.scenarios")
