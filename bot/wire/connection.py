@@ -94,7 +94,9 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
         self._link.send(frame)
 
     def attach(self, connection: Connection) -> None:
-        """Let this connection have the frames of its network from now on."""
+        """Let this connection have the frames of its network from now on, and the credits of the one before."""
+        if (former := self.by_name.get(connection.name)) is not None:
+            connection.outbox.credit = former.outbox.credit
         self.by_name[connection.name] = connection
         self.connections[:] = self.by_name.values()
 
@@ -264,7 +266,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             log.log(level, "%s: %s; trying again in %.0f s, and on", self.name, reason, seconds)
             self._told = reason
         if was_up:
-            self.listener.down(self, reason)
+            self._tell(lambda: self.listener.down(self, reason))
 
     def _end(self, reason: str) -> None:
         if self._state != "ended":
@@ -296,16 +298,19 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             log.debug("%s: line %s ignored: %s", self.name, number, error, exc_info=trace)
             self.done(number)
             return
-        try:
-            if self.handlers or any(self.reactor.handlers.values()):
-                self._tell_library(message)
-        except Exception:
-            log.exception("%s: a handler of the irc package's events failed", self.name)
-        try:
-            self.listener.line(self, number, flag, message, applied)
-        except Exception:
-            log.exception("%s: line %s could not be handled", self.name, number)
+        if self.handlers or any(self.reactor.handlers.values()):
+            self._tell(lambda: self._tell_library(message))
+        if not self._tell(lambda: self.listener.line(self, number, flag, message, applied)):
             self.done(number)
+
+    def _tell(self, call: Callable[[], None]) -> bool:
+        """Call somebody else's code, whose faults must not become ours."""
+        try:
+            call()
+        except Exception:
+            log.exception("%s: what happened could not be handled", self.name)
+            return False
+        return True
 
     def _react(self, message: Message, applied: Applied) -> None:
         """What the protocol itself wants done about a line."""
@@ -340,7 +345,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             log.info("%s: connected to %s:%d as %s", self.name, self.server, self.port, registration.nick)
             if not self._first.done():
                 self._first.set_result("")
-            self.listener.up(self)
+            self._tell(lambda: self.listener.up(self))
 
     def _tell_library(self, message: Message) -> None:
         if not message.command.isdecimal() and message.command not in _VERBS:
