@@ -9,7 +9,7 @@ A job that still runs when it is due again is passed over.
     schedule(at, run) -> Handle           one call, at seconds since the epoch
 
 What a run is (its `ctx`, time-out, errors) is the pipeline's: `run()` gives a coroutine and `spawn` starts it. What
-survives a restart is in `bot/store.py`. Cron lines are read by cronsim, which no other file imports.
+survives a restart is in `bot/storage.py`. Cron lines are read by cronsim, which no other file imports.
 """
 
 from __future__ import annotations
