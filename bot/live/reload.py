@@ -113,6 +113,11 @@ class Reloader:
         """Return the names of all plugins: on disk at the last sweep, or live."""
         return self._planner.known | set(self.plugins())
 
+    async def look(self) -> set[str]:
+        """Sweep, and return the names of all plugins on disk or live."""
+        await self._builder.run(self._planner.look, 60.0)
+        return self.known()
+
     def still_failed(self, entry: Entry) -> bool:
         """Tell whether a failure that was reported is still how things are."""
         return not entry.signature or entry.signature in self._failed
