@@ -67,7 +67,7 @@ async def run_demo(base: Config | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="neverquit-demo-") as state:
         config = replace(demo_config(server.port, plugins.absolute(), base), state_dir=state)
         screen = Terminal() if sys.stdin.isatty() else Pipe()
-        logs.setup(config.log.level, config.log.format, screen if screen.interactive else None)
+        logs.setup(config.log.level, config.log.format, screen if isinstance(screen, Terminal) else None)
         app = App(config, backend=Backend.open(state))
         loop = asyncio.get_running_loop()
         you: Client | None = None
