@@ -5,7 +5,8 @@ import json
 import pytest
 
 from bot.config import Flood, Network, SaslSettings, Secret, Tls
-from bot.wire.opening import Limits, identity, one_line, orders
+from bot.errors import UnsafeText
+from bot.wire.opening import Limits, identity, in_place, one_line, orders
 
 
 def test_the_keeper_is_told_all_it_needs_and_no_secret() -> None:
@@ -65,3 +66,22 @@ def test_the_ident_is_short_and_plain(nick: str, ident: str) -> None:
 )
 def test_words_become_one_line(text: str, line: bytes) -> None:
     assert one_line(text) == line
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["PRIVMSG", "#a", ":hello there"], "PRIVMSG #a :hello there"),
+        (["PART", "#a", "two words"], "PART #a :two words"),
+        (["PASS", "two words"], "PASS :two words"),
+        (["MODE", "#a", "+o nick"], "MODE #a +o nick"),
+        (["QUIT"], "QUIT"),
+    ],
+)
+def test_only_the_last_word_may_be_prose(words: list[str], line: str) -> None:
+    assert in_place(words) == line
+
+
+def test_a_target_with_a_space_is_refused() -> None:
+    with pytest.raises(UnsafeText):
+        in_place(["PRIVMSG", "#a x", ":hello"])
