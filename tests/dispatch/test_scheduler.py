@@ -215,6 +215,7 @@ async def test_a_job_removed_by_one_that_runs_in_the_same_turn_does_not_run(benc
     bench.scheduler.replace("q", [bench.every(10)])
     await bench.turns(20, of=10)
     assert bench.ran == []
+    assert len(bench.futures) == 2
 
 
 @pytest.mark.parametrize(("interval", "due"), [(60, 94), (600, 94), (30, 36)])
