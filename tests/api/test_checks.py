@@ -64,7 +64,9 @@ def test_a_hostmask_counts_only_on_the_network_that_is_named() -> None:
     assert not admin(Entry(hostmask="*!*@*", network="libera"), network="elsewhere")
 
 
-@pytest.mark.parametrize("user", [None, User("irc.example.org", "", ""), User("alice", "", "staff.example.org", "alice")])
+@pytest.mark.parametrize(
+    "user", [None, User("irc.example.org", "", ""), User("alice", "", "staff.example.org", "alice")]
+)
 def test_a_server_or_a_source_without_a_user_is_nobody(user: User | None) -> None:
     assert not admin(Entry(account="alice"), user)
     assert not admin(Entry(hostmask="*!*@*"), user)

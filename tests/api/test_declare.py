@@ -155,7 +155,9 @@ def test_a_pattern_that_is_none_is_refused_at_the_decorator(pattern: Any) -> Non
         rule(pattern)
 
 
-@pytest.mark.parametrize(("event", "kept"), [("join", "join"), ("JOIN", "join"), (353, "353"), ("353", "353"), (1, "001")])
+@pytest.mark.parametrize(
+    ("event", "kept"), [("join", "join"), ("JOIN", "join"), (353, "353"), ("353", "353"), (1, "001")]
+)
 def test_an_event_is_kept_by_its_name_or_three_digits(event: str | int, kept: str) -> None:
     assert marked(on(event)(fresh())) == On(kept)
 

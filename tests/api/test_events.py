@@ -145,7 +145,16 @@ def test_a_numeric_without_source_and_parameters_is_survived(network: Network) -
 
 @pytest.mark.parametrize(
     "line",
-    ["PRIVMSG #a :!roll", "JOIN #b", "PART #a", "NICK other", "TOPIC #a :x", "MODE #a +o bob", "QUIT :x", "KICK #a bob"],
+    [
+        "PRIVMSG #a :!roll",
+        "JOIN #b",
+        "PART #a",
+        "NICK other",
+        "TOPIC #a :x",
+        "MODE #a +o bob",
+        "QUIT :x",
+        "KICK #a bob",
+    ],
 )
 def test_our_own_lines_are_no_events(network: Network, line: str) -> None:
     assert network.hear(f":bot!b@h {line}") == []
