@@ -14,6 +14,7 @@ import random
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -56,6 +57,7 @@ log = logging.getLogger(__name__)
 FAILURE_WAITS_SECONDS = 0.05  # the next write of the same save may mend it
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 READY_SECONDS = 10.0
+RECENT_LINES = 500
 REPORTS_HELD = 20  # while the place that they go to is not reached yet
 
 
@@ -125,6 +127,7 @@ class App:
         self._unfinished: dict[tuple[str, str], int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._held: list[str] = []
+        self._recent: deque[str] = deque(maxlen=RECENT_LINES)  # what channels said last, to warm new rules with
         self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
         self._stopping: asyncio.Event = asyncio.Event()
         self.quit_message = "neverquit: shutting down"
@@ -146,6 +149,7 @@ class App:
             patience=_patience(config),
             built_in=built_in(Chat(self), self.owner),
             disabled=self.disabled_everywhere,
+            recent=lambda: tuple(self._recent),
             on_later=self._later,
         )
         self.watcher = Watcher(
@@ -321,6 +325,8 @@ class App:
         if network is not None and flag != 2:
             for event in read(network, number, message, applied):
                 calls += self._calls(event, connection.settings)
+                if event.channel and event.name == "message":
+                    self._recent.append(event.text)
         if not calls:
             connection.done(number)
             return
