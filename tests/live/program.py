@@ -13,8 +13,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 15.0  # how long any wait may last; none gets near it unless something is broken
@@ -53,6 +56,17 @@ class Program:
             else:
                 self.log.append(line)
             self._more.set()
+
+    async def during(self, step: Coroutine[Any, Any, T]) -> T:
+        """Await a step, but fail at once, with the log, if the program ends before it."""
+        waiting, ended = asyncio.create_task(step), asyncio.create_task(self._process.wait())
+        await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if not waiting.done():
+            waiting.cancel()
+            await self._reading
+            raise AssertionError("the bot has ended:\n" + "\n".join(self.log[-20:]))
+        return waiting.result()
 
     async def logged(self, pattern: str, count: int = 1) -> list[str]:
         """Wait until so many records hold the pattern, and return them."""

@@ -293,6 +293,10 @@ def files_of(folder: str) -> dict[str, str]:
     return {str(name): path.read_text() for name, path in found.items()}
 
 
+def _last_join(nick: str, direction: str, line: str) -> bool:
+    return (nick, direction) == (BOT, "in") and line.startswith("JOIN ") and line.endswith(TICKS)
+
+
 def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
     """A configuration on which only file events count: the safety sweep would hide that one was missed."""
     return {
@@ -338,7 +342,7 @@ async def opened(folder: Path, before: str = "", **options: Any) -> AsyncIterato
             people["usr"].send(f"JOIN {channel}")
         people["adm"].send(f"JOIN {TALK}")
         people["usr"].on_line = stage._hear  # a start's reports come as soon as the bot is in
-        await server.wait_for(lambda nick, way, line: (nick, way) == (BOT, "in") and TICKS in line and "JOIN" in line, since=0)
+        await program.during(server.wait_for(_last_join, since=0, timeout=PATIENCE_SECONDS))
         await stage.open(people)
         yield stage
         await stage.close()
