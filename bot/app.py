@@ -144,11 +144,11 @@ class App:
         kept.shelf.set(self.shelf)
         install([str(directory) for directory in directories(self.config.plugins.directories)])
         report = await self.reloader.settle()
-        self.announcer.report(report, starting=True)
-        if self.config.reload.watch:
-            await self.watcher.start()
         for network in self.config.networks.values():
             self._open(network)
+        self.announcer.report(report, starting=True)  # held until the network that it goes to is ready
+        if self.config.reload.watch:
+            await self.watcher.start()
 
     async def run(self) -> None:
         """Run until `stop`; then say QUIT and end everything.

@@ -244,7 +244,7 @@ class Reloader:
                 taken = next((c for c in image.commands if c in self._built_in), None)
                 if taken is not None and one.error is None:
                     why = f"!{taken} is built in and can't be claimed; rename the command"
-                    one.error = PluginError(name, shown(image.unit), 0, why)
+                    one.error = PluginError(name, shown(image.unit), _line_of(taken, image), why)
                     new.pop(name, None)
         absent = self._absent(leaving, units)
         refused = self._claims.resolve({**live, **new}, live, absent)
@@ -471,7 +471,7 @@ class Reloader:
                     continue
                 generation, digest, old = self._generations[name], image.unit.digest, before.get(name)
                 if old is None or old.owner is None:
-                    entries.append(report.loaded(name, generation, digest))
+                    entries.append(report.loaded(name, generation, digest, self._left_behind(image, before, gone)))
                     continue
                 was = (old.owner.generation, old.unit.digest)
                 commands, state = report.difference(old.handlers, image.handlers), one.staging.state_of(name)
@@ -482,6 +482,14 @@ class Reloader:
                 text = f"{plugin}: the alias !{alias} belongs to {holder}; !{plugin}.{alias} works"
                 entries.append(Entry(text, (plugin,), True))
         return entries
+
+    def _left_behind(self, image: Image, before: Mapping[str, Image], gone: set[str]) -> str:
+        """Return the state name of the plugin whose file this newcomer's was, if kept values did not follow it."""
+        for name in sorted(gone & before.keys()):
+            state = before[name].state_name
+            if state != image.state_name and self._shelf.values.get(state) and before[name].commands == image.commands:
+                return state
+        return ""
 
 
 def _still_imported(group: Group, live: Mapping[str, Image], plan: Plan) -> PluginError | None:
@@ -499,8 +507,11 @@ class _Clash(PluginError):
 
     def __init__(self, loss: Refusal, image: Image) -> None:
         self.loss = loss
-        handler = next((h for h in image.handlers if getattr(h.declaration, "name", "") == loss.command), None)
         text = (
             f"!{loss.command} belongs to {loss.holder}; {loss.plugin} loads by itself when {loss.holder} lets go of it"
         )
-        super().__init__(loss.plugin, shown(image.unit), handler.line if handler else 0, text)
+        super().__init__(loss.plugin, shown(image.unit), _line_of(loss.command, image), text)
+
+
+def _line_of(command: str, image: Image) -> int:
+    return next((each.line for each in image.handlers if getattr(each.declaration, "name", "") == command), 0)
