@@ -238,7 +238,8 @@ async def leave_with(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), RecursionError(), BaseException("x")]
+    "error",
+    [ValueError("x"), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), RecursionError(), BaseException("x")],
 )
 async def test_whatever_a_background_task_raises_is_one_record_in_the_log(
     owner: Owner, caplog: Any, error: BaseException

@@ -34,7 +34,9 @@ def event(text: str, channel: str | None = "#a", name: str = "message", user: bo
     return Event(name, NETWORK, "1", None, User("bob", "b", "h") if user else None, channel, text)
 
 
-def keys(text: str, channel: str | None = "#a", *, table: Table = TABLE, prefixes: tuple[str, ...] = ("!",)) -> list[str]:
+def keys(
+    text: str, channel: str | None = "#a", *, table: Table = TABLE, prefixes: tuple[str, ...] = ("!",)
+) -> list[str]:
     return [match.handler.key for match in table.match(event(text, channel), prefixes, lambda plugin: True)]
 
 
