@@ -31,23 +31,22 @@ class SendQueue:
         self._urgent: deque[bytes] = deque()
         self._paced: deque[bytes] = deque()
         self._filled_at: float | None = None
-        self._tokens = 0.0
-        self._burst = self._per_second = 0.0
+        self._tokens = self._burst = self._per_second = 0.0
         self.pace(burst, per_second)
-        self._tokens = self._burst
 
     def pace(self, burst: float, per_second: float) -> None:
-        """Change the limits; what waits keeps its place, and no tokens are given away.
+        """Change the limits; what waits keeps its place. A queue that was not paced so far starts with a full burst.
 
         Raises:
             ValueError: a bucket that would never fill again.
         """
         if burst > 0 and per_second <= 0:
             raise ValueError(f"a burst of {burst} lines needs a rate above 0, not {per_second}")
+        before = self._burst
         # A bucket that holds less than one line would never open.
         self._burst = max(burst, 1.0) if burst > 0 else 0.0
         self._per_second = per_second
-        self._tokens = min(self._tokens, self._burst)
+        self._tokens = min(self._tokens, self._burst) if before else self._burst
 
     def push(self, item: bytes, urgent: bool = False) -> None:
         """Put a line at the end of its lane."""

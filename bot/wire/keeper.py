@@ -258,7 +258,7 @@ class Keeper:
 
     def _go(self, name: str, _payload: bytes) -> None:
         net = self._net(name)
-        if net.session is not None:
+        if net.session is not None and net.session.quit_by is None:
             net.released = True
             self._pump(net)
 

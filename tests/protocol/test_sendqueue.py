@@ -92,6 +92,12 @@ def test_a_bucket_that_would_never_fill_is_refused() -> None:
         SendQueue(5, 0)
 
 
+def test_a_queue_that_was_unpaced_starts_with_a_full_burst() -> None:
+    queue = pushed(SendQueue(0, 0), b"a", b"b", b"c")
+    queue.pace(2, 1)
+    assert popped(queue, 0) == [b"a", b"b"]
+
+
 def test_a_new_pace_gives_no_tokens_away() -> None:
     queue = pushed(SendQueue(1, 1), b"a", b"b", b"c")
     popped(queue, 0)

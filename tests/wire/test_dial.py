@@ -103,7 +103,7 @@ async def test_plain_text_on_the_tls_port_is_refused_and_no_fallback_is_tried() 
         attempt = asyncio.ensure_future(dialled("localhost", server.port, trusting()))
         peer = await server.accept()
         peer.send(":irc.test NOTICE * :*** Looking up your hostname")
-        with pytest.raises(CannotDial, match="no TLS with localhost:.*; is it a port for plain text?"):
+        with pytest.raises(CannotDial, match=r"no TLS with localhost:.*; is it a port for plain text\?"):
             await attempt
         assert b"NICK" not in await peer.rest()
         assert server.connections == 1
@@ -131,7 +131,10 @@ async def test_the_client_shows_its_certificate() -> None:
 
 @pytest.mark.parametrize(
     ("tls", "words"),
-    [({"ca_file": "/nowhere/ca.pem"}, "CA file /nowhere/ca.pem"), ({"certificate": "/nowhere/c.pem"}, "certificate /nowhere")],
+    [
+        ({"ca_file": "/nowhere/ca.pem"}, "CA file /nowhere/ca.pem"),
+        ({"certificate": "/nowhere/c.pem"}, "certificate /nowhere"),
+    ],
 )
 async def test_a_file_that_is_missing_is_named(tls: dict[str, Any], words: str) -> None:
     with pytest.raises(CannotDial, match=words):
@@ -149,7 +152,7 @@ async def test_a_name_that_does_not_resolve_is_told(monkeypatch: pytest.MonkeyPa
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(dialling.socket, "getaddrinfo", fail)
-    with pytest.raises(CannotDial, match="can't resolve irc.example: Name or service not known"):
+    with pytest.raises(CannotDial, match=r"can't resolve irc\.example: Name or service not known"):
         await dialled("irc.example", 6667, None)
 
 

@@ -145,7 +145,9 @@ def test_ping_is_answered_with_its_own_text_and_goes_no_further(
     assert owner.lines == []
 
 
-@pytest.mark.parametrize("line", [b"PINGER :x", b":a PRIVMSG #c :PING :x", b"PONG :x", b"@PING x", b":PING", b" PING :x"])
+@pytest.mark.parametrize(
+    "line", [b"PINGER :x", b":a PRIVMSG #c :PING :x", b"PONG :x", b"@PING x", b":PING", b" PING :x"]
+)
 def test_what_only_looks_like_ping_is_a_line(line: bytes, session: Session, owner: Owner, transport: Transport) -> None:
     session.data_received(line + b"\r\n")
     assert (owner.lines, transport.written) == ([line], b"")
@@ -219,7 +221,10 @@ def test_after_quit_the_server_has_its_time_and_no_more(session: Session, owner:
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(None, "the server closed the connection"), (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer")],
+    [
+        (None, "the server closed the connection"),
+        (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer"),
+    ],
 )
 def test_the_end_is_told_in_words(error: Any, words: str, session: Session, owner: Owner) -> None:
     session.connection_lost(error)
