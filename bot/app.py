@@ -91,7 +91,7 @@ class App:
         self.started = clock()
         self._clock, self._choice = clock, choice or random.Random()
         self._relay = Relay()
-        self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, config.prefix[0], clock)
+        self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock)
         self._scheduler = Scheduler(job_clock or LoopClock(), self._task)
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
         self.announcer = Announcer(
@@ -330,7 +330,7 @@ class App:
         ctx = Context(handler.owner, outlet, self, event, command=match.command, rest=match.rest, is_admin=admin)
         if match.command:
             ctx.text = match.rest
-        return Call(handler, ctx, outlet, event, match.rest, *match.groups)
+        return Call(handler, ctx, outlet, event, match.rest, *match.groups, prefix=settings.prefix[0])
 
     def _spawn(self, call: Call, connection: Connection, number: str) -> None:
         task = self.loop.create_task(self._pipeline.run(call))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bot.api.arguments import Signature
 from bot.api.context import Context
 from bot.api.declare import Command, command, declarations
+from bot.dispatch.outlet import is_action, text_of
 from bot.dispatch.owner import Owner
 from bot.dispatch.table import Handler
 from bot.errors import UserError
@@ -101,14 +102,15 @@ class Chat:
         return f"{name} g{owner.generation} {owner.digest[:7]}, age {age}, {len(owner.calls)} in flight"
 
     @command("more")
-    def more(self, ctx: Context) -> Iterator[str]:
+    def more(self, ctx: Context) -> None:
         """Tell the rest of a long answer."""
         key = (*place_of(ctx), ctx.network.fold(ctx.user.nick))
         waiting = self._app.pending.take(key)
         if not waiting:
             raise UserError("there is nothing more to tell")
         for message in waiting:
-            yield message.params[1]
+            speak = ctx.action if is_action(message) else ctx.notice if message.command == "NOTICE" else ctx.say
+            speak(text_of(message))
 
     # -- plugins, for admins
 
