@@ -46,7 +46,7 @@ def process(arguments: Sequence[str], log: Path | None = None, **pipes: int) -> 
         log: where its standard error goes; nowhere by default.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    with log.open("wb") if log else open(os.devnull, "wb") as errors:
+    with (log or Path(os.devnull)).open("wb") as errors:
         child = subprocess.Popen(
             [sys.executable, *arguments], cwd=ROOT, env=environment, stderr=errors, **{"stdout": errors, **pipes}
         )
