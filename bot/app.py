@@ -14,7 +14,8 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,7 +33,7 @@ from bot.dispatch.outlet import CallOutlet, Pending
 from bot.dispatch.owner import Owner, task_factory
 from bot.dispatch.pipeline import Call, Pipeline
 from bot.dispatch.relay import Relay
-from bot.dispatch.scheduler import Clock, Scheduler
+from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
 from bot.dispatch.table import Handler, Match, Table
 from bot.errors import CannotConnect, NeverquitError, UserError
 from bot.jobs import Jobs
@@ -56,6 +57,7 @@ log = logging.getLogger(__name__)
 FAILURE_WAITS_SECONDS = 0.05  # the next write of the same save may mend it
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 READY_SECONDS = 10.0
+RECENT_LINES = 500
 REPORTS_HELD = 20  # while the place that they go to is not reached yet
 
 
@@ -118,13 +120,14 @@ class App:
         self._clock, self._choice = clock, choice or random.Random()
         self._relay = Relay()
         self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, config.prefix[0], clock)
-        self._scheduler = Scheduler(job_clock)
+        self._scheduler = Scheduler(job_clock or LoopClock(), self._task)
         # Copies of what is on disk, since every line asks: "*" or network/#channel -> plugins; -> key.
         self._disabled: dict[str, list[str]] = {k: list(v) for k, v in self.backend.own("disabled").items()}
         self._channels: dict[str, str | None] = dict(self.backend.own("channels").items())
         self._unfinished: dict[tuple[str, str], int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._held: list[str] = []
+        self._recent: deque[str] = deque(maxlen=RECENT_LINES)  # what channels said last, to warm new rules with
         self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
         self._stopping: asyncio.Event = asyncio.Event()
         self.quit_message = "neverquit: shutting down"
@@ -146,6 +149,7 @@ class App:
             patience=_patience(config),
             built_in=built_in(Chat(self), self.owner),
             disabled=self.disabled_everywhere,
+            recent=lambda: tuple(self._recent),
             on_later=self._later,
         )
         self.watcher = Watcher(
@@ -217,9 +221,7 @@ class App:
         self.networks[settings.name] = Network(settings.name, connection)
         self._be_in(connection, self.channels_of(settings))
         if self.once:
-            task = self.loop.create_task(self._first(connection))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._task(self._first(connection))
         connection.start()
 
     async def _first(self, connection: Connection) -> None:
@@ -323,6 +325,8 @@ class App:
         if network is not None and flag != 2:
             for event in read(network, number, message, applied):
                 calls += self._calls(event, connection.settings)
+                if event.channel and event.name == "message":
+                    self._recent.append(event.text)
         if not calls:
             connection.done(number)
             return
@@ -435,7 +439,7 @@ class App:
 
     def _run_later(
         self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None
-    ) -> asyncio.Task[None]:
+    ) -> Coroutine[Any, Any, None]:
         place = None
         if address is not None:
             try:
@@ -447,7 +451,11 @@ class App:
         if place is not None:
             ctx.network = self.networks[place[0]]
             ctx.channel = place[1] if ctx.network.roster.is_channel(place[1]) else None
-        task = self.loop.create_task(self._pipeline.run(Call(handler, ctx, outlet, args=args)))
+        return self._pipeline.run(Call(handler, ctx, outlet, args=args))
+
+    def _task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start a task that is waited for or cancelled with the bot."""
+        task = self.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -518,9 +526,7 @@ class App:
         if report.ok:
             self._told(report)
         else:
-            task = self.loop.create_task(self._tell_failure(report))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._task(self._tell_failure(report))
 
     async def _tell_failure(self, report: Report) -> None:
         await asyncio.sleep(FAILURE_WAITS_SECONDS)

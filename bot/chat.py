@@ -117,14 +117,14 @@ class Chat:
         """Take a plugin's file live now, or `all` of them, changed or not."""
         if name == "all":
             return self._answer(ctx, await self._app.reloader.settle(everything=True), "there is no plugin to reload")
-        self._check(name)
+        await self._check(name)
         report = await self._app.reloader.settle({name})
         return self._answer(ctx, report, f"{name}: nothing to reload; it is off (!load or !enable {name})")
 
     @command("load", admin=True)
     async def load(self, ctx: Context, name: str) -> str | None:
         """Load a plugin that was unloaded."""
-        self._check(name)
+        await self._check(name)
         if name in self._app.disabled_everywhere():
             raise UserError(f"{name} is disabled; !enable {name} loads it")
         return self._answer(
@@ -134,7 +134,7 @@ class Chat:
     @command("unload", admin=True)
     async def unload(self, ctx: Context, name: str) -> str | None:
         """Take a plugin out until !load, a change of its file, or a restart."""
-        self._check(name)
+        await self._check(name)
         return self._answer(ctx, await self._app.reloader.unload(name), f"{name} is not loaded")
 
     @command("enable", admin=True)
@@ -148,7 +148,7 @@ class Chat:
         return await self._switch(ctx, name, channel, on=False)
 
     async def _switch(self, ctx: Context, name: str, channel: str, *, on: bool) -> str | None:
-        self._check(name)
+        await self._check(name)
         if channel and not self._app.networks[ctx.network.name].roster.is_channel(channel):
             raise UserError(f"{channel!r} is no channel; write #channel, or nothing for everywhere")
         if not channel and name in self._app.config.plugins.disabled:
@@ -204,9 +204,11 @@ class Chat:
     def _prefix(self, ctx: Context) -> str:
         return self._app.networks[ctx.network.name].connection.settings.prefix[0]
 
-    def _check(self, name: str) -> None:
+    async def _check(self, name: str) -> None:
         """Let a plugin's name pass: it may be one that is on disk or live, and nothing that could be a path."""
-        if name not in self._app.reloader.known() or not _PLUGIN.fullmatch(name):
+        if not _PLUGIN.fullmatch(name) or (
+            name not in self._app.reloader.known() and name not in await self._app.reloader.look()
+        ):
             raise self._unknown(name)
 
     def _unknown(self, name: str) -> UserError:

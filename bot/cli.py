@@ -114,6 +114,7 @@ async def _again(app: App, path: Path) -> None:
         log.error("the configuration stays as it was:\n%s", error)
         app.tell(f"the configuration stays as it was: {error.mistakes[0]}")
         return
+    _logs(settings)
     for note in await app.apply(settings):
         log.warning("%s", note)
     report = await app.reloader.settle(everything=True)
@@ -253,6 +254,7 @@ def _logs(settings: Config) -> None:
     from bot import logs
 
     logs.setup(settings.log.level, settings.log.format)
+    logs.redact(*settings.secrets())
 
 
 def _leave(text: str, code: int) -> NoReturn:

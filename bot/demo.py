@@ -55,7 +55,7 @@ def demo_config(port: int, plugins: Path, base: Config | None = None) -> Config:
         networks={NETWORK: network},
         plugins=replace(base.plugins if base.plugins.settings else Plugins(), directories=(str(plugins),)),
         reload=replace(base.reload if base.reload != Reload() else Reload(), report_to=f"{NETWORK}/{CHANNEL}"),
-        log=replace(base.log, level="warning"),
+        log=replace(base.log, level="error"),  # reports are told in the channel; what handlers raise is not
     )
 
 
@@ -66,7 +66,8 @@ async def run_demo(base: Config | None = None) -> int:
     await _listen(server)
     with tempfile.TemporaryDirectory(prefix="neverquit-demo-") as state:
         config = replace(demo_config(server.port, plugins.absolute(), base), state_dir=state)
-        logs.setup(config.log.level, config.log.format)
+        screen = Terminal() if sys.stdin.isatty() else Pipe()
+        logs.setup(config.log.level, config.log.format, screen if isinstance(screen, Terminal) else None)
         app = App(config, backend=Backend.open(state))
         loop = asyncio.get_running_loop()
         you: Client | None = None
@@ -77,7 +78,6 @@ async def run_demo(base: Config | None = None) -> int:
             )
             you.send(f"JOIN {CHANNEL}")
             await you.expect(" 366 ")
-            screen = Terminal() if sys.stdin.isatty() else Pipe()
             you.on_line = lambda line: show(line, screen)
             running = loop.create_task(app.run())
             await you.expect(lambda line: f":{BOT}!" in line and f" JOIN {CHANNEL}" in line, timeout=30)
@@ -216,7 +216,15 @@ class Terminal:
 
     def put(self, nick: str, text: str) -> None:
         """Write one line above the prompt."""
-        sys.stdout.write(f"\r\x1b[K{self._bold}<{nick}>{self._plain} {text}\n{self.prompt}{self._typed()}")
+        self.write(f"{self._bold}<{nick}>{self._plain} {text}\n")
+
+    def write(self, text: str) -> None:
+        """Write lines above the prompt; with `flush` this makes it a stream for log records."""
+        sys.stdout.write(f"\r\x1b[K{text}{self.prompt}{self._typed()}")
+        self.flush()
+
+    def flush(self) -> None:
+        """Show what was written."""
         sys.stdout.flush()
 
     async def lines(self) -> AsyncIterator[str]:

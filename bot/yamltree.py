@@ -126,7 +126,6 @@ def read(
     """
     if len(text) > MAX_BYTES:
         raise _refusal(file, (0, 0), "is larger than 1 MiB: that is no configuration")
-    text = text.removeprefix("\ufeff")
     composer = None
     try:
         composer = _Composer(text)

@@ -136,6 +136,13 @@ def test_what_show_writes_is_read_back_as_the_same_values() -> None:
     assert config.parse(config.show(first), "config.yaml") == first
 
 
+@pytest.mark.parametrize("line", ["tls: true", "tls: false", "port: 6697", "- '#a'"])
+def test_show_writes_what_a_person_would(line: str) -> None:
+    tls = line if line.startswith("tls") else "tls: true"
+    text = f"networks: {{n: {{host: h, port: 6697, {tls}, channels: ['#a']}}}}"
+    assert f"    {line}\n" in config.show(config.parse(text, "config.yaml"))
+
+
 def test_show_writes_secrets_as_stars(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLANTED", "planted-env")
     text = """

@@ -37,7 +37,8 @@ def as_before() -> Iterator[None]:
 
 def start(level: str = "info", format: str = "text") -> io.StringIO:
     stream = io.StringIO()
-    logging.getLogger().handlers.clear()  # pytest's own, which keep records and raise on bad ones
+    root = logging.getLogger()  # without pytest's own, which keep records and raise on bad ones
+    root.handlers[:] = [handler for handler in root.handlers if handler is logs._handler]
     logs.setup(level, format, stream)  # type: ignore[arg-type]
     return stream
 
@@ -64,6 +65,14 @@ def test_a_second_setup_takes_the_place_of_the_first() -> None:
     first, second = start(), start()
     log.info("once")
     assert (first.getvalue(), len(lines(second))) == ("", 1)
+
+
+def test_a_second_setup_tells_what_the_first_held_back() -> None:
+    first = start()
+    for _ in range(logs.SAME_PER_MINUTE + 1):
+        log.error("the same")
+    start()
+    assert first.getvalue().endswith("... 1 more like this: the same\n")
 
 
 @pytest.mark.parametrize("name", ["irc.client", "asyncio", "watchdog.observers"])

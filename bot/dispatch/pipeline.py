@@ -164,7 +164,7 @@ class Pipeline:
         if call.handler.is_async:
             result = function(ctx, *call.args, **call.kwargs)
         else:
-            future = self._relay.submit(_run_plain, function, call)
+            future = self._relay.submit(_run_plain, function, call, remember_as=function)
             try:
                 result = await future
             except asyncio.CancelledError:

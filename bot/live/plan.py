@@ -97,8 +97,7 @@ class Planner:
             force: plugins to be built whether they changed or not, without any waiting; `everything` adds all.
             first: nothing was ever live, so nothing is worth waiting for.
         """
-        disk = await self._run(self._discovery.sweep, 60.0)
-        self.known = {name for name, unit in disk.units.items() if unit.is_plugin}
+        disk = await self._run(self.look, 60.0)
         if everything:
             force |= self.known
             self.stopped.clear()
@@ -113,6 +112,12 @@ class Planner:
         affected = self._affected(units, live, dirty, gone, edges)
         found = groups(affected | gone, edges, gone)
         return Plan(units, frozenset(gone), frozenset(dirty | gone), edges, tuple(found), odd)
+
+    def look(self) -> Disk:
+        """Sweep the folders; for the builder's thread."""
+        disk = self._discovery.sweep()
+        self.known = {name for name, unit in disk.units.items() if unit.is_plugin}
+        return disk
 
     def compiled(self, unit: Unit) -> Compiled | None:
         """Return a unit's code if it has been compiled as it is."""

@@ -18,7 +18,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -86,6 +86,7 @@ class Reloader:
         patience: Patience = Patience(),  # noqa: B008  # frozen
         built_in: Mapping[str, Handler] | None = None,
         disabled: Callable[[], Collection[str]] = tuple,
+        recent: Callable[[], Sequence[str]] = tuple,
         on_later: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,7 +95,7 @@ class Reloader:
         self.commits = 0
         self._host, self._relay, self._shelf = host, relay, shelf
         self._claims, self.patience, self._built_in = Claims(claims), patience, dict(built_in or {})
-        self._disabled = disabled
+        self._disabled, self._recent = disabled, recent
         self._builder = Builder(TookTooLong)
         self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock)
         self._lock = asyncio.Lock()
@@ -112,6 +113,11 @@ class Reloader:
     def known(self) -> set[str]:
         """Return the names of all plugins: on disk at the last sweep, or live."""
         return self._planner.known | set(self.plugins())
+
+    async def look(self) -> set[str]:
+        """Sweep, and return the names of all plugins on disk or live."""
+        await self._builder.run(self._planner.look, 60.0)
+        return self.known()
 
     def still_failed(self, entry: Entry) -> bool:
         """Tell whether a failure that was reported is still how things are."""
@@ -288,7 +294,8 @@ class Reloader:
         after = self._without_orphans(after)
         gone |= self.live.keys() - after.keys()
         handlers = [handler for image in self._in_claim_order(after) for handler in image.handlers]
-        table = await self._builder.run(lambda: build(handlers, self.table, self._built_in), 60.0)
+        recent = self._recent()
+        table = await self._builder.run(lambda: self._warm(build(handlers, self.table, self._built_in), recent), 60.0)
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
         self._commit(table, after, images, gone, [one.staging for one in good])
         self._note_waiting(tried)
@@ -300,6 +307,12 @@ class Reloader:
             if image.owner is not None:
                 self._retire_later(image)
         return entries
+
+    def _warm(self, table: Table, recent: Sequence[str]) -> Table:
+        # Cold, a set of 1,000 rules takes 150 us a line instead of 3.
+        if table.ruleset is not self.table.ruleset:
+            table.ruleset.warm(recent)
+        return table
 
     def _note_waiting(self, tried: list[_Built]) -> None:
         """Write down the claims of those that were refused: after those of the commit, which came first."""

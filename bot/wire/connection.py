@@ -25,14 +25,14 @@ from irc.client_aio import AioConnection, AioReactor
 from irc.events import Command
 
 from bot.config import Network
-from bot.errors import CannotConnect, MalformedLine, UnsafeText
+from bot.errors import CannotConnect, MalformedLine
 from bot.protocol.message import Message, decode, safe
 from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
 from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
 from bot.wire.link import LINK_VERSION, Frame, LinkEnd
-from bot.wire.opening import Limits, identity, one_line, orders, reveal
+from bot.wire.opening import Limits, identity, in_place, one_line, orders, reveal
 from bot.wire.outbox import NOT_SENT, SENT, Outbox
 from bot.wire.reconnect import Backoff
 from bot.wire.rejoin import Wanted
@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 
 #: Private names of `irc` that this file calls or overrides, and why; a test looks whether they are still there.
 BORROWED = {
-    "AioConnection._handle_event": "gives an event to the handlers of a reactor and a connection",
     "AioConnection._handle_message": "makes pubmsg, privmsg, ctcp and action events of a PRIVMSG or NOTICE",
     "AioConnection._handle_other": "makes events of all other lines",
 }
@@ -53,9 +52,6 @@ _VERBS |= {"PART", "PONG", "PRIVMSG", "QUIT", "SETNAME", "TAGMSG", "TOPIC", "WAL
 
 #: Commands that overtake chatter when they come through the library's methods.
 _URGENT = {"AUTHENTICATE", "AWAY", "CAP", "JOIN", "KICK", "MODE", "NICK", "PART", "PASS", "PONG", "QUIT", "USER"}
-
-#: Refusals before 001 that name the cause better than the closing of the socket does: 463 464 465 466.
-_LAST_WORDS = frozenset({"463", "464", "465", "466"})
 
 
 class Listener(Protocol):
@@ -94,7 +90,9 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
         self._link.send(frame)
 
     def attach(self, connection: Connection) -> None:
-        """Let this connection have the frames of its network from now on."""
+        """Let this connection have the frames of its network from now on, and the credits of the one before."""
+        if (former := self.by_name.get(connection.name)) is not None:
+            connection.outbox.credit = former.outbox.credit
         self.by_name[connection.name] = connection
         self.connections[:] = self.by_name.values()
 
@@ -230,11 +228,8 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             return
         self._state = "registering"
         self.registration = Registration(identity(self.settings), tls=self.settings.tls is not None)
-        self.alarms.after(
-            self.limits.registration_seconds,
-            "registration",
-            lambda: self._give_up(f"not registered within {self.limits.registration_seconds:g} s"),
-        )
+        seconds = self.limits.registration_seconds
+        self.alarms.after(seconds, "registration", lambda: self._give_up(f"not registered within {seconds:g} s"))
         for message in self.registration.start():
             self.say(message, urgent=True)
 
@@ -257,14 +252,13 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             self._end(reason)
         else:
             self._state = "waiting"
-            seconds = self._backoff.next()
-            self.alarms.after(seconds, "dial", self._dial)
+            self.alarms.after(seconds := self._backoff.next(), "dial", self._dial)
             # A server that is away for a night is told of once, not a thousand times.
             level = logging.DEBUG if reason == self._told else logging.WARNING
             log.log(level, "%s: %s; trying again in %.0f s, and on", self.name, reason, seconds)
             self._told = reason
         if was_up:
-            self.listener.down(self, reason)
+            self._tell(lambda: self.listener.down(self, reason))
 
     def _end(self, reason: str) -> None:
         if self._state != "ended":
@@ -296,16 +290,19 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             log.debug("%s: line %s ignored: %s", self.name, number, error, exc_info=trace)
             self.done(number)
             return
-        try:
-            if self.handlers or any(self.reactor.handlers.values()):
-                self._tell_library(message)
-        except Exception:
-            log.exception("%s: a handler of the irc package's events failed", self.name)
-        try:
-            self.listener.line(self, number, flag, message, applied)
-        except Exception:
-            log.exception("%s: line %s could not be handled", self.name, number)
+        if self.handlers or any(self.reactor.handlers.values()):
+            self._tell(lambda: self._tell_library(message))
+        if not self._tell(lambda: self.listener.line(self, number, flag, message, applied)):
             self.done(number)
+
+    def _tell(self, call: Callable[[], None]) -> bool:
+        """Call somebody else's code, whose faults must not become ours."""
+        try:
+            call()
+        except Exception:
+            log.exception("%s: what happened could not be handled", self.name)
+            return False
+        return True
 
     def _react(self, message: Message, applied: Applied) -> None:
         """What the protocol itself wants done about a line."""
@@ -314,7 +311,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             self._register(self.registration, message)
         self._asks.add(applied.asks)
         self._asks.answered(command)
-        if command == "ERROR" or (command in _LAST_WORDS and not self.registered):
+        if command == "ERROR":  # says more than the closing of the socket that follows
             self._last_words = self._last_words or f"the server said: {message.param(-1)}"
         if self._wanted.heard(message, self.roster, self._clock()):
             self._rejoin()
@@ -340,7 +337,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             log.info("%s: connected to %s:%d as %s", self.name, self.server, self.port, registration.nick)
             if not self._first.done():
                 self._first.set_result("")
-            self.listener.up(self)
+            self._tell(lambda: self.listener.up(self))
 
     def _tell_library(self, message: Message) -> None:
         if not message.command.isdecimal() and message.command not in _VERBS:
@@ -411,17 +408,8 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         self._put(string, "-/-", 0, string.partition(" ")[0].upper() in _URGENT)
 
     def send_items(self, *items: str | None) -> None:
-        """Join a command's parameters as the library's methods give them, and keep each in its place.
-
-        Raises:
-            UnsafeText: a space in a parameter that is not the last would make two of it.
-        """
-        words = [item for item in items if item]
-        if any(" " in word for word in words[:-1]):
-            raise UnsafeText(f"only the last parameter of {words[0]} may hold spaces")
-        if len(words) > 1 and " " in words[-1] and not words[-1].startswith(":"):
-            words[-1] = ":" + words[-1]
-        self.send_raw(" ".join(words))
+        """Send a command as the library's methods give it: words, empty ones left out, each kept in its place."""
+        self.send_raw(in_place([item for item in items if item]))
 
     def _put(self, line: str, key: str, k: int, urgent: bool) -> Awaitable[bool]:
         # A lone surrogate has no bytes; it becomes `?`, as in any other text that can't be shown.

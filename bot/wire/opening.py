@@ -1,4 +1,4 @@
-"""From a network's settings to what opens it: the keeper's orders, and who we say we are. Pure.
+"""What a connection says and how: the keeper's orders, who we are, words that stay one line. Pure.
 
 The `open` frame carries JSON, because the keeper may be older than the worker: it takes the keys that it knows.
 """
@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 
 from bot.config import Network, Secret
+from bot.errors import UnsafeText
 from bot.protocol.registration import Identity, Sasl
 
 
@@ -69,3 +70,18 @@ def reveal(secret: Secret | None) -> str | None:
 def one_line(text: str) -> bytes:
     """Text as the payload of a frame, or as a QUIT's last words: white space of all kinds becomes single spaces."""
     return " ".join(text.replace("\0", " ").split()).encode(errors="replace")
+
+
+def in_place(words: list[str]) -> str:
+    """A command whose last word may be prose, with or without its colon; the other words must be words.
+
+    Raises:
+        UnsafeText: a space in a word that is not the last would make two of it: another target, say.
+    """
+    *middle, last = words
+    if any(" " in word for word in middle):
+        raise UnsafeText(f"only the last parameter of {words[0]} may hold spaces")
+    # The library's `mode` takes the modes and their parameters as one text.
+    prose = middle and " " in last and not last.startswith(":") and words[0] != "MODE"
+    colon = ":" if prose else ""
+    return " ".join([*middle, colon + last])

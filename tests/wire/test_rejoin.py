@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from bot.errors import UnsafeText
+from bot.protocol.message import Message
+from bot.protocol.roster import Roster
+from bot.wire.rejoin import MAXIMUM_SECONDS, MINIMUM_SECONDS, STABLE_SECONDS, TARGETS_PER_LINE, Wanted
+
+
+def wanted(**channels: str | None) -> Wanted:
+    """Channels `#name`, folded by lower case only."""
+    return Wanted({f"#{name}": key for name, key in channels.items()}, str.lower, Random(1))
+
+
+def texts(messages: list[Message]) -> list[str]:
+    return [message.encode() for message in messages]
+
+
+@pytest.fixture
+def roster() -> Roster:
+    """We are `me`, and in #a."""
+    roster = Roster()
+    for line in (":irc.test 001 me :Welcome", ":me!i@h JOIN #a"):
+        roster.apply(Message.parse(line))
+    return roster
+
+
+def test_all_channels_are_asked_for_those_with_keys_first() -> None:
+    assert texts(wanted(a=None, b="secret", c=None).everything()) == ["JOIN #b,#a,#c secret"]
+
+
+def test_no_channels_are_no_line() -> None:
+    assert wanted().everything() == []
+
+
+def test_many_channels_are_cut_into_lines_that_servers_take() -> None:
+    channels = {f"long-name-of-a-channel-{number:030}": f"key{number}" if number < 15 else None for number in range(40)}
+    joins = wanted(**channels).everything()
+    names = [name for join in joins for name in join.param(0).split(",")]
+    keys = [key for join in joins if join.param(1) for key in join.param(1).split(",")]
+    assert sorted(names) == sorted(f"#{name}" for name in channels)
+    assert keys == [f"key{number}" for number in range(15)]
+    assert all(len(join.param(0).split(",")) <= TARGETS_PER_LINE for join in joins)
+    assert all(len(text.encode()) <= 510 for text in texts(joins))
+
+
+def test_a_channel_added_later_is_asked_for_after_a_reconnection_with_its_key() -> None:
+    channels = wanted(a=None)
+    assert channels.add("#b,#c", "k1").encode() == "JOIN #b,#c k1"
+    assert channels.channels == {"#a": None, "#b": "k1", "#c": None}
+
+
+def test_adding_the_same_channel_in_other_letters_changes_its_key() -> None:
+    channels = wanted(a=None)
+    channels.add("#A", "new")
+    assert channels.channels == {"#a": "new"}
+
+
+def test_a_channel_removed_is_forgotten() -> None:
+    channels = wanted(a=None, b=None)
+    channels.outside("#a", 0)
+    assert channels.remove("#A", "good bye").encode() == "PART #A :good bye"
+    assert channels.channels == {"#b": None}
+    assert channels.next_at() is None
+
+
+@pytest.mark.parametrize("name", ["#a b", "#a\r\nQUIT", "", "#a\0"])
+def test_what_is_no_channel_is_refused_and_not_remembered(name: str) -> None:
+    channels = wanted()
+    with pytest.raises(UnsafeText):
+        channels.add(name, "key")
+    with pytest.raises(UnsafeText):
+        channels.remove(name, "key")
+    assert channels.channels == {}
+
+
+def test_after_a_kick_the_channel_is_asked_for_once_later() -> None:
+    channels = wanted(a="key", b=None)
+    assert channels.outside("#A", 100)
+    at = channels.next_at()
+    assert at is not None
+    assert 100 + MINIMUM_SECONDS <= at <= 100 + 2 * MINIMUM_SECONDS
+    assert channels.due(at - 0.1) == []
+    assert texts(channels.due(at)) == ["JOIN #a key"]
+    assert channels.due(at) == []
+
+
+def test_a_kick_after_every_rejoin_waits_longer_and_longer() -> None:
+    channels, now, waits = wanted(a=None), 0.0, list[float]()
+    for _ in range(12):
+        channels.joined("#a", now)
+        channels.outside("#a", now + 1)
+        at = channels.next_at()
+        assert at is not None
+        waits.append(at - now - 1)
+        now = at
+        channels.due(now)
+    assert waits[0] <= 2 * MINIMUM_SECONDS
+    assert all(later > earlier for earlier, later in pairwise(waits[:6]))
+    assert waits[-1] >= MAXIMUM_SECONDS / 2
+    assert max(waits) <= MAXIMUM_SECONDS
+
+
+def test_a_long_stay_begins_the_waits_anew() -> None:
+    channels = wanted(a=None)
+    for now in range(10):
+        channels.outside("#a", now)
+        channels.due(10**6)
+    channels.joined("#a", 1000)
+    channels.outside("#a", 1000 + STABLE_SECONDS)
+    at = channels.next_at()
+    assert at is not None
+    assert at - 1000 - STABLE_SECONDS <= 2 * MINIMUM_SECONDS
+
+
+def test_hearing_twice_that_we_are_outside_is_one_try() -> None:
+    channels = wanted(a=None)
+    assert channels.outside("#a", 0)
+    at = channels.next_at()
+    assert not channels.outside("#a", 1)
+    assert channels.next_at() == at
+
+
+def test_channels_wait_each_for_itself() -> None:
+    channels = wanted(a=None, b=None)
+    channels.outside("#a", 0)
+    channels.outside("#b", 5000)
+    at = channels.next_at()
+    assert at is not None
+    assert texts(channels.due(at)) == ["JOIN #a"]
+    assert channels.next_at() is not None
+
+
+def test_being_in_again_cancels_the_try() -> None:
+    channels = wanted(a=None)
+    channels.outside("#a", 0)
+    channels.joined("#A", 1)
+    assert channels.next_at() is None
+
+
+def test_a_new_connection_asks_for_all_and_forgets_the_waits() -> None:
+    channels = wanted(a=None)
+    channels.outside("#a", 0)
+    assert texts(channels.everything()) == ["JOIN #a"]
+    assert channels.next_at() is None
+
+
+@pytest.mark.parametrize(
+    "numeric", ["403", "405", "437", "470", "471", "473", "474", "475", "476", "477", "480", "489"]
+)
+def test_every_refusal_of_join_is_tried_again(numeric: str, roster: Roster) -> None:
+    channels = wanted(b=None)
+    assert channels.heard(Message.parse(f":irc.test {numeric} me #B :no"), roster, 0)
+    assert channels.next_at() is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ":irc.test 403 me #a :we are in it, so this answers something else",
+        ":irc.test 474 me #other :not wanted",
+        ":irc.test 437 me somenick :a nick",
+        ":irc.test 474",
+        ":op!i@h KICK #a somebody",
+        ":op!i@h KICK #a",
+        ":somebody!i@h PART #a",
+        ":somebody!i@h JOIN #a",
+        "JOIN #a",
+        "PART #a",
+        ":op!i@h KICK #other me",
+    ],
+)
+def test_other_lines_ask_for_nothing(line: str, roster: Roster) -> None:
+    channels = wanted(a=None)
+    assert not channels.heard(Message.parse(line), roster, 0)
+    assert channels.next_at() is None
+
+
+@pytest.mark.parametrize("line", [":op!i@h KICK #A ME :out", ":me!i@h PART #a :removed by services"])
+def test_being_thrown_out_is_heard(line: str, roster: Roster) -> None:
+    assert wanted(a=None).heard(Message.parse(line), roster, 0)
