@@ -95,7 +95,7 @@ class App:
         self._scheduler = Scheduler(job_clock or LoopClock(), self._task)
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
         self.announcer = Announcer(
-            self._report_place,
+            lambda: self.resolve(self.config.reload.report_to) if self.config.reload.report_to else None,
             lambda name: self.networks[name].connection.registered and name not in self._not_ready,
             lambda name, one, other: self.networks[name].same(one, other),
             lambda place, text: CallOutlet(self, "-", "bot.report").send(*place, "say", text),
@@ -434,10 +434,6 @@ class App:
 
     def _later(self, seconds: float) -> None:
         self.loop.call_later(seconds + 0.001, self.watcher.poke)
-
-    def _report_place(self) -> tuple[str, str] | None:
-        place = self.config.reload.report_to
-        return None if place is None else self.resolve(place)
 
     async def _settle(self) -> None:
         report = await self.reloader.settle()
