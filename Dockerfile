@@ -18,7 +18,7 @@ ARG PIP_TRUSTED_HOST
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE config.yaml ./
 COPY bot bot
 COPY plugins plugins
 # Byte-compiled here, once, since the user who runs it can't write there: half of the start-up time (160 ms, not 270).

@@ -10,9 +10,9 @@ where folders are floors and a floor imports only the floors below it:
     api/                      floor 2   what a plugin author writes or receives
     dispatch/                 floor 3   from an event to a finished handler
     live/                     floor 4   the life of plugin files: found, built, committed, retired
-    wire/ store               wings     the connection (keeper, link); the state on disk
-    app chat                  floor 5   puts it together; the commands that are built in
-    cli demo server testing   floor 6   the program, the demo with its own IRC server, the test kit
+    wire/ storage             wings     the connection (keeper, link); the state on disk
+    app networks places announce jobs chat   floor 5   puts it together; the commands that are built in
+    cli check demo server testing   floor 6   the program, the demo with its own IRC server, the test kit
 """
 
 from __future__ import annotations

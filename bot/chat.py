@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bot.api.arguments import Signature
 from bot.api.context import Context
 from bot.api.declare import Command, command, declarations
+from bot.dispatch.outlet import is_action, text_of
 from bot.dispatch.owner import Owner
 from bot.dispatch.table import Handler
 from bot.errors import UserError
@@ -75,13 +76,15 @@ class Chat:
     def _answers(self, ctx: Context, handler: Handler) -> bool:
         if handler.plugin == "bot":
             return True
-        return self._app.enabled(handler.plugin, self._app.networks[ctx.network.name].connection.settings, ctx.channel)
+        return self._app.places.answers(
+            handler.plugin, self._app.networks[ctx.network.name].connection.settings, ctx.channel
+        )
 
     @command("plugins")
     def plugins(self, ctx: Context) -> str:
         """List the plugins that are live."""
         names = ", ".join(self._app.reloader.plugins())
-        off = ", ".join(sorted({*self._app.disabled_everywhere(), *self._app.reloader.stopped}))
+        off = ", ".join(sorted({*self._app.places.off_everywhere(), *self._app.reloader.stopped}))
         return (f"plugins: {names}" if names else "no plugin is live") + (f"; off: {off}" if off else "")
 
     @command("version")
@@ -99,16 +102,15 @@ class Chat:
         return f"{name} g{owner.generation} {owner.digest[:7]}, age {age}, {len(owner.calls)} in flight"
 
     @command("more")
-    def more(self, ctx: Context) -> Iterator[str]:
+    def more(self, ctx: Context) -> None:
         """Tell the rest of a long answer."""
-        from bot.app import place_of
-
         key = (*place_of(ctx), ctx.network.fold(ctx.user.nick))
         waiting = self._app.pending.take(key)
         if not waiting:
             raise UserError("there is nothing more to tell")
         for message in waiting:
-            yield message.params[1]
+            speak = ctx.action if is_action(message) else ctx.notice if message.command == "NOTICE" else ctx.say
+            speak(text_of(message))
 
     # -- plugins, for admins
 
@@ -117,15 +119,15 @@ class Chat:
         """Take a plugin's file live now, or `all` of them, changed or not."""
         if name == "all":
             return self._answer(ctx, await self._app.reloader.settle(everything=True), "there is no plugin to reload")
-        self._check(name)
+        await self._check(name)
         report = await self._app.reloader.settle({name})
         return self._answer(ctx, report, f"{name}: nothing to reload; it is off (!load or !enable {name})")
 
     @command("load", admin=True)
     async def load(self, ctx: Context, name: str) -> str | None:
         """Load a plugin that was unloaded."""
-        self._check(name)
-        if name in self._app.disabled_everywhere():
+        await self._check(name)
+        if name in self._app.places.off_everywhere():
             raise UserError(f"{name} is disabled; !enable {name} loads it")
         return self._answer(
             ctx, await self._app.reloader.load(name), f"{name} can't be found in the plugin directories"
@@ -134,7 +136,7 @@ class Chat:
     @command("unload", admin=True)
     async def unload(self, ctx: Context, name: str) -> str | None:
         """Take a plugin out until !load, a change of its file, or a restart."""
-        self._check(name)
+        await self._check(name)
         return self._answer(ctx, await self._app.reloader.unload(name), f"{name} is not loaded")
 
     @command("enable", admin=True)
@@ -148,13 +150,13 @@ class Chat:
         return await self._switch(ctx, name, channel, on=False)
 
     async def _switch(self, ctx: Context, name: str, channel: str, *, on: bool) -> str | None:
-        self._check(name)
+        await self._check(name)
         if channel and not self._app.networks[ctx.network.name].roster.is_channel(channel):
             raise UserError(f"{channel!r} is no channel; write #channel, or nothing for everywhere")
         if not channel and name in self._app.config.plugins.disabled:
             raise UserError(f"{name} is disabled in config.yaml (plugins.disabled); change it there")
         word, where = "enabled" if on else "disabled", f" in {channel}" if channel else ""
-        if not self._app.switch(name, on, ctx.network.name if channel else None, channel or None):
+        if not self._app.places.switch(name, on, ctx.network.name, channel or None):
             raise UserError(f"{name} is {word}{where} already")
         if channel:
             return f"{name} {word}{where}"
@@ -168,7 +170,7 @@ class Chat:
         connection = self._app.networks[ctx.network.name].connection
         if not connection.roster.is_channel(channel) or "," in channel:
             raise UserError(f"{channel!r} is no channel")
-        self._app.remember_channel(ctx.network.name, channel, key)
+        self._app.places.remember(ctx.network.name, channel, key)
         self._app.loop.call_soon_threadsafe(connection.join, channel, key)
         return f"joining {channel}"
 
@@ -179,7 +181,7 @@ class Chat:
         target = channel or ctx.channel or ""
         if not connection.roster.is_channel(target) or "," in target:
             raise UserError(f"{target!r} is no channel" if target else "say which channel")
-        self._app.remember_channel(ctx.network.name, target, None)
+        self._app.places.remember(ctx.network.name, target, None)
         self._app.loop.call_soon_threadsafe(connection.part, target)
         return None if ctx.channel and ctx.network.same(target, ctx.channel) else f"leaving {target}"
 
@@ -204,18 +206,18 @@ class Chat:
     def _prefix(self, ctx: Context) -> str:
         return self._app.networks[ctx.network.name].connection.settings.prefix[0]
 
-    def _check(self, name: str) -> None:
+    async def _check(self, name: str) -> None:
         """Let a plugin's name pass: it may be one that is on disk or live, and nothing that could be a path."""
-        if name not in self._app.reloader.known() or not _PLUGIN.fullmatch(name):
+        if not _PLUGIN.fullmatch(name) or (
+            name not in self._app.reloader.known() and name not in await self._app.reloader.look()
+        ):
             raise self._unknown(name)
 
     def _unknown(self, name: str) -> UserError:
         return UserError(f"no such plugin: {name[:64]}{_nearest(name, self._app.reloader.known())}")
 
     def _answer(self, ctx: Context, report: Report, nothing: str) -> str:
-        from bot.app import place_of
-
-        self._app.told_in_chat(report, place_of(ctx))
+        self._app.announcer.report(report, asked_at=place_of(ctx))
         return str(report) or nothing
 
 
@@ -233,6 +235,11 @@ def built_in(chat: Chat, owner: Owner) -> Mapping[str, Handler]:
                     "bot", f"bot.{name}", function, mark, owner, is_async, signature, help=text
                 )
     return handlers
+
+
+def place_of(ctx: Context) -> tuple[str, str]:
+    """Return (network, target) of where a command came from."""
+    return ctx.network.name, ctx.channel or ctx.user.nick
 
 
 def _first_line(text: str) -> str:

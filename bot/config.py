@@ -1,4 +1,4 @@
-"""The configuration as frozen values, and the four things one can do with the file they come from.
+"""The configuration as frozen values, and what one can do with the file they come from.
 
 Who needs a setting reads it here: `config.networks["libera"].port`. Every value is complete and checked: defaults are
 filled in, a network carries its own nick, prefix and admins, paths are absolute. Each key of config.yaml is one field
@@ -80,6 +80,9 @@ class Secret:
 
     __repr__ = __str__
 
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self._text == other._text
 
@@ -126,7 +129,7 @@ class Tls:
     certificate: Line | None = option(None, "PEM file with the bot's own certificate.")
     key: Line | None = option(None, "PEM file with its key, if not in the same file.")
     fingerprints: tuple[Annotated[str, FINGERPRINT], ...] = option(
-        (), "SHA-256 fingerprints (hex) of the server's certificate; one of them must match."
+        (), "SHA-256 fingerprints (hex) of server certificates; one must match, in place of chain and name."
     )
     __pydantic_config__ = _STRICT
 
@@ -179,7 +182,9 @@ class Network:
     """One network. What the file doesn't say is filled in from the top level."""
 
     name: str = field(metadata={"filled": True})  # the key under `networks`
-    host: Annotated[str, HOST] = field(metadata={"description": "Host name or address of the server."})
+    host: Annotated[str, HOST] = field(
+        metadata={"description": "Host name or address of the server; the one key that a network must have."}
+    )
     port: int = option(6697, "Port; 6667 when `tls` is false.", ge=1, le=65535)
     tls: Tls | None = option(Tls(), "`true`, `false`, or a mapping. Certificates are verified.")
     password: Secret | None = option(None, "Server password.")
@@ -190,7 +195,7 @@ class Network:
     nick: Nick = option("neverquit", "As at the top level, for this network.")
     alternative_nicks: Nicks = option(("neverquit_",), "As at the top level, for this network.")
     realname: Line = option("neverquit", "As at the top level, for this network.")
-    prefix: Prefixes = option(("!",), "As at the top level, for this network.")
+    prefix: Prefixes = option(("!",), "As at the top level, for this network.", min_length=1)
     admins: tuple[Admin, ...] = option((), "Admins of this network, in place of those at the top level.")
     disabled: PluginNames = option((), "Plugins that are silent on this network.")
     __pydantic_config__ = _STRICT
@@ -252,7 +257,11 @@ class Config:
     nick: Nick = option("neverquit", "Nick, unless a network has its own.")
     alternative_nicks: Nicks = option(("neverquit_",), "Nicks to try, in order, when the first is taken.")
     realname: Line = option("neverquit", "What WHOIS shows as the real name.")
-    prefix: Prefixes = option(("!",), "What begins a command in a channel: a text or a list of texts.")
+    prefix: Prefixes = option(
+        ("!",),
+        "What begins a command in a channel: a text or a list of texts; the first is shown in help.",
+        min_length=1,
+    )
     admins: tuple[Admin, ...] = option((), "Who may use admin commands.")
     networks: Mapping[str, Network] = option(dict, "Networks to be on, by a name of your choice.")
     plugins: Plugins = option(Plugins(), "Where plugins come from, and their settings.")
@@ -299,6 +308,12 @@ def show(config: Config) -> str:
     from bot import configfile
 
     return configfile.show(config)
+
+
+def template() -> str:
+    """The shipped config.yaml, which connects to nothing and explains every key."""
+    inside = Path(__file__).with_name("config.yaml")  # where the wheel puts it
+    return (inside if inside.is_file() else Path(__file__).parent.parent / "config.yaml").read_text("utf-8")
 
 
 def schema() -> dict[str, Any]:

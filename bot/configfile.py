@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from bot import configschema, yamltree
-from bot.config import SHAPES, SPOKEN, Admin, Config, Reconnect, Secret
+from bot.config import SHAPES, SPOKEN, Admin, Config, Mechanism, Reconnect, Secret
 from bot.configschema import Fault, schema, show
 from bot.errors import ConfigError, Mistake
 from bot.yamltree import Steps, Tree
@@ -49,6 +49,7 @@ _WORDS = {
     "greater_than_equal": "must be {ge:g} or more",
     "greater_than": "must be more than {gt:g}",
     "less_than_equal": "must be {le:g} or less",
+    "too_short": "must have at least one",
     "literal_error": "must be {expected}",
 }
 
@@ -62,7 +63,7 @@ def load(path: Path) -> Config:
     except OSError as error:
         hint = "; `neverquit init` writes one" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError([Mistake(str(path), 0, 0, "", f"{error.strerror}{hint}")]) from None
-    tree = yamltree.read(yamltree.decode(raw, str(path)), str(path))
+    tree = yamltree.read(yamltree.decode(raw, str(path)), str(path), secret=_is_secret)
     config = _check(tree)
     if os.name == "posix" and mode & 0o004 and any(_is_secret(s) for s in _texts(tree.root) if s not in tree.outside):
         _log.warning("%s holds passwords and every user of this machine can read it: chmod o-r %s", path, path)
@@ -71,7 +72,7 @@ def load(path: Path) -> Config:
 
 def parse(text: str, file: str) -> Config:
     """See `bot.config.parse`."""
-    return _check(yamltree.read(text, file))
+    return _check(yamltree.read(text, file, secret=_is_secret))
 
 
 def _check(tree: Tree) -> Config:
@@ -247,7 +248,7 @@ def _judge_network(tree: Tree, steps: Steps, network: dict[str, Any]) -> None:
 
 def _judge_sasl(tree: Tree, steps: Steps, sasl: dict[str, Any], plain_text: bool) -> None:
     mechanisms = sasl.get("mechanisms", ["PLAIN"])
-    if not isinstance(mechanisms, list) or not all(isinstance(name, str) for name in mechanisms):
+    if not isinstance(mechanisms, list) or not all(name in get_args(Mechanism) for name in mechanisms):
         return
     if not SPOKEN.intersection(mechanisms):
         tree.mistake((*steps, "mechanisms"), f"names none that this version speaks; that is: {_list(sorted(SPOKEN))}")
@@ -273,10 +274,11 @@ def _validate(tree: Tree) -> Config | None:
     result = configschema.check(tree.root)
     if isinstance(result, list) and [fault for fault in result if _mend(tree, fault)]:
         result = configschema.check(tree.root)
-    for fault in result if isinstance(result, list) else ():
+    faults = result if isinstance(result, list) else []
+    for fault in faults:
         _tell(tree, fault)
     for steps in tree.nulls:
-        if "settings" not in steps:
+        if "settings" not in steps and not any(steps[: len(fault.steps)] == fault.steps != steps for fault in faults):
             tree.mistake(steps, "has no value: write one (in quotes if it begins with a sign), or remove the key")
     return None if isinstance(result, list) else result
 
@@ -317,7 +319,8 @@ def _tell(tree: Tree, fault: Fault) -> None:
     inherited = steps[:1] == ("networks",) and steps[2:3] and steps[:3] not in tree.names and steps[2] in _INHERITED
     from_nick = steps[2:] == ("sasl", "username") and steps not in tree.names
     told = any(steps[: len(broken)] == broken for broken in tree.broken) or steps in tree.nulls
-    if inherited or from_nick or told:
+    counted_wrong = fault.kind == "too_short" and _at(tree, steps)  # pydantic passes over items with faults
+    if inherited or from_nick or told or counted_wrong:
         return None  # the mistake is told where it was made
     shown, place = tree.place(steps)
     return tree.mistake(steps if fault.kind == "missing" else shown, _words(tree, fault), place)

@@ -75,8 +75,8 @@ def _as_written(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     """A key's schema in the forms that the file allows: no nulls, and the short forms of three keys."""
     kept = [option for option in entry.pop("anyOf", []) if option.get("type") != "null"]
     entry = {**{k: v for k, v in entry.items() if k != "title"}, **(kept[0] if len(kept) == 1 else {})}
-    if entry.get("default", 0) is None:
-        del entry["default"]
+    if entry.get("default") is None or isinstance(entry["default"], dict):
+        entry.pop("default", None)  # none, or a section, whose keys have their own
     short = _SHORT.get(name)
     if short is None:
         return entry
@@ -117,7 +117,7 @@ def _plain(value: Any, hidden: set[str]) -> Any:
         case Secret():
             return "***"
         case str():
-            return "***" if value in hidden else re.sub(r"\$(?=[${])", "$$$$", value)
+            return "***" if value in hidden else re.sub(r"\$(?=[${])", "$$", value)
         case float():
             return int(value) if value.is_integer() else value
         case Mapping():

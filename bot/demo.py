@@ -20,8 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot import logs
-from bot.app import App, bundled_plugins
+from bot.app import App
 from bot.config import Admin, Channel, Config, Network, Plugins, Reload, SaslSettings, Secret
+from bot.live.discover import bundled
 from bot.protocol.formatting import strip
 from bot.protocol.message import Message
 from bot.server import Client, Server
@@ -55,7 +56,7 @@ def demo_config(port: int, plugins: Path, base: Config | None = None) -> Config:
         networks={NETWORK: network},
         plugins=replace(base.plugins if base.plugins.settings else Plugins(), directories=(str(plugins),)),
         reload=replace(base.reload if base.reload != Reload() else Reload(), report_to=f"{NETWORK}/{CHANNEL}"),
-        log=replace(base.log, level="warning"),
+        log=replace(base.log, level="error"),  # reports are told in the channel; what handlers raise is not
     )
 
 
@@ -66,7 +67,8 @@ async def run_demo(base: Config | None = None) -> int:
     await _listen(server)
     with tempfile.TemporaryDirectory(prefix="neverquit-demo-") as state:
         config = replace(demo_config(server.port, plugins.absolute(), base), state_dir=state)
-        logs.setup(config.log.level, config.log.format)
+        screen = Terminal() if sys.stdin.isatty() else Pipe()
+        logs.setup(config.log.level, config.log.format, screen if isinstance(screen, Terminal) else None)
         app = App(config, backend=Backend.open(state))
         loop = asyncio.get_running_loop()
         you: Client | None = None
@@ -77,7 +79,6 @@ async def run_demo(base: Config | None = None) -> int:
             )
             you.send(f"JOIN {CHANNEL}")
             await you.expect(" 366 ")
-            screen = Terminal() if sys.stdin.isatty() else Pipe()
             you.on_line = lambda line: show(line, screen)
             running = loop.create_task(app.run())
             await you.expect(lambda line: f":{BOT}!" in line and f" JOIN {CHANNEL}" in line, timeout=30)
@@ -101,7 +102,7 @@ async def run_demo(base: Config | None = None) -> int:
 def demo_plugins() -> Path:
     """Return `./plugins`, or where the shipped ones are."""
     local = Path("plugins")
-    return local if local.is_dir() else bundled_plugins()
+    return local if local.is_dir() else bundled()
 
 
 async def _listen(server: Server) -> None:
@@ -216,7 +217,15 @@ class Terminal:
 
     def put(self, nick: str, text: str) -> None:
         """Write one line above the prompt."""
-        sys.stdout.write(f"\r\x1b[K{self._bold}<{nick}>{self._plain} {text}\n{self.prompt}{self._typed()}")
+        self.write(f"{self._bold}<{nick}>{self._plain} {text}\n")
+
+    def write(self, text: str) -> None:
+        """Write lines above the prompt; with `flush` this makes it a stream for log records."""
+        sys.stdout.write(f"\r\x1b[K{text}{self.prompt}{self._typed()}")
+        self.flush()
+
+    def flush(self) -> None:
+        """Show what was written."""
         sys.stdout.flush()
 
     async def lines(self) -> AsyncIterator[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from bot.api.context import Owner as AnyOwner
@@ -19,7 +19,8 @@ from bot.api.context import Scheduled
 from bot.api.declare import Every, Job, declarations
 from bot.api.durations import parse_duration
 from bot.dispatch.owner import Owner
-from bot.dispatch.scheduler import Periodic, Scheduler
+from bot.dispatch.scheduler import Every as Periodic
+from bot.dispatch.scheduler import Handle, Scheduler
 from bot.dispatch.table import Handler
 from bot.storage import Jobs as Rows
 
@@ -29,11 +30,11 @@ LONGEST_SECONDS = 10 * 366 * 86400.0
 
 
 class Run(Protocol):
-    """Runs one job as a call of its own."""
+    """Gives the coroutine of one job's run, a call of its own."""
 
     def __call__(
         self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None
-    ) -> asyncio.Task[None]: ...
+    ) -> Coroutine[Any, Any, object]: ...
 
 
 class _Stored:
@@ -47,6 +48,24 @@ class _Stored:
         self._jobs.cancel(self.id)
 
 
+class _Passing:
+    """The handle of a job that ends with its version; made and cancelled in any thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.handle: Handle | None = None
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Let it never run."""
+        self.cancelled = True
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self.handle is not None:
+            self.handle.cancel()
+
+
 class Jobs:
     """All jobs of all plugins. Called on the loop; `schedule` from any thread, too."""
 
@@ -54,8 +73,9 @@ class Jobs:
         self._rows, self._scheduler, self._run, self._wall = rows, scheduler, run, wall
         self._later: dict[str, Mapping[str, Handler]] = {}
         self._owners: dict[str, Owner] = {}
-        self._armed: dict[int, Scheduled] = {}  # stored jobs whose timer runs
-        self._passing: list[tuple[AnyOwner, Scheduled]] = []  # jobs that end with their version
+        self._armed: dict[int, Handle] = {}  # stored jobs whose timer runs
+        self._passing: list[tuple[AnyOwner, Handle]] = []  # jobs that end with their version
+        self._loop = asyncio.get_running_loop()
 
     def schedule(
         self,
@@ -79,19 +99,30 @@ class Jobs:
             # As `live.declared` names functions: the same name in every version.
             key = f"{function.__module__.removeprefix('plugins.')}.{function.__qualname__}"
             number = self._rows.add(owner.plugin, key, due, args, address)
-            self._on_loop(lambda: self._arm(owner.plugin, key, number, due, args, address))
+            self._loop.call_soon_threadsafe(self._arm, owner.plugin, key, number, due, args, address)
             return _Stored(self, number)
         assert isinstance(owner, Owner)
         is_async = asyncio.iscoroutinefunction(function)
         handler = Handler(owner.plugin, f"{owner.plugin}.{function.__name__}", function, Job(), owner, is_async)
-        handle = self._scheduler.schedule(due, lambda: self._run(owner, handler, args, address))
-        self._passing = [(one, timer) for one, timer in self._passing if not getattr(timer, "done", False)]
+        passing = _Passing(self._loop)
+        self._loop.call_soon_threadsafe(self._pass, passing, owner, handler, due, args, address)
+        return passing
+
+    def _pass(
+        self, passing: _Passing, owner: Owner, handler: Handler, due: float, args: tuple[Any, ...], address: str | None
+    ) -> None:
+        handle = passing.handle = self._scheduler.schedule(due, lambda: self._run(owner, handler, args, address))
+        self._passing = [(one, timer) for one, timer in self._passing if timer.pending]
         self._passing.append((owner, handle))
-        return handle
+        if passing.cancelled or owner.retired:
+            handle.cancel()
 
     def cancel(self, number: int) -> None:
         """Cross a stored job off."""
         self._rows.remove(number)
+        self._loop.call_soon_threadsafe(self._disarm, number)
+
+    def _disarm(self, number: int) -> None:
         timer = self._armed.pop(number, None)
         if timer is not None:
             timer.cancel()
@@ -118,7 +149,9 @@ class Jobs:
     def _periodic(self, handler: Handler, owner: Owner) -> Periodic:
         assert isinstance(handler.declaration, Every)
         mark = handler.declaration
-        return Periodic(handler.key, mark.seconds, mark.cron, lambda: self._run(owner, handler, (), None))
+        when = mark.cron if mark.cron is not None else mark.seconds
+        assert when is not None
+        return Periodic(handler.key, when, lambda: self._run(owner, handler, (), None))
 
     def _end_passing(self, plugin: str, stays: Owner | None) -> None:
         for owner, timer in self._passing:
@@ -127,19 +160,16 @@ class Jobs:
         self._passing = [(owner, timer) for owner, timer in self._passing if owner.plugin != plugin or owner is stays]
 
     def _arm(self, plugin: str, key: str, number: int, due: float, args: tuple[Any, ...], address: str | None) -> None:
-        def run() -> object:
+        async def run() -> None:
             self._armed.pop(number, None)
             handler, owner = self._later.get(plugin, {}).get(key), self._owners.get(plugin)
             if owner is None:
-                return None  # not live: the row stays, and is armed again with the plugin
+                return  # not live: the row stays, and is armed again with the plugin
             self._rows.remove(number)
             if handler is None:
                 log.warning("%s has no @job function %s any more; its stored job is dropped", plugin, key)
-                return None
-            return self._run(owner, handler, args, address)
+                return
+            await self._run(owner, handler, args, address)
 
         if number not in self._armed:
             self._armed[number] = self._scheduler.schedule(due, run)
-
-    def _on_loop(self, function: Callable[[], object]) -> None:
-        self._scheduler.soon(function)

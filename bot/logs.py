@@ -20,7 +20,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Literal, Protocol
 
 SAME_PER_MINUTE = 10  # enough to see a pattern, and a page of terminal
 _SHORTEST = 4  # a shorter secret stands in half of all lines by chance
@@ -33,13 +33,20 @@ _pattern: re.Pattern[str] | None = None
 _handler: _LineHandler | None = None
 
 
+class Stream(Protocol):
+    """Where lines go: a file, or whatever can take text."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+
+
 class Revealing(Protocol):
     """A secret that shows itself on request, `bot.config.Secret`."""
 
     def reveal(self) -> str: ...
 
 
-def setup(level: str = "info", format: Literal["text", "json"] = "text", stream: TextIO | None = None) -> None:
+def setup(level: str = "info", format: Literal["text", "json"] = "text", stream: Stream | None = None) -> None:
     """Log everything from `level` up to `stream` (standard error), in place of what an earlier call set up.
 
     Args:
@@ -153,8 +160,8 @@ def _as_json(record: logging.LogRecord) -> str:
 class Burst:
     """Counts records that are the same; after `limit` in `seconds` it holds them back and says how many at the end.
 
-    Bounded: of more than `most` kinds at once, the oldest is told early. Keeps texts only, never a record: its
-    traceback would keep the frames, and with them the old code of a plugin that was reloaded since.
+    Bounded: of more than `most` kinds at once, the oldest is told early. Keeps texts, never a record: its traceback
+    would keep the frames, and with them the old code of a plugin that was reloaded since.
     """
 
     def __init__(self, limit: int = SAME_PER_MINUTE, seconds: float = 60.0, most: int = 500) -> None:
@@ -195,10 +202,10 @@ def _about(record: logging.LogRecord) -> dict[str, Any]:
     return {**{name: record.__dict__[name] for name in kept}, "msg": record.getMessage()}
 
 
-class _LineHandler(logging.StreamHandler[TextIO]):
+class _LineHandler(logging.StreamHandler[Stream]):
     """Writes lines; folds bursts of warnings and errors; says nothing when writing itself fails."""
 
-    def __init__(self, stream: TextIO, line: Any) -> None:
+    def __init__(self, stream: Stream, line: Any) -> None:
         super().__init__(stream)
         self.line, self.burst = line, Burst()
 

@@ -496,11 +496,12 @@ class Peer(Link):
         channel.members[self] = set() if channel.members else {"o"}
         self.channels[folded] = channel
         self.invited.discard(channel)
-        relay, extended = self.server.relay, {peer for peer in channel.members if "extended-join" in peer.caps}
+        relay, extended = self.server.relay, [peer for peer in channel.members if "extended-join" in peer.caps]
         relay(extended, self, "JOIN", channel.name, self.account or "*", text=self.realname)
         relay((peer for peer in channel.members if peer not in extended), self, "JOIN", channel.name)
         if self.away:
-            relay((peer for peer in channel.members if "away-notify" in peer.caps), self, "AWAY", text=self.away)
+            others = [peer for peer in channel.members if "away-notify" in peer.caps and peer is not self]
+            relay(others, self, "AWAY", text=self.away)
         if channel.topic:
             self.topic(channel.name)
         self.names(channel.name)

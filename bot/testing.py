@@ -21,7 +21,7 @@ import itertools
 import shutil
 import tempfile
 import textwrap
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,10 +142,10 @@ class Bot:
             to: a channel, or the bot's nick for a private word.
         """
         client = await self.person(nick)
-        start = len(client.lines)
-        client.privmsg(to, text)
-        await self.quiet(client)
-        return _texts(client.lines[start:])
+        with _listening(client) as heard:
+            client.privmsg(to, text)
+            await self.quiet(client)
+        return _texts(heard)
 
     async def quiet(self, client: Client | None = None) -> None:
         """Wait until the bot has handled everything said so far, and its output has arrived."""
@@ -154,13 +154,13 @@ class Bot:
     async def heard(self, action: Callable[[], Any], nick: str = YOU) -> list[str]:
         """Return what the bot says because of `action`, which may be a coroutine function."""
         client = await self.person(nick)
-        start = len(client.lines)
-        result = action()
-        if asyncio.iscoroutine(result):
-            await result
-        await self.app.idle()
-        await self.quiet(client)
-        return _texts(client.lines[start:])
+        with _listening(client) as heard:
+            result = action()
+            if asyncio.iscoroutine(result):
+                await result
+            await self.app.idle()
+            await self.quiet(client)
+        return _texts(heard)
 
     async def person(self, nick: str) -> Client:
         """Return the client that speaks as `nick`; it joins the channel when first asked for."""
@@ -179,6 +179,17 @@ class Bot:
         for client in self._others.values():
             with contextlib.suppress(OSError, TimeoutError):
                 await client.close()
+
+
+@contextlib.contextmanager
+def _listening(client: Client) -> Iterator[list[str]]:
+    # Not `client.lines`, which forgets: a test may say more than it holds.
+    heard: list[str] = []
+    before, client.on_line = client.on_line, heard.append
+    try:
+        yield heard
+    finally:
+        client.on_line = before
 
 
 def _texts(lines: Iterable[str]) -> list[str]:

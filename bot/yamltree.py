@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,13 @@ class Tree:
     """What was read: the values, their places, and every mistake so far.
 
     `names` has the place of each key or list item, `values` that of what it says. A `broken` value is None in the tree
-    and its mistake is told already. `nulls` are keys without a value, `expanded` texts with variables, `outside`
-    those of them that the environment or a file filled.
+    and its mistake is told already. `nulls` are keys without a value, `expanded` texts with variables, `outside` those
+    of them that the environment or a file filled. Below what `secret` says yes to, not even keys are shown in mistakes:
+    `{1234}` is a mapping.
     """
 
     file: str
+    secret: Callable[[Steps], bool] = lambda steps: False
     root: Any = None
     names: dict[Steps, Place] = field(default_factory=dict)
     values: dict[Steps, Place] = field(default_factory=dict)
@@ -87,6 +89,7 @@ class Tree:
 
     def mistake(self, steps: Steps, text: str, place: Place | None = None) -> None:
         line, column = place or self.place(steps)[1]
+        steps = next((steps[:end] for end in range(len(steps)) if self.secret(steps[:end])), steps)
         self.mistakes.append(Mistake(self.file, line, column, dotted(steps), text))
 
 
@@ -110,15 +113,19 @@ def decode(raw: bytes, file: str) -> str:
         raise _refusal(file, place, "is not UTF-8 text: save it in that encoding") from None
 
 
-def read(text: str, file: str, environment: Mapping[str, str] = os.environ) -> Tree:
-    """Parse; mistakes about single values are in the result.
+def read(
+    text: str,
+    file: str,
+    environment: Mapping[str, str] = os.environ,
+    secret: Callable[[Steps], bool] = lambda steps: False,
+) -> Tree:
+    """Parse; mistakes about single values are in the result. `secret` says at which steps a secret is meant to be.
 
     Raises:
         ConfigError: with one mistake, when the text is no YAML or too much of it.
     """
     if len(text) > MAX_BYTES:
         raise _refusal(file, (0, 0), "is larger than 1 MiB: that is no configuration")
-    text = text.removeprefix("\ufeff")
     composer = None
     try:
         composer = _Composer(text)
@@ -128,7 +135,7 @@ def read(text: str, file: str, environment: Mapping[str, str] = os.environ) -> T
     except (ValueError, OverflowError):  # PyYAML lets chr() raise on "\U00110000"
         place = (composer.line + 1, composer.column + 1) if composer else (1, 1)
         raise _refusal(file, place, "an escape in double quotes that is no character") from None
-    tree = Tree(file)
+    tree = Tree(file, secret)
     if node is not None:
         tree.root = _Builder(tree, text, environment).build(node, ())
     return tree

@@ -328,6 +328,16 @@ async def test_an_operators_mistake_changes_nothing(join: Join, line: str, numer
     assert numerics(await ask(await join("alice", "#a"), line)) == numerics_heard
 
 
+async def test_the_answer_to_a_mistake_names_who_or_what_it_is_about(join: Join) -> None:
+    await join("carol")
+    assert await ask(await join("alice", "#a"), "MODE #a +o carol", "MODE #a +o nobody", "KICK #a x", "JOIN :a b") == [
+        ":irc.demo 441 alice carol #a :They aren't on that channel",
+        ":irc.demo 401 alice nobody :No such nick/channel",
+        ":irc.demo 401 alice x :No such nick/channel",
+        ":irc.demo 403 alice a :No such channel",
+    ]
+
+
 async def test_keys_belong_to_channels_in_order(join: Join) -> None:
     alice, bob = await join("alice", "#a", "#b", "#c"), await join("bob")
     await ask(alice, "MODE #a +k one", "MODE #b +k two")
@@ -422,6 +432,15 @@ async def test_a_quit_is_told_once_to_each_who_shares_a_channel(join: Join) -> N
     await alice.expect("ERROR :Closing link: 127.0.0.1 (Quit: so long)")
 
 
+async def test_a_socket_that_closes_without_quit_is_a_quit_too(join: Join, server: Server) -> None:
+    bob = await join("bob", "#a")
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"NICK al\r\nUSER al 0 * :al\r\nJOIN #a\r\n")
+    await bob.expect("JOIN")
+    writer.close()
+    assert await bob.expect("QUIT") == ":al!al@127.0.0.1 QUIT :Connection closed"
+
+
 async def test_a_new_nick_is_told_once_and_may_differ_in_case_alone(join: Join, server: Server) -> None:
     alice, bob = await join("alice", "#a", "#b"), await join("bob", "#a", "#b")
     assert await ask(alice, "NICK ALICE", "NICK al") == [
@@ -491,7 +510,7 @@ async def test_tagmsg_goes_to_those_who_know_tags(join: Join) -> None:
 
 async def test_who_is_away_is_told_to_the_writer_and_to_watchers(join: Join) -> None:
     alice, bob = await join("alice", "#a", caps="away-notify"), await join("bob", "#a")
-    assert numerics(await ask(bob, "AWAY :fishing")) == ["306"]
+    assert await ask(bob, "AWAY :fishing") == [":irc.demo 306 bob :You have been marked as being away"]
     assert (await ask(alice, "PRIVMSG bob :hi")) == [
         ":bob!bob@127.0.0.1 JOIN #a",
         ":bob!bob@127.0.0.1 AWAY :fishing",
@@ -601,6 +620,19 @@ async def test_whois_tells_all_there_is(join: Join) -> None:
 )
 async def test_a_question_is_answered_by_its_numerics(join: Join, line: str, heard: list[str]) -> None:
     assert numerics(await ask(await join("bob"), line)) == heard
+
+
+async def test_userhost_and_ison_name_those_who_are_here(join: Join) -> None:
+    await ask(await join("alice"), "AWAY :x")
+    assert await ask(await join("bob"), "USERHOST bob ALICE nobody", "ISON :bob ALICE nobody") == [
+        ":irc.demo 302 bob :bob=+bob@127.0.0.1 alice=-alice@127.0.0.1",
+        ":irc.demo 303 bob :bob alice",
+    ]
+
+
+async def test_own_modes_are_told_when_they_change(join: Join) -> None:
+    heard = await ask(await join("bob"), "MODE bob +iB", "MODE bob +i", "MODE bob -i", "MODE bob")
+    assert [line.split(" ", 1)[1] for line in heard] == ["MODE bob :+i+B", "MODE bob :-i", "221 bob +B"]
 
 
 # -- what a test holds --------------------------------------------------------------------------------------------
@@ -723,6 +755,21 @@ async def test_stop_tells_everybody_and_start_takes_the_same_port_again(join: Jo
     await join("alice")
 
 
+async def test_abort_closes_every_socket_at_once(join: Join, server: Server) -> None:
+    alice = await join("alice")
+    server.abort()
+    with pytest.raises(ConnectionError):
+        await alice.expect("ERROR")
+
+
+def test_kill_loses_what_is_unsent_and_quit_does_not() -> None:
+    server = Server()
+    (_, alice), (bob, pipe) = piped(server, "alice"), piped(server, "bob")
+    server.kill("alice")
+    bob.data_received(b"QUIT\r\n")
+    assert (alice.ended, pipe.ended) == ("abort", "close")
+
+
 async def test_port_without_start_says_what_to_do() -> None:
     with pytest.raises(RuntimeError, match=r"await server.start\(\) first"):
         _ = Server().port
@@ -761,7 +808,7 @@ class Pipe(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.waiting = 0
-        self.open = True
+        self.ended = ""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
@@ -770,9 +817,10 @@ class Pipe(asyncio.Transport):
         return self.waiting
 
     def close(self) -> None:
-        self.open = False
+        self.ended = "close"
 
-    abort = close
+    def abort(self) -> None:
+        self.ended = "abort"
 
 
 def piped(server: Server, nick: str) -> tuple[Peer, Pipe]:
@@ -859,7 +907,7 @@ async def test_a_client_that_does_not_read_is_dropped() -> None:
     pipe.waiting = 1001
     alice.data_received(b"PRIVMSG #a :one\r\n")
     await asyncio.get_running_loop().create_task(asyncio.sleep(0))
-    assert not pipe.open and bob.gone and list(server.clients) == ["alice"]
+    assert pipe.ended and bob.gone and list(server.clients) == ["alice"]
     assert server.log[-1].line.endswith(":bob!u@localhost QUIT :Max SendQ exceeded")
 
 

@@ -34,8 +34,11 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as text, by the charset that the server named."""
-        return self.body.decode(self.charset, "replace")
+        """The body as text, by the charset that the server named; by UTF-8 where there is no such thing."""
+        try:
+            return self.body.decode(self.charset, "replace")
+        except (LookupError, ValueError):  # servers name `none`, `hex`, `utf8mb4`
+            return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
         """The body as JSON; raises `UserError` where it is none."""

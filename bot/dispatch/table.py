@@ -114,9 +114,9 @@ class Table:
         return (name, rest.strip(" ")) if name else None
 
     def _rules(self, text: str, enabled: Callable[[str], bool]) -> Iterable[Match]:
-        for index in self.ruleset.match(text):
+        for index, match in self.ruleset.found(text):
             handler = self.rules[index]
-            if enabled(handler.plugin) and (match := self.ruleset.search(index, text)):
+            if enabled(handler.plugin):
                 named = match.groupdict()
                 unnamed = tuple(group for group in match.groups()) if not named else ()
                 yield Match(handler, groups=(unnamed, named))
@@ -153,6 +153,10 @@ def build(
                 qualified.setdefault(f"{handler.plugin}.{alias}".lower(), handler)
                 if holder is not handler:
                     dropped.append((alias, handler.plugin, holder.plugin))
-    patterns = tuple(rule.declaration.pattern for rule in rules if isinstance(rule.declaration, Rule))
-    kept = previous.ruleset if previous and previous.ruleset.patterns == patterns else RuleSet(patterns)
+    patterns = _patterns(rules)
+    kept = previous.ruleset if previous and _patterns(previous.rules) == patterns else RuleSet(patterns)
     return Table(commands, qualified, events, tuple(rules), kept, tuple(dropped))
+
+
+def _patterns(rules: Iterable[Handler]) -> tuple[str, ...]:
+    return tuple(rule.declaration.pattern for rule in rules if isinstance(rule.declaration, Rule))

@@ -19,7 +19,7 @@ from bot.api.declare import Command, Declaration, Every, Hook, Job, On, Rule, de
 from bot.api.events import FIELDS
 from bot.dispatch.limits import Limit
 from bot.dispatch.owner import Owner
-from bot.dispatch.scheduler import check_cron
+from bot.dispatch.scheduler import next_cron
 from bot.dispatch.table import Handler
 from bot.errors import PluginError
 from bot.live.discover import PACKAGE, Unit
@@ -117,7 +117,7 @@ def _handler(
             case Rule(pattern=pattern):
                 _check_groups(pattern, parameters[1:])
             case Every(cron=cron) if cron is not None:
-                check_cron(cron)
+                next_cron(cron, 0.0)
     except (TypeError, ValueError, NameError) as error:
         raise _error(unit, module, function, f"{type(error).__name__}: {error}") from error
     text = inspect.getdoc(plain) or ""

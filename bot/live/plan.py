@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from bot.config import Config
 from bot.live.discover import Discovery, Disk, Unit
 from bot.live.graph import Group, closure, groups
 from bot.live.loader import Compiled, Image, compile_unit
@@ -27,6 +28,17 @@ class Patience:
     import_: float = 5.0
     setup: float = 5.0
     grace: float = 30.0  # calls in flight may finish on their version this long
+
+    @classmethod
+    def of(cls, config: Config) -> Patience:
+        """Return the times that a configuration asks for."""
+        times = config.timeouts
+        return cls(
+            delete_grace=config.reload.delete_grace_ms / 1000,
+            import_=times.import_seconds,
+            setup=times.setup_seconds,
+            grace=times.grace_seconds,
+        )
 
 
 class Run(Protocol):
@@ -97,8 +109,7 @@ class Planner:
             force: plugins to be built whether they changed or not, without any waiting; `everything` adds all.
             first: nothing was ever live, so nothing is worth waiting for.
         """
-        disk = await self._run(self._discovery.sweep, 60.0)
-        self.known = {name for name, unit in disk.units.items() if unit.is_plugin}
+        disk = await self._run(self.look, 60.0)
         if everything:
             force |= self.known
             self.stopped.clear()
@@ -113,6 +124,12 @@ class Planner:
         affected = self._affected(units, live, dirty, gone, edges)
         found = groups(affected | gone, edges, gone)
         return Plan(units, frozenset(gone), frozenset(dirty | gone), edges, tuple(found), odd)
+
+    def look(self) -> Disk:
+        """Sweep the folders; for the builder's thread."""
+        disk = self._discovery.sweep()
+        self.known = {name for name, unit in disk.units.items() if unit.is_plugin}
+        return disk
 
     def compiled(self, unit: Unit) -> Compiled | None:
         """Return a unit's code if it has been compiled as it is."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.api.durations import parse_duration
+from bot.api.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,32 @@ def test_it_gives_a_positive_finite_number_or_a_sentence(text: str | float) -> N
         assert 0 < parse_duration(text) < 4e9
     except ValueError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (0.6, "1 s"),
+        (59.6, "1 min"),
+        (5, "5 s"),
+        (90, "1 min 30 s"),
+        (3600, "1 h"),
+        (3601, "1 h 1 s"),
+        (5400, "1 h 30 min"),
+        (86_400 + 7_200 + 59, "1 d 2 h"),
+        (694_861, "1 w 1 d"),
+        (604_800 * 100, "100 w"),
+    ],
+)
+def test_it_is_written_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@given(st.integers(min_value=1, max_value=3_000_000_000))
+def test_what_is_written_says_nearly_what_it_was(seconds: int) -> None:
+    written = format_duration(seconds)
+    read = parse_duration(written)
+    assert read <= seconds
+    assert seconds - read < max(1, read / 2)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bot.dispatch.relay import CallEnded, Interrupted, Relay
+from bot.dispatch.relay import CallEnded, Interrupted, Relay, _Job, _Runner
 
 SOON = 5.0  # seconds until a test gives up
 
@@ -132,6 +132,30 @@ async def test_nothing_of_a_finished_call_is_held() -> None:
     finally:
         gc.enable()
         relay.stop()
+
+
+async def test_an_idle_thread_holds_nothing_of_its_last_call() -> None:
+    class Function:
+        def __call__(self) -> None: ...
+
+    class Queue:
+        """Looks, when the thread comes for more, whether the last call is gone."""
+
+        def __init__(self, function: Function) -> None:
+            self.jobs = [_Job(asyncio.get_running_loop().create_future(), function, (), {})]
+            self.gone: list[bool] = []
+
+        def get(self) -> _Job | None:
+            self.gone.append(ref() is None)
+            return self.jobs.pop() if self.jobs else None
+
+    function = Function()
+    ref = weakref.ref(function)
+    queue = Queue(function)
+    del function
+    runner = _Runner(queue, lambda job: None)  # type: ignore[arg-type]
+    await asyncio.to_thread(runner.join, SOON)
+    assert queue.gone == [False, True]
 
 
 # --- slow calls

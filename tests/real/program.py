@@ -28,6 +28,7 @@ class Program:
         self.plugins.mkdir()
         self.config = folder / "config.yaml"
         self.config.write_text(json.dumps(config, indent=2) + "\n")
+        self.config.chmod(0o600)  # it holds a password, and the bot says so when others may read it
         self.log: list[str] = []
 
     async def start(self) -> None:
