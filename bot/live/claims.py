@@ -58,8 +58,9 @@ class Claims:
         refused: dict[str, Refusal] = {}
         while True:
             claimants = _claimants(candidates)
-            found = (self._loss(plugin, candidates, claimants, live, absent) for plugin in candidates)
-            losers = [loss for loss in found if loss]
+            losers = [
+                loss for plugin in candidates if (loss := self._loss(plugin, candidates, claimants, live, absent))
+            ]
             if not losers:
                 return refused
             # One at a time, the latest claim first: without it others may fit.

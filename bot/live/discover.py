@@ -163,3 +163,15 @@ def _package_files(folder: str, depth: int = 0) -> Iterator[os.DirEntry[str]]:
             yield entry
         elif depth < 8 and entry.is_dir() and _IDENTIFIER.fullmatch(entry.name):
             yield from _package_files(entry.path, depth + 1)
+
+
+def directories(names: Iterable[str]) -> list[Path]:
+    """Return plugin folders in order; the name `bundled` means the plugins that ship with the bot."""
+    return [bundled() if name == "bundled" else Path(name) for name in names]
+
+
+def bundled() -> Path:
+    """Return the folder of the plugins that ship with the bot: in the wheel, or in the source tree."""
+    package = Path(__file__).parents[1]
+    inside = package / "bundled"
+    return inside if inside.is_dir() else package.parent / "plugins"
