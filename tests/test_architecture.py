@@ -23,7 +23,7 @@ FLOORS = {
     "api": 2,
     "dispatch": 3,
     "live": 4,
-    **dict.fromkeys(("app", "chat", "jobs"), 5),
+    **dict.fromkeys(("app", "networks", "places", "announce", "jobs", "chat"), 5),
     **dict.fromkeys(("check", "cli", "demo", "server", "testing", "__main__"), 6),
 }
 WINGS = {"wire": 2, "storage": 2, "web": 2}  # beside the floors: each may import floors up to this one
@@ -38,8 +38,7 @@ PERMITTED = {
 }
 LONGEST = 450
 LONG = {"server.py": "the embedded IRC server is one file by decision"}
-# Longer than they should be; these numbers only go down.
-TO_BE_SPLIT = {"app.py": 600, "live/reload.py": 490, "wire/connection.py": 470}
+TO_BE_SPLIT: dict[str, int] = {}  # longer than they should be; these numbers only go down
 
 HEAVY = ("irc", "aiohttp", "rich", "typer", "yaml", "pydantic")
 
@@ -287,17 +286,13 @@ def test_the_type_checker_is_told_the_same_names_as_the_program() -> None:
     assert typed == bot._WHERE
 
 
-def words_for_people() -> str:
-    """README and the pages of docs, as far as they are written."""
-    pages = [path for path in (ROOT / "README.md", ROOT / "docs" / "plugins.md") if path.exists()]
-    if not pages:
-        pytest.skip("neither README.md nor docs/plugins.md is here")
-    return "\n".join(path.read_text(encoding="utf-8") for path in pages)
-
-
-@pytest.mark.parametrize("name", bot.__all__)
+@pytest.mark.parametrize("name", sorted({*bot.__all__} - {"__version__"}))
 def test_every_name_of_the_door_has_words_for_people(name: str) -> None:
-    assert re.search(rf"\b{re.escape(name)}\b", words_for_people())
+    pages = [ROOT / "README.md", ROOT / "docs" / "plugins.md"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in pages if path.exists())
+    if not re.search(rf"\b{name}\b", text) and not all(path.exists() for path in pages):
+        pytest.skip("README.md or docs/plugins.md is not here")
+    assert re.search(rf"\b{name}\b", text)
 
 
 @pytest.mark.parametrize(
@@ -309,8 +304,8 @@ def test_every_name_of_the_door_has_words_for_people(name: str) -> None:
     ],
 )
 def test_every_built_in_command_has_words_for_people(name: str) -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    there = [path for path in pages if path.exists()]
-    if ROOT / "README.md" not in there:
-        pytest.skip("README.md is not here")
-    assert any(f"!{name}" in path.read_text(encoding="utf-8") for path in there)
+    pages = [path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")) if path.exists()]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in pages)
+    if f"!{name}" not in text and not (ROOT / "docs" / "plugins.md").exists():
+        pytest.skip("docs/plugins.md is not here")
+    assert re.search(rf"!{name}\b", text)

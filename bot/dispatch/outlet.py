@@ -91,7 +91,12 @@ class CallOutlet:
         self._ended = False
 
     def send(self, network: str, target: str, kind: str, text: str) -> Sent:
-        """Say a text; see `api.context.Outlet`. Safe from any thread."""
+        """Say a text; see `api.context.Outlet`. Safe from any thread.
+
+        Raises:
+            UnsafeText: the target is more than a name, in whatever thread that is seen.
+        """
+        Message("PRIVMSG", (target, "")).encode()
         if threading.get_ident() == self._sender.thread:
             return Sent(self._send(network, target, kind, text))
         self._sender.loop.call_soon_threadsafe(self._send, network, target, kind, text)
@@ -101,13 +106,12 @@ class CallOutlet:
         if len(text) > MAX_TEXT_CHARACTERS:
             text = text[:MAX_TEXT_CHARACTERS] + " [cut]"
         command = "NOTICE" if kind == "notice" else "PRIVMSG"
-        room = self._sender.room(network, command, target) - (len("\x01ACTION \x01") if kind == "action" else 0)
+        room = self._sender.room(network, command, target) - (len(_ACTION) + 1 if kind == "action" else 0)
         waiting: Awaitable[object] | None = None
         counted = self._place == (network, target) and self._limit > 0 and not self._ended
         for line in lines(text):
             for piece in split(line, room):
-                body = f"\x01ACTION {piece}\x01" if kind == "action" else piece
-                message = Message(command, (target, body))
+                message = _message(command, target, piece, kind == "action")
                 if not counted or self._count < self._limit - 1:
                     waiting = self._deliver(network, message)
                 elif self._held is None:
@@ -127,17 +131,38 @@ class CallOutlet:
         """The call has ended: say the line held back, with `(+N more: !more)` where more waits."""
         held, self._held = self._held, None
         if held is not None and self._place is not None:
-            network, target = self._place
-            if self._extra:
-                room = self._sender.room(network, held.command, target)
-                hint = f" (+{len(self._extra)} more: {self._hint})"
-                if len(held.params[1].encode()) + len(hint.encode()) > room:
-                    first, *rest = split(held.params[1], room - len(hint.encode()) - 1)
-                    self._extra[:0] = [Message(held.command, (target, piece)) for piece in rest]
-                    hint = f" (+{len(self._extra)} more: {self._hint})"
-                    held = Message(held.command, (target, first))
-                held = Message(held.command, (target, held.params[1] + hint))
-                if self._pending is not None and self._asker is not None:
-                    self._pending.put(self._asker, self._extra)
-            self._deliver(network, held)
+            self._deliver(self._place[0], self._with_hint(held) if self._extra else held)
+            if self._extra and self._pending is not None and self._asker is not None:
+                self._pending.put(self._asker, self._extra)
         self._extra, self._ended = [], True
+
+    def _with_hint(self, held: Message) -> Message:
+        """The last line with `(+N more: !more)` behind it; what no longer fits waits first."""
+        assert self._place is not None
+        network, target = self._place
+        action = is_action(held)
+        body = text_of(held)
+        room = self._sender.room(network, held.command, target) - (len(_ACTION) + 1 if action else 0)
+        hint = f" (+{len(self._extra)} more: {self._hint})"
+        if len(body.encode()) + len(hint.encode()) > room:
+            body, *rest = split(body, room - len(hint.encode()) - 1)
+            self._extra[:0] = [_message(held.command, target, piece, action) for piece in rest]
+            hint = f" (+{len(self._extra)} more: {self._hint})"
+        return _message(held.command, target, body + hint, action)
+
+
+_ACTION = "\x01ACTION "
+
+
+def is_action(message: Message) -> bool:
+    """Tell whether a line is `/me`."""
+    return message.params[1].startswith(_ACTION)
+
+
+def text_of(message: Message) -> str:
+    """The text of a line, without the frame that makes it an action."""
+    return message.params[1][len(_ACTION) : -1] if is_action(message) else message.params[1]
+
+
+def _message(command: str, target: str, text: str, action: bool) -> Message:
+    return Message(command, (target, f"{_ACTION}{text}\x01" if action else text))

@@ -168,5 +168,7 @@ def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     task: asyncio.Task[Any] = asyncio.Task(guarded, loop=loop, **options)
     if not options.get("name"):
         task.set_name(getattr(coroutine, "__qualname__", task.get_name()))
+    # Cancelled before its first step it would never have been awaited, which Python warns of.
+    task.add_done_callback(lambda _: coroutine.close())
     owner.adopt(task)
     return task

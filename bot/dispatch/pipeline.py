@@ -44,6 +44,7 @@ class Call:
     rest: str = ""
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
+    prefix: str = "!"  # what stands before a command there, for usage lines
 
 
 Next = Callable[[Call], Awaitable[None]]
@@ -56,17 +57,15 @@ class Pipeline:
     Args:
         relay: where plain functions run.
         handler_seconds: how long one call may take.
-        prefix: what stands before a command in a usage line.
     """
 
     def __init__(
         self,
         relay: Relay,
         handler_seconds: float,
-        prefix: str = "!",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._relay, self.handler_seconds, self._prefix, self._clock = relay, handler_seconds, prefix, clock
+        self._relay, self.handler_seconds, self._clock = relay, handler_seconds, clock
         self._limits = Limits()
         self._run = compose((self.errors, self.permission, self.limit, self.arguments, self.timeout), self.invoke)
 
@@ -98,7 +97,7 @@ class Pipeline:
             await go(call)
         except UsageError as error:
             signature = call.handler.signature
-            usage = f"{self._prefix}{call.ctx.command} {signature.usage if signature else ''}".rstrip()
+            usage = f"{call.prefix}{call.ctx.command} {signature.usage if signature else ''}".rstrip()
             if is_command:
                 call.ctx.say(f"{error}; usage: {usage}" if str(error) else f"usage: {usage}")
         except UserError as error:

@@ -90,7 +90,7 @@ async def test_text_and_json_give_the_content(site: Site, http: Http) -> None:
 
 @pytest.mark.parametrize("method", ["text", "json"])
 async def test_a_bad_status_is_a_sentence_for_the_channel(site: Site, http: Http, method: str) -> None:
-    with pytest.raises(UserError, match="^the page answered 404$"):
+    with pytest.raises(UserError, match=r"^the page answered 404$"):
         await getattr(http, method)(f"{site.url}/404")
 
 
@@ -136,7 +136,7 @@ async def test_a_page_that_hangs_is_given_up(site: Site, http: Http) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "no url", "http://", "ftp://example.org/", "http://[::1", ""])
 async def test_a_page_that_cannot_be_reached_is_a_sentence_for_the_channel(http: Http, url: str) -> None:
-    with pytest.raises(UserError, match="the request failed|no answer"):
+    with pytest.raises(UserError, match=r"the request failed|no answer"):
         await http.get(url)
 
 

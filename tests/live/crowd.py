@@ -1,4 +1,5 @@
-"""Two who never stop while a case runs: one pings the bot, one asks all base plugins in turn, and counts the answers."""
+"""Two who never stop while a case runs: one pings the bot, one asks all base plugins in turn, and counts the
+answers."""
 
 from __future__ import annotations
 

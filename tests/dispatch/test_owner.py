@@ -1,0 +1,289 @@
+"""bot/dispatch/owner.py: one generation of one plugin, and all that it started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from bot.dispatch.owner import Owner, current, task_factory
+
+
+@pytest.fixture(autouse=True)
+async def owning_loop() -> None:
+    asyncio.get_running_loop().set_task_factory(task_factory)
+
+
+@pytest.fixture
+def owner() -> Owner:
+    made = Owner("weather", "1a2b3c4")
+    made.go_live(4)
+    return made
+
+
+async def forever(ended: list[str] | None = None) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        if ended is not None:
+            ended.append("ended")
+
+
+async def turns(count: int = 3) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# --- what belongs to it
+
+
+async def test_a_task_that_is_spawned_belongs_to_it(owner: Owner) -> None:
+    task = owner.spawn(forever())
+    assert owner.tasks == {task}
+    await owner.let_go()
+
+
+async def test_a_task_that_plugin_code_makes_by_itself_belongs_to_it_as_well(owner: Owner) -> None:
+    with owner.entered():
+        task = asyncio.create_task(forever())
+    assert owner.tasks == {task}
+    await owner.let_go()
+
+
+async def test_what_a_task_starts_belongs_to_the_same(owner: Owner) -> None:
+    started: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        started.append(asyncio.create_task(forever()))
+
+    task = owner.spawn(start())
+    assert task is not None
+    await task
+    assert owner.tasks == set(started)
+    await owner.let_go()
+
+
+async def test_outside_of_plugin_code_tasks_belong_to_nobody(owner: Owner) -> None:
+    with owner.entered():
+        pass
+    assert current.get() is None
+    await asyncio.create_task(asyncio.sleep(0))
+    assert owner.tasks == set()
+
+
+async def test_a_task_that_ends_is_forgotten(owner: Owner) -> None:
+    task = owner.spawn(asyncio.sleep(0))
+    assert task is not None
+    await task
+    await turns()
+    assert owner.tasks == set()
+
+
+async def test_a_task_is_named_after_its_function_unless_it_has_a_name(owner: Owner) -> None:
+    tasks = [owner.spawn(forever()), owner.spawn(forever(), "mine")]
+    assert [task.get_name() for task in tasks if task] == ["forever", "mine"]
+    await owner.let_go()
+
+
+# --- before and at the commit
+
+
+async def test_what_setup_spawns_begins_at_the_commit() -> None:
+    owner, ran = Owner("weather"), asyncio.Event()
+
+    async def work() -> None:
+        ran.set()
+
+    assert owner.spawn(work()) is None
+    await turns()
+    assert not ran.is_set()
+    owner.go_live(1)
+    await turns()
+    assert ran.is_set() and owner.generation == 1
+
+
+async def test_what_setup_spawned_is_dropped_where_the_version_never_goes_live() -> None:
+    owner = Owner("weather")
+    owner.spawn(forever())
+    await owner.let_go()  # an unawaited coroutine would be a warning, and that an error
+
+
+# --- the end
+
+
+async def test_letting_go_cancels_the_background_tasks(owner: Owner) -> None:
+    ended: list[str] = []
+    owner.spawn(forever(ended))
+    await turns()
+    await owner.let_go()
+    assert ended == ["ended"] and owner.tasks == set()
+
+
+async def test_letting_go_leaves_what_was_entered_in_reverse_order(owner: Owner) -> None:
+    left: list[str] = []
+
+    @contextlib.contextmanager
+    def plain() -> Iterator[str]:
+        yield "plain"
+        left.append("plain")
+
+    @contextlib.asynccontextmanager
+    async def slow() -> AsyncIterator[str]:
+        yield "async"
+        left.append("async")
+
+    assert owner.enter(plain()) == "plain"
+    assert await owner.enter(slow()) == "async"
+    await owner.let_go()
+    assert left == ["async", "plain"]
+
+
+async def test_one_that_fails_to_be_left_does_not_keep_the_others(owner: Owner, caplog: Any) -> None:
+    left: list[str] = []
+
+    @contextlib.contextmanager
+    def thing(name: str, fails: bool = False) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            left.append(name)
+            if fails:
+                raise OSError("stuck")
+
+    owner.enter(thing("first"))
+    owner.enter(thing("second", fails=True))
+    await owner.let_go()
+    assert left == ["second", "first"]
+    assert "weather g4: closing what it had entered failed: OSError('stuck')" in caplog.text
+
+
+async def test_a_version_that_has_ended_starts_nothing_new(owner: Owner) -> None:
+    await owner.let_go()
+    with pytest.raises(RuntimeError, match="this version of weather has ended"):
+        owner.spawn(forever())
+
+
+async def test_letting_go_twice_is_nothing(owner: Owner) -> None:
+    await owner.let_go()
+    await owner.let_go()
+
+
+async def test_a_task_may_be_the_one_that_lets_go(owner: Owner) -> None:
+    task = owner.spawn(owner.let_go())
+    assert task is not None
+    await task
+
+
+async def test_a_thread_that_still_runs_is_named_in_the_log(owner: Owner, caplog: Any) -> None:
+    free = threading.Event()
+
+    def listen() -> None:
+        free.wait(10)
+
+    thread = owner.thread(listen)
+    await owner.let_go()
+    free.set()
+    thread.join(10)
+    assert "weather g4: the thread weather.listen still runs" in caplog.text
+
+
+async def test_a_thread_knows_whose_it_is(owner: Owner) -> None:
+    seen: list[Owner | None] = []
+    owner.thread(lambda: seen.append(current.get())).join(10)
+    assert seen == [owner]
+
+
+# --- calls in flight
+
+
+async def test_calls_in_flight_are_waited_for(owner: Owner) -> None:
+    go = asyncio.Event()
+    call = asyncio.create_task(go.wait())
+    owner.calls[call] = lambda: None
+    finishing = asyncio.create_task(owner.finish_calls(10))
+    await turns()
+    assert not finishing.done()
+    go.set()
+    del owner.calls[call]
+    assert await finishing == 0
+
+
+async def test_calls_beyond_the_grace_are_cancelled_and_their_askers_told(owner: Owner) -> None:
+    told: list[str] = []
+    call = asyncio.create_task(forever(told))
+    owner.calls[call] = lambda: told.append("told")
+    await turns()
+    assert await owner.finish_calls(0) == 1
+    assert told == ["told", "ended"]
+
+
+async def test_a_task_that_is_cancelled_before_its_first_step_leaves_nothing_behind(owner: Owner) -> None:
+    with owner.entered():
+        task = asyncio.create_task(forever())
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()  # a coroutine that was never awaited would be a warning, and that an error
+
+
+# --- what plugins raise
+
+
+async def leave_with(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("x"), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), RecursionError(), BaseException("x")],
+)
+async def test_whatever_a_background_task_raises_is_one_record_in_the_log(
+    owner: Owner, caplog: Any, error: BaseException
+) -> None:
+    with caplog.at_level(logging.ERROR, "plugins.weather"):
+        owner.spawn(leave_with(error))
+        await turns(5)
+    assert type(error).__name__ in caplog.text
+    assert len([record for record in caplog.records if record.name == "plugins.weather"]) == 1
+    assert owner.tasks == set()
+
+
+async def test_a_background_task_that_cancels_itself_is_only_over(owner: Owner, caplog: Any) -> None:
+    owner.spawn(leave_with(asyncio.CancelledError()))
+    await turns(5)
+    assert caplog.records == [] and owner.tasks == set()
+
+
+async def test_the_log_shows_where_it_was_raised(owner: Owner, caplog: Any) -> None:
+    owner.spawn(leave_with(SystemExit(3)))
+    await turns(5)
+    assert "leave_with" in caplog.text
+
+
+async def test_a_task_that_ignores_its_cancellation_is_named_and_left(
+    owner: Owner, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not free.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await free.wait()
+
+    real = asyncio.wait
+
+    async def hurry(tasks: Any, timeout: float | None = None) -> Any:
+        return await real(tasks, timeout=0)
+
+    monkeypatch.setattr(asyncio, "wait", hurry)
+    task = owner.spawn(stubborn())
+    await turns()
+    await owner.let_go()
+    assert "stubborn ignores its cancellation" in caplog.text
+    free.set()
+    assert task is not None
+    await task
