@@ -43,7 +43,8 @@ async def test_59_an_error_of_an_old_version_is_logged_with_its_own_lines(stage:
     await stage.report(r"oops g1 -> g2 .*")
     assert await stage.ask("!oops") == []
     await in_flight(stage, "oops")
-    await stage.write("oops.py", "# one line more\n" + stage.read("oops.py").replace("oops 1", "oops 2").replace("0.5", "0"))
+    newer = stage.read("oops.py").replace("oops 1", "oops 2").replace("0.5", "0")
+    await stage.write("oops.py", f"# one line more\n{newer}")
     await stage.report(r"oops g2 -> g3 .*")
     assert re.fullmatch(r"oops failed \(error \w+\)", await stage.talk.next())
     record = await stage.trace('raise RuntimeError("oops 1")')
