@@ -1,4 +1,4 @@
-"""Cases 32 to 34 and 42 of the reload catalogue: how files get written."""
+"""Cases 32 to 42 of the reload catalogue: how files get written."""
 
 from __future__ import annotations
 
@@ -51,3 +51,12 @@ async def test_42_edits_of_one_size_within_one_second_are_live(stage: Stage) -> 
         await stage.edit("hello.py", f"hello {number - 1}", f"hello {number}")
         await stage.report(rf"hello g{number - 1} -> g{number} .*: ~hello, \d+ ms")
         assert await stage.ask("!hello") == [f"hello {number}"]
+
+
+async def test_35_a_file_that_an_editor_moves_aside_is_no_deletion(stage: Stage) -> None:
+    """As vim saves by default; it was seen to leave the name empty for 57 ms. The crowd asks `!hello` all the time."""
+    text = stage.edited("hello.py", "hello 1", "hello 2")
+    path, backup = "plugins/hello.py", "plugins/hello.py~"
+    await stage.do(("move", path, backup), ("wait", 57), ("write", path, text), ("delete", backup))
+    await stage.report(TWO)
+    assert await stage.ask("!hello") == ["hello 2"]
