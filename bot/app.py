@@ -16,10 +16,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from bot.announce import Announcer
 from bot.api import kept
 from bot.api.checks import is_admin
 from bot.api.context import Context, Scheduled
@@ -37,7 +37,7 @@ from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
 from bot.dispatch.table import Handler, Match, Table
 from bot.errors import CannotConnect, NeverquitError, UserError
 from bot.jobs import Jobs
-from bot.live.discover import Discovery
+from bot.live.discover import Discovery, directories
 from bot.live.handoff import Shelf
 from bot.live.loader import Image
 from bot.live.names import install
@@ -45,8 +45,10 @@ from bot.live.plan import Patience
 from bot.live.reload import Reloader
 from bot.live.report import Report
 from bot.live.watcher import Watcher
+from bot.networks import Network, Networks
+from bot.places import Places
 from bot.protocol.message import Message
-from bot.protocol.roster import Applied, Roster
+from bot.protocol.roster import Applied
 from bot.storage import Backend
 from bot.wire.connection import Connection, Reactor
 from bot.wire.keeper import Keeper
@@ -59,36 +61,6 @@ STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 READY_SECONDS = 10.0
 RECENT_LINES = 500
 REPORTS_HELD = 20  # while the place that they go to is not reached yet
-
-
-class Network:
-    """One network as plugins see it: `api.events.Network` over a connection."""
-
-    __slots__ = ("connection", "name")
-
-    def __init__(self, name: str, connection: Connection) -> None:
-        self.name, self.connection = name, connection
-
-    @property
-    def roster(self) -> Roster:
-        """Users and channels, as the server tells of them."""
-        return self.connection.roster
-
-    @property
-    def nick(self) -> str:
-        """The bot's own nick, now."""
-        return self.connection.roster.nick
-
-    def fold(self, name: str) -> str:
-        """Fold a nick or channel as this network compares them."""
-        return self.connection.roster.fold(name)
-
-    def same(self, one: str, other: str) -> bool:
-        """Tell whether two nicks or channels are the same here."""
-        return self.connection.roster.same(one, other)
-
-    def __repr__(self) -> str:
-        return f"<network {self.name}>"
 
 
 class App:
@@ -115,18 +87,21 @@ class App:
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
         self.pending = Pending()
-        self.networks: dict[str, Network] = {}
+        self.networks = Networks()
         self.started = clock()
         self._clock, self._choice = clock, choice or random.Random()
         self._relay = Relay()
         self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock)
         self._scheduler = Scheduler(job_clock or LoopClock(), self._task)
-        # Copies of what is on disk, since every line asks: "*" or network/#channel -> plugins; -> key.
-        self._disabled: dict[str, list[str]] = {k: list(v) for k, v in self.backend.own("disabled").items()}
-        self._channels: dict[str, str | None] = dict(self.backend.own("channels").items())
+        self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
+        self.announcer = Announcer(
+            lambda: self.resolve(self.config.reload.report_to) if self.config.reload.report_to else None,
+            lambda name: self.networks[name].connection.registered and name not in self._not_ready,
+            lambda name, one, other: self.networks[name].same(one, other),
+            lambda place, text: CallOutlet(self, "-", "bot.report").send(*place, "say", text),
+        )
         self._unfinished: dict[tuple[str, str], int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._held: list[str] = []
         self._recent: deque[str] = deque(maxlen=RECENT_LINES)  # what channels said last, to warm new rules with
         self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
         self._stopping: asyncio.Event = asyncio.Event()
@@ -139,21 +114,21 @@ class App:
         self._reactor = Reactor(link.worker)
         self.shelf = Shelf(self.backend)
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self._run_later)
-        directories = plugin_directories(config)
+        folders = directories(config.plugins.directories)
         self.reloader = Reloader(
-            Discovery(directories),
+            Discovery(folders),
             self,
             self._relay,
             self.shelf,
             self.backend.own("claims"),
-            patience=_patience(config),
+            patience=Patience.of(config),
             built_in=built_in(Chat(self), self.owner),
-            disabled=self.disabled_everywhere,
+            disabled=self.places.off_everywhere,
             recent=lambda: tuple(self._recent),
             on_later=self._later,
         )
         self.watcher = Watcher(
-            directories,
+            folders,
             self._settle,
             settle_seconds=config.reload.settle_ms / 1000,
             sweep_seconds=config.reload.sweep_seconds,
@@ -167,13 +142,13 @@ class App:
         self.loop.set_task_factory(task_factory)
         sys.setswitchinterval(0.001)  # a busy plugin thread delays the loop by 1.5 ms instead of 5 to 10
         kept.shelf.set(self.shelf)
-        install([str(directory) for directory in plugin_directories(self.config)])
+        install([str(directory) for directory in directories(self.config.plugins.directories)])
         report = await self.reloader.settle()
-        self._told(report, starting=True)
-        if self.config.reload.watch:
-            await self.watcher.start()
         for network in self.config.networks.values():
             self._open(network)
+        self.announcer.report(report, starting=True)  # held until the network that it goes to is ready
+        if self.config.reload.watch:
+            await self.watcher.start()
 
     async def run(self) -> None:
         """Run until `stop`; then say QUIT and end everything.
@@ -219,7 +194,7 @@ class App:
             settings.name, settings, self._reactor, self, clock=self._clock, random=self._choice, once=self.once
         )
         self.networks[settings.name] = Network(settings.name, connection)
-        self._be_in(connection, self.channels_of(settings))
+        self._be_in(connection, self.places.channels(settings))
         if self.once:
             self._task(self._first(connection))
         connection.start()
@@ -240,25 +215,13 @@ class App:
             if channel not in connection.channels:
                 connection.join(channel, key)
 
-    def channels_of(self, settings: NetworkSettings) -> dict[str, str]:
-        """Return the channels to be in, with their keys: the configured ones, changed by `!join` and `!part`."""
-        wanted = {channel.name: channel.key.reveal() if channel.key else "" for channel in settings.channels}
-        for key, remembered in self._channels.items():
-            network, _, channel = key.partition("/")
-            if network == settings.name:
-                if remembered is None:
-                    wanted.pop(channel, None)
-                else:
-                    wanted[channel] = remembered
-        return wanted
-
     async def apply(self, config: Config) -> list[str]:
         """Take new settings; return what has to wait for a restart or reconnect, in words."""
         notes = []
         old, self.config = self.config, config
         self._pipeline.handler_seconds = config.timeouts.handler_seconds
-        self.reloader.patience = _patience(config)
-        if plugin_directories(old) != plugin_directories(config) or old.state_dir != config.state_dir:
+        self.reloader.patience = Patience.of(config)
+        if old.plugins.directories != config.plugins.directories or old.state_dir != config.state_dir:
             notes.append("plugins.directories and state_dir change with a restart")
         for name in old.networks.keys() - config.networks.keys():
             await self.networks.pop(name).connection.stop("neverquit: no longer configured here")
@@ -268,7 +231,7 @@ class App:
                 continue
             connection = self.networks[name].connection
             connection.settings = settings
-            self._be_in(connection, self.channels_of(settings))
+            self._be_in(connection, self.places.channels(settings))
             before = old.networks[name]
             if (before.host, before.port, before.tls, before.sasl) != (
                 settings.host,
@@ -312,9 +275,7 @@ class App:
             return
         timer.cancel()
         self._happened("ready", connection, {})
-        held, self._held = self._held, []
-        for text in held:
-            self.tell(text)
+        self.announcer.release()
 
     def line(self, connection: Connection, number: str, flag: int, message: Message, applied: Applied) -> None:
         """A line has come and the roster knows of it: run what it wakes, then cross it off."""
@@ -344,7 +305,7 @@ class App:
 
     def _calls(self, event: Event, settings: NetworkSettings) -> list[Call]:
         def enabled(plugin: str) -> bool:
-            return plugin == "bot" or self.enabled(plugin, settings, event.channel)
+            return plugin == "bot" or self.places.answers(plugin, settings, event.channel)
 
         matches = self.reloader.table.match(event, settings.prefix, enabled)
         return [self._call(match, event, settings) for match in matches]
@@ -409,18 +370,11 @@ class App:
 
     def network(self, name: str) -> Network:
         """Return a network by its name in the configuration."""
-        if name not in self.networks:
-            raise UserError(f"there is no network {name}; there are {', '.join(self.networks) or 'none'}")
-        return self.networks[name]
+        return self.networks.named(name)
 
     def resolve(self, address: str) -> tuple[str, str]:
         """Split `libera/#a`, or `#a` with one network."""
-        name, slash, target = address.partition("/")
-        if slash and name in self.networks:
-            return name, target
-        if len(self.networks) == 1 and (not slash or name.startswith(("#", "&", "+", "!"))):
-            return next(iter(self.networks)), address
-        raise UserError(f"{address!r} names no network of {', '.join(self.networks) or 'none'}; write NETWORK/TARGET")
+        return self.networks.resolve(address)
 
     def settings(self, plugin: str) -> Mapping[str, Any]:
         """Return a plugin's part of `plugins.settings`."""
@@ -476,46 +430,6 @@ class App:
         for name in plugins:
             self.jobs.remove(name)
 
-    # -- who may hear what
-
-    def disabled_everywhere(self) -> Collection[str]:
-        """Return the plugins that are not loaded at all."""
-        return {*self.config.plugins.disabled, *self._disabled.get("*", ())}
-
-    def enabled(self, plugin: str, settings: NetworkSettings, channel: str | None) -> bool:
-        """Tell whether a plugin answers on a network, in a channel."""
-        if plugin in settings.disabled:
-            return False
-        if channel is None:
-            return True
-        network = self.networks[settings.name]
-        if self._disabled and plugin in self._disabled.get(f"{settings.name}/{network.fold(channel)}", ()):
-            return False
-        return not any(
-            plugin in one.disabled for one in settings.channels if one.disabled and network.same(one.name, channel)
-        )
-
-    def switch(self, plugin: str, on: bool, network: str | None, channel: str | None) -> bool:
-        """Remember that a plugin is on or off, everywhere or in one channel; return whether that is a change."""
-        key = f"{network}/{self.networks[network].fold(channel)}" if network and channel else "*"
-        off = list(self._disabled.get(key, ()))
-        if (plugin not in off) == on:
-            return False
-        if on:
-            off.remove(plugin)
-        else:
-            off.append(plugin)
-        if off:
-            self._disabled[key] = self.backend.own("disabled")[key] = off
-        else:
-            self._disabled.pop(key, None)
-            self.backend.own("disabled").pop(key, None)
-        return True
-
-    def remember_channel(self, network: str, channel: str, key: str | None) -> None:
-        """Remember that a channel was joined (its key, or "") or left (None) by command."""
-        self._channels[f"{network}/{channel}"] = self.backend.own("channels")[f"{network}/{channel}"] = key
-
     # -- reloading and its reports
 
     def _later(self, seconds: float) -> None:
@@ -524,64 +438,12 @@ class App:
     async def _settle(self) -> None:
         report = await self.reloader.settle()
         if report.ok:
-            self._told(report)
+            self.announcer.report(report)
         else:
             self._task(self._tell_failure(report))
 
     async def _tell_failure(self, report: Report) -> None:
         await asyncio.sleep(FAILURE_WAITS_SECONDS)
-        self._told(Report(tuple(entry for entry in report.entries if entry.ok or self.reloader.still_failed(entry))))
-
-    def _told(self, report: Report, *, starting: bool = False) -> None:
-        """Tell the log and `report_to`; of a start only what went wrong."""
-        if report:
-            log.log(logging.INFO if report.ok else logging.WARNING, "%s", report)
-            bad = Report(tuple(entry for entry in report.entries if not entry.ok))
-            if not starting or bad:
-                self.tell(str(bad if starting else report))
-
-    def told_in_chat(self, report: Report, place: tuple[str, str]) -> None:
-        """An admin asked at `place` and is answered there: tell the log, and `report_to` if that is elsewhere."""
-        if report:
-            log.log(logging.INFO if report.ok else logging.WARNING, "%s", report)
-            self.tell(str(report), besides=place)
-
-    def tell(self, text: str, besides: tuple[str, str] | None = None) -> None:
-        """Say a line to the place in `reload.report_to`; while it can't be reached the newest lines wait."""
-        if self.config.reload.report_to is None:
-            return
-        try:
-            name, target = self.resolve(self.config.reload.report_to)
-        except UserError as error:
-            log.warning("reload.report_to: %s", error)
-            return
-        network = self.networks[name]
-        if not network.connection.registered or name in self._not_ready:
-            self._held = [*self._held, text][-REPORTS_HELD:]
-        elif besides is None or besides[0] != name or not network.same(besides[1], target):
-            CallOutlet(self, "-", "bot.report").send(name, target, "say", text)
-
-
-def plugin_directories(config: Config) -> list[Path]:
-    """Return the plugin folders in order; `bundled` is where the wheel, or the source tree, has the shipped ones."""
-    return [bundled_plugins() if name == "bundled" else Path(name) for name in config.plugins.directories]
-
-
-def bundled_plugins() -> Path:
-    """Return the folder of the plugins that ship with the bot."""
-    inside = Path(__file__).parent / "bundled"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "plugins"
-
-
-def _patience(config: Config) -> Patience:
-    return Patience(
-        delete_grace=config.reload.delete_grace_ms / 1000,
-        import_=config.timeouts.import_seconds,
-        setup=config.timeouts.setup_seconds,
-        grace=config.timeouts.grace_seconds,
-    )
-
-
-def place_of(ctx: Context) -> tuple[str, str]:
-    """Return (network, target) of where a command came from."""
-    return ctx.network.name, ctx.channel or ctx.user.nick
+        self.announcer.report(
+            Report(tuple(entry for entry in report.entries if entry.ok or self.reloader.still_failed(entry)))
+        )

@@ -76,13 +76,15 @@ class Chat:
     def _answers(self, ctx: Context, handler: Handler) -> bool:
         if handler.plugin == "bot":
             return True
-        return self._app.enabled(handler.plugin, self._app.networks[ctx.network.name].connection.settings, ctx.channel)
+        return self._app.places.answers(
+            handler.plugin, self._app.networks[ctx.network.name].connection.settings, ctx.channel
+        )
 
     @command("plugins")
     def plugins(self, ctx: Context) -> str:
         """List the plugins that are live."""
         names = ", ".join(self._app.reloader.plugins())
-        off = ", ".join(sorted({*self._app.disabled_everywhere(), *self._app.reloader.stopped}))
+        off = ", ".join(sorted({*self._app.places.off_everywhere(), *self._app.reloader.stopped}))
         return (f"plugins: {names}" if names else "no plugin is live") + (f"; off: {off}" if off else "")
 
     @command("version")
@@ -102,8 +104,6 @@ class Chat:
     @command("more")
     def more(self, ctx: Context) -> None:
         """Tell the rest of a long answer."""
-        from bot.app import place_of
-
         key = (*place_of(ctx), ctx.network.fold(ctx.user.nick))
         waiting = self._app.pending.take(key)
         if not waiting:
@@ -127,7 +127,7 @@ class Chat:
     async def load(self, ctx: Context, name: str) -> str | None:
         """Load a plugin that was unloaded."""
         await self._check(name)
-        if name in self._app.disabled_everywhere():
+        if name in self._app.places.off_everywhere():
             raise UserError(f"{name} is disabled; !enable {name} loads it")
         return self._answer(
             ctx, await self._app.reloader.load(name), f"{name} can't be found in the plugin directories"
@@ -156,7 +156,7 @@ class Chat:
         if not channel and name in self._app.config.plugins.disabled:
             raise UserError(f"{name} is disabled in config.yaml (plugins.disabled); change it there")
         word, where = "enabled" if on else "disabled", f" in {channel}" if channel else ""
-        if not self._app.switch(name, on, ctx.network.name if channel else None, channel or None):
+        if not self._app.places.switch(name, on, ctx.network.name, channel or None):
             raise UserError(f"{name} is {word}{where} already")
         if channel:
             return f"{name} {word}{where}"
@@ -170,7 +170,7 @@ class Chat:
         connection = self._app.networks[ctx.network.name].connection
         if not connection.roster.is_channel(channel) or "," in channel:
             raise UserError(f"{channel!r} is no channel")
-        self._app.remember_channel(ctx.network.name, channel, key)
+        self._app.places.remember(ctx.network.name, channel, key)
         self._app.loop.call_soon_threadsafe(connection.join, channel, key)
         return f"joining {channel}"
 
@@ -181,7 +181,7 @@ class Chat:
         target = channel or ctx.channel or ""
         if not connection.roster.is_channel(target) or "," in target:
             raise UserError(f"{target!r} is no channel" if target else "say which channel")
-        self._app.remember_channel(ctx.network.name, target, None)
+        self._app.places.remember(ctx.network.name, target, None)
         self._app.loop.call_soon_threadsafe(connection.part, target)
         return None if ctx.channel and ctx.network.same(target, ctx.channel) else f"leaving {target}"
 
@@ -217,9 +217,7 @@ class Chat:
         return UserError(f"no such plugin: {name[:64]}{_nearest(name, self._app.reloader.known())}")
 
     def _answer(self, ctx: Context, report: Report, nothing: str) -> str:
-        from bot.app import place_of
-
-        self._app.told_in_chat(report, place_of(ctx))
+        self._app.announcer.report(report, asked_at=place_of(ctx))
         return str(report) or nothing
 
 
@@ -237,6 +235,11 @@ def built_in(chat: Chat, owner: Owner) -> Mapping[str, Handler]:
                     "bot", f"bot.{name}", function, mark, owner, is_async, signature, help=text
                 )
     return handlers
+
+
+def place_of(ctx: Context) -> tuple[str, str]:
+    """Return (network, target) of where a command came from."""
+    return ctx.network.name, ctx.channel or ctx.user.nick
 
 
 def _first_line(text: str) -> str:

@@ -112,14 +112,14 @@ async def _again(app: App, path: Path) -> None:
         settings = await asyncio.to_thread(config.load, path)
     except ConfigError as error:
         log.error("the configuration stays as it was:\n%s", error)
-        app.tell(f"the configuration stays as it was: {error.mistakes[0]}")
+        app.announcer.tell(f"the configuration stays as it was: {error.mistakes[0]}")
         return
     _logs(settings)
     for note in await app.apply(settings):
         log.warning("%s", note)
     report = await app.reloader.settle(everything=True)
     log.info("configuration read again; %s", report)
-    app.tell(f"configuration read again; {report}")
+    app.announcer.tell(f"configuration read again; {report}")
 
 
 def _run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:

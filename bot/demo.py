@@ -20,8 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot import logs
-from bot.app import App, bundled_plugins
+from bot.app import App
 from bot.config import Admin, Channel, Config, Network, Plugins, Reload, SaslSettings, Secret
+from bot.live.discover import bundled
 from bot.protocol.formatting import strip
 from bot.protocol.message import Message
 from bot.server import Client, Server
@@ -101,7 +102,7 @@ async def run_demo(base: Config | None = None) -> int:
 def demo_plugins() -> Path:
     """Return `./plugins`, or where the shipped ones are."""
     local = Path("plugins")
-    return local if local.is_dir() else bundled_plugins()
+    return local if local.is_dir() else bundled()
 
 
 async def _listen(server: Server) -> None:

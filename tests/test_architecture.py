@@ -23,7 +23,7 @@ FLOORS = {
     "api": 2,
     "dispatch": 3,
     "live": 4,
-    **dict.fromkeys(("app", "chat", "jobs"), 5),
+    **dict.fromkeys(("app", "networks", "places", "announce", "jobs", "chat"), 5),
     **dict.fromkeys(("check", "cli", "demo", "server", "testing", "__main__"), 6),
 }
 WINGS = {"wire": 2, "storage": 2, "web": 2}  # beside the floors: each may import floors up to this one
@@ -38,8 +38,7 @@ PERMITTED = {
 }
 LONGEST = 450
 LONG = {"server.py": "the embedded IRC server is one file by decision"}
-# Longer than they should be; these numbers only go down.
-TO_BE_SPLIT = {"app.py": 600, "live/reload.py": 520}
+TO_BE_SPLIT: dict[str, int] = {}  # longer than they should be; these numbers only go down
 
 HEAVY = ("irc", "aiohttp", "rich", "typer", "yaml", "pydantic")
 

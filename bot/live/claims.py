@@ -57,7 +57,10 @@ class Claims:
         candidates = dict(wanted)
         refused: dict[str, Refusal] = {}
         while True:
-            losers = [loss for plugin in candidates if (loss := self._loss(plugin, candidates, live, absent))]
+            claimants = _claimants(candidates)
+            losers = [
+                loss for plugin in candidates if (loss := self._loss(plugin, candidates, claimants, live, absent))
+            ]
             if not losers:
                 return refused
             # One at a time, since without it others may fit: first who loses to somebody that stays, the latest claim
@@ -74,11 +77,12 @@ class Claims:
         self,
         plugin: str,
         candidates: Mapping[str, Collection[str]],
+        claimants: Mapping[str, list[str]],
         live: Mapping[str, Collection[str]],
         absent: Collection[str],
     ) -> Refusal | None:
         for command in candidates[plugin]:
-            holder = self._holder(command, candidates, live, absent)
+            holder = self._holder(command, claimants[command], candidates, live, absent)
             if holder != plugin:
                 return Refusal(plugin, command, holder)
         return None
@@ -86,11 +90,11 @@ class Claims:
     def _holder(
         self,
         command: str,
-        candidates: Mapping[str, Collection[str]],
+        claimants: list[str],
+        candidates: Collection[str],
         live: Mapping[str, Collection[str]],
         absent: Collection[str],
     ) -> str:
-        claimants = [name for name, commands in candidates.items() if command in commands]
         order = self._ledger.get(command, [])
         if order and order[0] not in absent:
             owner = order[0]
@@ -125,3 +129,12 @@ class Claims:
                     else:
                         del self._ledger[command]
                         self._disk.pop(command, None)
+
+
+def _claimants(candidates: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """Return by command who claims it, in their order."""
+    found: dict[str, list[str]] = {}
+    for plugin, commands in candidates.items():
+        for command in dict.fromkeys(commands):
+            found.setdefault(command, []).append(plugin)
+    return found

@@ -20,6 +20,7 @@ MAX_SOURCE_BYTES = 1 << 20
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _Stat = tuple[int, int, int, int]  # inode, size, mtime and ctime in ns: the four that an edit can't all restore
+_Stats = dict[str, _Stat]  # of a unit's files, by path
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +74,31 @@ class Discovery:
 
     def __init__(self, directories: Iterable[Path]) -> None:
         self.directories = tuple(directories)
-        self._read: dict[str, tuple[_Stat, bytes | OSError]] = {}
+        self._known: dict[str, tuple[_Stats, Unit]] = {}  # by path of the file or package folder, at the last sweep
 
     def sweep(self) -> Disk:
         """Return what is on disk now. Earlier directories win; a folder that is missing is empty."""
-        disk, seen = Disk(), set[str]()
+        disk, before = Disk(), self._known
+        self._known = {}
         for directory in self.directories:
             for entry in _entries(directory):
-                self._look(directory, entry, disk, seen)
-        self._read = {path: known for path, known in self._read.items() if path in seen}
+                self._look(directory, entry, disk, before)
         return disk
 
-    def _look(self, directory: Path, entry: os.DirEntry[str], disk: Disk, seen: set[str]) -> None:
+    def _look(
+        self, directory: Path, entry: os.DirEntry[str], disk: Disk, before: Mapping[str, tuple[_Stats, Unit]]
+    ) -> None:
         name = entry.name.removesuffix(".py")
         try:
             is_package = entry.is_dir()
         except OSError:
             return
         if is_package:
-            files = list(_package_files(Path(entry.path)))
-            if not any(path.name == "__init__.py" for path in files if path.parent == Path(entry.path)):
+            files = list(_package_files(entry.path))
+            if not any(file.path == f"{entry.path}{os.sep}__init__.py" for file in files):
                 return  # not a package yet, or a folder of data
         elif entry.name.endswith(".py"):
-            files = [Path(entry.path)]
+            files = [entry]
         else:
             return
         if not _IDENTIFIER.fullmatch(name):
@@ -103,58 +106,50 @@ class Discovery:
             return
         if name in disk.units and not (is_package and self._same_directory(disk.units[name], directory)):
             return  # an earlier directory, or a package beside a file of the same name: the package is Python's choice
-        unit = self._unit(name, directory, files, seen)
+        stats = {file.path: stat for file in files if (stat := _stat(file)) is not None}
+        known = before.get(entry.path)
+        unit = known[1] if known is not None and known[0] == stats else _read(name, directory, stats)
         if unit is not None:
+            self._known[entry.path] = stats, unit
             disk.units[name] = unit
 
     def _same_directory(self, unit: Unit, directory: Path) -> bool:
         return any(Path(source.path).is_relative_to(directory) for source in unit.sources.values())
 
-    def _unit(self, name: str, directory: Path, files: list[Path], seen: set[str]) -> Unit | None:
-        sources: dict[str, Source] = {}
-        digest, fault = hashlib.sha1(usedforsecurity=False), ""
-        for path in files:
-            shown = path.relative_to(directory)
-            parts = shown.with_suffix("").parts
-            is_package = parts[-1] == "__init__"
-            module = ".".join((PACKAGE, *(parts[:-1] if is_package else parts)))
-            content = self._content(path, seen)
-            if content is None:
-                continue  # it vanished between the listing and the reading
-            if isinstance(content, OSError):
-                fault = f"{shown}: {content.strerror or content}"
-                content = b""
-            elif len(content) > MAX_SOURCE_BYTES:
-                fault = f"{shown}: larger than {MAX_SOURCE_BYTES >> 20} MiB"
-            sources[module] = Source(module, str(path), str(shown), content, is_package)
-            digest.update(b"%s\0%d\0" % (str(shown).encode("utf-8", "surrogateescape"), len(content)))
-            digest.update(content)
-        return Unit(name, sources, digest.hexdigest(), fault) if sources else None
 
-    def _content(self, path: Path, seen: set[str]) -> bytes | OSError | None:
-        key = str(path)
-        try:
-            stat = path.stat()
-        except OSError:
-            return None
-        seen.add(key)
-        signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        known = self._read.get(key)
-        if known is not None and known[0] == signature:
-            return known[1]
-        content: bytes | OSError
+def _stat(file: os.DirEntry[str]) -> _Stat | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None  # it vanished since the listing
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _read(name: str, directory: Path, paths: Iterable[str]) -> Unit | None:
+    """Read a unit's files; None if none of them is there."""
+    sources: dict[str, Source] = {}
+    digest, fault = hashlib.sha1(usedforsecurity=False), ""
+    for path in map(Path, paths):
+        shown = path.relative_to(directory)
+        parts = shown.with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        module = ".".join((PACKAGE, *(parts[:-1] if is_package else parts)))
         try:
             with path.open("rb") as file:
                 content = file.read(MAX_SOURCE_BYTES + 1)
         except FileNotFoundError:
-            return None
+            continue  # it vanished between the listing and the reading
         except OSError as error:
-            content = error
-        self._read[key] = (signature, content)
-        return content
+            fault, content = f"{shown}: {error.strerror or error}", b""
+        if len(content) > MAX_SOURCE_BYTES:
+            fault = f"{shown}: larger than {MAX_SOURCE_BYTES >> 20} MiB"
+        sources[module] = Source(module, str(path), str(shown), content, is_package)
+        digest.update(b"%s\0%d\0" % (str(shown).encode("utf-8", "surrogateescape"), len(content)))
+        digest.update(content)
+    return Unit(name, sources, digest.hexdigest(), fault) if sources else None
 
 
-def _entries(directory: Path) -> list[os.DirEntry[str]]:
+def _entries(directory: Path | str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as found:
             return sorted((entry for entry in found if not is_noise(entry.name)), key=lambda entry: entry.name)
@@ -162,9 +157,21 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _package_files(folder: Path, depth: int = 0) -> Iterator[Path]:
+def _package_files(folder: str, depth: int = 0) -> Iterator[os.DirEntry[str]]:
     for entry in _entries(folder):
         if entry.name.endswith(".py") and _IDENTIFIER.fullmatch(entry.name[:-3]):
-            yield Path(entry.path)
+            yield entry
         elif depth < 8 and entry.is_dir() and _IDENTIFIER.fullmatch(entry.name):
-            yield from _package_files(Path(entry.path), depth + 1)
+            yield from _package_files(entry.path, depth + 1)
+
+
+def directories(names: Iterable[str]) -> list[Path]:
+    """Return plugin folders in order; the name `bundled` means the plugins that ship with the bot."""
+    return [bundled() if name == "bundled" else Path(name) for name in names]
+
+
+def bundled() -> Path:
+    """Return the folder of the plugins that ship with the bot: in the wheel, or in the source tree."""
+    package = Path(__file__).parents[1]
+    inside = package / "bundled"
+    return inside if inside.is_dir() else package.parent / "plugins"

@@ -8,6 +8,8 @@ delete and an undo lose nothing. Hooks run under a deadline, `def` ones off the 
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar, cast
 
@@ -20,6 +22,7 @@ from bot.errors import PluginError
 from bot.live.loader import Image, place, sentence
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 COMMITS_KEPT_AFTER_UNLOAD = 2
 
@@ -139,3 +142,25 @@ def _file(image: Image, hook: Handler) -> str:
     module = getattr(hook.function, "__module__", "")
     source = image.unit.sources.get(module) or next(iter(image.unit.sources.values()))
     return source.shown
+
+
+async def retire(
+    image: Image,
+    context: Callable[[Owner, str], Context],
+    relay: Relay,
+    grace_seconds: float,
+    teardown_seconds: float,
+) -> None:
+    """Let one generation end: its calls finish, `teardown` runs, and all that it owns is let go. Never raises."""
+    owner = image.owner
+    assert owner is not None
+    for task in list(owner.tasks):
+        task.cancel()
+    await owner.finish_calls(grace_seconds)
+    try:
+        await run_hooks("teardown", image, context, relay, teardown_seconds)
+    except PluginError as error:
+        log.warning("%s g%d: teardown failed: %s", owner.plugin, owner.generation, error, exc_info=error.__cause__)
+    await owner.let_go()
+    del image, owner
+    gc.collect(1)  # functions and their modules are cycles; the full collection is left to the interpreter

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from bot.config import Config
 from bot.live.discover import Discovery, Disk, Unit
 from bot.live.graph import Group, closure, groups
 from bot.live.loader import Compiled, Image, compile_unit
@@ -27,6 +28,17 @@ class Patience:
     import_: float = 5.0
     setup: float = 5.0
     grace: float = 30.0  # calls in flight may finish on their version this long
+
+    @classmethod
+    def of(cls, config: Config) -> Patience:
+        """Return the times that a configuration asks for."""
+        times = config.timeouts
+        return cls(
+            delete_grace=config.reload.delete_grace_ms / 1000,
+            import_=times.import_seconds,
+            setup=times.setup_seconds,
+            grace=times.grace_seconds,
+        )
 
 
 class Run(Protocol):

@@ -15,11 +15,9 @@ writer of `table`.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Coroutine, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
 from bot.api.context import Context
@@ -28,12 +26,13 @@ from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table, build
 from bot.errors import PluginError
 from bot.live import report
+from bot.live.attempt import Attempt, Clash, line_of
 from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
 from bot.live.discover import Discovery, Unit
 from bot.live.graph import Group
-from bot.live.handoff import Shelf, Staging, run_hooks
-from bot.live.loader import Build, Compiled, Image, TookTooLong, shown
+from bot.live.handoff import Shelf, Staging, retire, run_hooks
+from bot.live.loader import Image, TookTooLong, shown
 from bot.live.names import publish, uninstall
 from bot.live.plan import Patience, Plan, Planner, needed
 from bot.live.report import Entry, Report
@@ -53,17 +52,6 @@ class Host(Protocol):
 
     def unloaded(self, plugins: Collection[str]) -> None:
         """Part of the commit: jobs of these plugins end."""
-
-
-@dataclass(slots=True)
-class _Built:
-    """A group on its way to the commit."""
-
-    group: Group
-    compiled: dict[str, Compiled]
-    staging: Staging
-    images: dict[str, Image] = field(default_factory=dict)
-    error: PluginError | None = None
 
 
 class Reloader:
@@ -161,7 +149,7 @@ class Reloader:
             images = [image for image in self.live.values() if image.owner is not None]
             self.live = {}
             self.table = build((), built_in=self._built_in)
-            await asyncio.gather(*(self._retire(image, grace=0.5) for image in images))
+            await asyncio.gather(*(self._retire(image, 0.5) for image in images))
             for task in self._retiring:
                 task.cancel()
             self._builder.stop()
@@ -177,13 +165,18 @@ class Reloader:
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
             return Report(tuple(entries))
-        tried = [await self._build(group, plan) for group in worth]
+        tried = [Attempt(group, plan, self._shelf) for group in worth]
+        for one in tried:
+            await one.build(self._planner, self._builder, self.live, self._host.settings, self.patience.import_)
         displaced = self._mark_clashes(tried, plan.units)
         for one in tried:
             if one.error is None:
-                await self._prepare(one)
+                await one.prepare(self._host.context, self._relay, self.patience.setup)
         if displaced:  # by a version whose setup may have failed since
             displaced = self._mark_clashes(tried, plan.units)
+            for one in tried:
+                if one.error is not None:
+                    await one.discard()
         entries += await self._finish(tried, displaced, plan.units, began, force)
         return Report(tuple(entries))
 
@@ -201,34 +194,9 @@ class Reloader:
                 return False  # it still waits for the same holder
         return self._signature(group, plan.units) not in self._failed
 
-    # -- build
-
-    async def _build(self, group: Group, plan: Plan) -> _Built:
-        members = [plan.units[name] for name in group.units if name not in group.gone]
-        missing = [unit for unit in members if self._planner.compiled(unit) is None]
-        if missing:  # unchanged ones, built again with what they import
-            await self._planner.compile(missing)
-        compiled = {unit.name: code for unit in members if (code := self._planner.compiled(unit)) is not None}
-        states = {name: one.state_name for name, one in compiled.items()}
-        one = _Built(group, compiled, Staging(self._shelf, states))
-        one.error = next((each.error for each in compiled.values() if each.error is not None), None)
-        if one.error is None:
-            one.error = _still_imported(group, self.live, plan)
-        if one.error is None and members:
-            new = Build(compiled, self.live, one.staging, self._host.settings, self.patience.import_)
-            try:
-                one.images = await self._builder.run(new.run, self.patience.import_)
-            except PluginError as error:
-                one.error = error
-            except (TimeoutError, TookTooLong) as error:
-                new.discard()
-                how = ", and can't be interrupted" if isinstance(error, TimeoutError) else ""
-                one.error = PluginError(members[0].name, shown(members[0]), 0, new.too_long + how)
-        return one
-
     # -- claim
 
-    def _mark_clashes(self, tried: list[_Built], units: Mapping[str, Unit]) -> set[str]:
+    def _mark_clashes(self, tried: list[Attempt], units: Mapping[str, Unit]) -> set[str]:
         """Refuse groups whose commands belong to others; return the live plugins whose owner has come back."""
         leaving = {name for one in tried if one.error is None for name in one.group.gone}
         live = {name: image.commands for name, image in self.plugins().items() if name not in leaving}
@@ -244,14 +212,14 @@ class Reloader:
                 taken = next((c for c in image.commands if c in self._built_in), None)
                 if taken is not None and one.error is None:
                     why = f"!{taken} is built in and can't be claimed; rename the command"
-                    one.error = PluginError(name, shown(image.unit), 0, why)
+                    one.error = PluginError(name, shown(image.unit), line_of(taken, image), why)
                     new.pop(name, None)
         absent = self._absent(leaving, units)
         refused = self._claims.resolve({**live, **new}, live, absent)
         for one in tried:
             losers = [refused[name] for name in one.images if name in refused]
             if losers and one.error is None:
-                one.error = _Clash(losers[0], one.images[losers[0].plugin])
+                one.error = Clash(losers[0], one.images[losers[0].plugin])
         return {name for name in refused if name in live and name not in new}
 
     def _absent(self, leaving: set[str], units: Mapping[str, Unit]) -> set[str]:
@@ -259,29 +227,10 @@ class Reloader:
         owners = {name for command in self._claims.commands() for name in self._claims.order(command)}
         return {name for name in owners if name in leaving or (name not in units and name not in self.live)}
 
-    # -- prepare
-
-    async def _prepare(self, one: _Built) -> None:
-        for image in one.images.values():
-            if image.owner is None:
-                continue
-            try:
-                await run_hooks("setup", image, self._host.context, self._relay, self.patience.setup)
-            except PluginError as error:
-                one.error = error
-                break
-        if one.error is not None:
-            await self._discard(one)
-
-    async def _discard(self, one: _Built) -> None:
-        for image in one.images.values():
-            if image.owner is not None:
-                await image.owner.let_go()
-
     # -- commit
 
     async def _finish(
-        self, tried: list[_Built], displaced: set[str], units: Mapping[str, Unit], began: float, force: set[str]
+        self, tried: list[Attempt], displaced: set[str], units: Mapping[str, Unit], began: float, force: set[str]
     ) -> list[Entry]:
         good = [one for one in tried if one.error is None]
         entries = [entry for one in tried if one.error is not None for entry in self._failure(one, units, force)]
@@ -314,10 +263,10 @@ class Reloader:
             table.ruleset.warm(recent)
         return table
 
-    def _note_waiting(self, tried: list[_Built]) -> None:
+    def _note_waiting(self, tried: list[Attempt]) -> None:
         """Write down the claims of those that were refused: after those of the commit, which came first."""
         for one in tried:
-            if isinstance(one.error, _Clash):
+            if isinstance(one.error, Clash):
                 for name, image in one.images.items():
                     if image.owner is not None:
                         self._claims.note(name, image.commands, live=False)
@@ -351,7 +300,7 @@ class Reloader:
         self._shelf.committed({image.state_name for image in self.live.values()})
         self.commits += 1
 
-    def _signatures_done(self, good: list[_Built], units: Mapping[str, Unit]) -> None:
+    def _signatures_done(self, good: list[Attempt], units: Mapping[str, Unit]) -> None:
         names = {name for one in good for name in one.group.units}
         self._failed = {failed for failed in self._failed if not names.intersection(name for name, _ in failed)}
 
@@ -401,22 +350,8 @@ class Reloader:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    async def _retire(self, image: Image, grace: float) -> None:
-        """Let one generation end: its calls finish, `teardown` runs, and all that it owns is let go."""
-        owner = image.owner
-        assert owner is not None
-        background = [task for task in owner.tasks if task not in owner.calls]
-        for task in background:
-            task.cancel()
-        await owner.finish_calls(grace)
-        try:
-            await run_hooks("teardown", image, self._host.context, self._relay, self.patience.setup)
-        except PluginError as error:
-            log.warning("%s g%d: teardown failed: %s", owner.plugin, owner.generation, error, exc_info=error.__cause__)
-        await owner.let_go()
-        del image, owner, background
-        if not self._retiring or len(self._retiring) == 1:
-            gc.collect(1)  # functions and their modules are cycles; the full collection is left to the interpreter
+    def _retire(self, image: Image, grace: float) -> Coroutine[Any, Any, None]:
+        return retire(image, self._host.context, self._relay, grace, self.patience.setup)
 
     # -- report
 
@@ -428,10 +363,10 @@ class Reloader:
     def _generation(self, name: str) -> int:
         return self._generations.get(name, 0) if name in self.live else 0
 
-    def _failure(self, one: _Built, units: Mapping[str, Unit], force: set[str]) -> list[Entry]:
+    def _failure(self, one: Attempt, units: Mapping[str, Unit], force: set[str]) -> list[Entry]:
         error, signature = one.error, self._signature(one.group, units)
         assert error is not None
-        if isinstance(error, _Clash):
+        if isinstance(error, Clash):
             return self._clash(error, one, force)
         # An older failure of the same files is no news any more, should they come back to it.
         self._failed = {failed for failed in self._failed if not {n for n, _ in failed} & set(one.group.units)}
@@ -442,7 +377,7 @@ class Reloader:
             log.warning("%s can't be loaded: %s", error.plugin, error, exc_info=error.__cause__)
         return [report.failed([(name, self._generation(name)) for name in names], str(error), signature)]
 
-    def _clash(self, error: _Clash, one: _Built, force: set[str]) -> list[Entry]:
+    def _clash(self, error: Clash, one: Attempt, force: set[str]) -> list[Entry]:
         """A refused newcomer is told of once, and not at all while the holder's file is only missing for a moment."""
         name, loss = error.plugin, error.loss
         digest = one.compiled[name].unit.digest
@@ -458,7 +393,7 @@ class Reloader:
 
     def _successes(
         self,
-        good: list[_Built],
+        good: list[Attempt],
         before: Mapping[str, Image],
         images: Mapping[str, Image],
         gone: set[str],
@@ -471,7 +406,7 @@ class Reloader:
                     continue
                 generation, digest, old = self._generations[name], image.unit.digest, before.get(name)
                 if old is None or old.owner is None:
-                    entries.append(report.loaded(name, generation, digest))
+                    entries.append(report.loaded(name, generation, digest, self._left_behind(image, before, gone)))
                     continue
                 was = (old.owner.generation, old.unit.digest)
                 commands, state = report.difference(old.handlers, image.handlers), one.staging.state_of(name)
@@ -483,24 +418,10 @@ class Reloader:
                 entries.append(Entry(text, (plugin,), True))
         return entries
 
-
-def _still_imported(group: Group, live: Mapping[str, Image], plan: Plan) -> PluginError | None:
-    for name in sorted(group.gone):
-        users = sorted(user for user in group.units if user not in group.gone and name in plan.edges.get(user, ()))
-        if users:
-            verb = "import" if len(users) > 1 else "imports"
-            why = f"the file is gone, but {', '.join(users)} still {verb} it"
-            return PluginError(name, shown(live[name].unit), 0, why)
-    return None
-
-
-class _Clash(PluginError):
-    """A command belongs to somebody else."""
-
-    def __init__(self, loss: Refusal, image: Image) -> None:
-        self.loss = loss
-        handler = next((h for h in image.handlers if getattr(h.declaration, "name", "") == loss.command), None)
-        text = (
-            f"!{loss.command} belongs to {loss.holder}; {loss.plugin} loads by itself when {loss.holder} lets go of it"
-        )
-        super().__init__(loss.plugin, shown(image.unit), handler.line if handler else 0, text)
+    def _left_behind(self, image: Image, before: Mapping[str, Image], gone: set[str]) -> str:
+        """Return the state name of the plugin whose file this newcomer's was, if kept values did not follow it."""
+        for name in sorted(gone & before.keys()):
+            state = before[name].state_name
+            if state != image.state_name and self._shelf.values.get(state) and before[name].commands == image.commands:
+                return state
+        return ""

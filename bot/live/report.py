@@ -55,8 +55,10 @@ class Report:
         return Report(tuple(entry for entry in self.entries if plugin in entry.plugins))
 
 
-def loaded(plugin: str, generation: int, digest: str) -> Entry:
-    return Entry(f"{plugin} loaded g{generation} ({digest[:7]})", (plugin,), True)
+def loaded(plugin: str, generation: int, digest: str, left_behind: str = "") -> Entry:
+    """A plugin is live that was not; `left_behind` is the state name that its file had until it was renamed."""
+    notice = f', its state begins anew; STATE_NAME = "{left_behind}" in the file keeps it' if left_behind else ""
+    return Entry(f"{plugin} loaded g{generation} ({digest[:7]}){notice}", (plugin,), True)
 
 
 def unloaded(plugin: str) -> Entry:

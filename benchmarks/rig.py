@@ -1,0 +1,190 @@
+"""The processes of a measurement, and the one who asks.
+
+Every process that is started here is ended here, by its id, whatever happens. The asker is a blocking socket on the
+relay and also the one who saves files, so both moments are read from one clock, and neither in the bot's process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 10.0
+
+CONFIG = """\
+nick: neverquit
+admins: [{{hostmask: "*!*@bench.test"}}]
+networks:
+  bench:
+    host: 127.0.0.1
+    port: {port}
+    tls: false
+    flood: false
+    channels: ["#bench"]
+plugins: {{directories: [{plugins}]}}
+reload: {{watch: {watch}}}
+state_dir: {state}
+"""
+
+
+class Broken(Exception):
+    """A measurement that can't be made: an answer did not come, a process ended."""
+
+
+@contextlib.contextmanager
+def process(arguments: Sequence[str], log: Path | None = None, **pipes: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `python ARGUMENTS` for the length of a block.
+
+    Args:
+        log: where its standard error goes; nowhere by default.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    with (log or Path(os.devnull)).open("wb") as errors:
+        child = subprocess.Popen(
+            [sys.executable, *arguments], cwd=ROOT, env=environment, stderr=errors, **{"stdout": errors, **pipes}
+        )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+@contextlib.contextmanager
+def relay() -> Iterator[int]:
+    """Run the relay for the length of a block; give its port."""
+    with process(["-m", "benchmarks.relay"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        yield int(child.stdout.readline())
+
+
+class Asker:
+    """Somebody in the channel: a blocking socket."""
+
+    def __init__(self, port: int) -> None:
+        self._sock = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._sock.sendall(b"NICK asker\r\nUSER asker 0 * :asker\r\nJOIN #bench\r\n")
+        self.wait(b" 366 ")
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def say(self, *texts: str) -> None:
+        """Say lines, all in one write."""
+        self._sock.sendall(b"".join(b"PRIVMSG #bench :%b\r\n" % text.encode() for text in texts))
+
+    def line(self) -> bytes:
+        """Wait for the next line.
+
+        Raises:
+            Broken: none came within 10 s.
+        """
+        while not self._lines:
+            try:
+                data = self._sock.recv(1 << 18)
+            except TimeoutError:
+                data = b""
+            if not data:
+                raise Broken(f"no answer within {PATIENCE_SECONDS:g} s")
+            *self._lines, self._rest = (self._rest + data).split(b"\r\n")
+            self._lines.reverse()
+        return self._lines.pop()
+
+    def wait(self, part: bytes) -> bytes:
+        """Wait for a line that holds these bytes."""
+        while part not in (line := self.line()):
+            pass
+        return line
+
+    def ask(self, text: str) -> bytes:
+        """Say a line and wait for the next one that is said in the channel; return its text."""
+        self.say(text)
+        return self.wait(b" PRIVMSG #bench ").partition(b" :")[2]
+
+
+@contextlib.contextmanager
+def asker(port: int) -> Iterator[Asker]:
+    """Be in the channel for the length of a block."""
+    one = Asker(port)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+class Running:
+    """A bot that has joined.
+
+    Attributes:
+        seconds: from the start of its process to its JOIN.
+    """
+
+    def __init__(self, child: subprocess.Popen[bytes], seconds: float) -> None:
+        self.pid, self.seconds = child.pid, seconds
+
+    def megabytes(self) -> float:
+        """The memory it has for itself, shared pages in part (PSS), with its children."""
+        return sum(_pss(pid) for pid in _family(self.pid)) / 1024
+
+
+@contextlib.contextmanager
+def running(arguments: Sequence[str], nick: str, asker: Asker, log: Path | None = None) -> Iterator[Running]:
+    """Run a bot for the length of a block, which begins when it has joined."""
+    began = time.perf_counter()
+    with process(arguments, log) as child:
+        try:
+            asker.wait(f":{nick}!{nick}@bench.test JOIN".encode())
+        except Broken:
+            words = log.read_text(errors="replace")[-2000:] if log else ""
+            raise Broken(f"{' '.join(arguments)} did not join; {words}") from None
+        yield Running(child, time.perf_counter() - began)
+
+
+@contextlib.contextmanager
+def neverquit(home: Path, port: int, asker: Asker, *, watch: bool = True, module: str = "bot") -> Iterator[Running]:
+    """Run the program on the plugins in `home/plugins` for the length of a block.
+
+    Args:
+        module: what is run as `python -m MODULE run`.
+    """
+    config = home / "config.yaml"
+    config.write_text(
+        CONFIG.format(port=port, plugins=home / "plugins", watch=str(watch).lower(), state=home / "state")
+    )
+    with running(["-m", module, "run", "--config", str(config)], "neverquit", asker, home / "log") as bot:
+        yield bot
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return
+    for child in children:
+        yield from _family(int(child))
+
+
+def _pss(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:  # no Linux, or gone
+        return 0
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))

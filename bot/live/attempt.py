@@ -1,0 +1,110 @@
+"""One group of units on its way to the commit: built beside the running code, and prepared; it fails or goes live as
+a whole.
+
+An attempt touches nothing that is live. Whatever goes wrong ends up in `error`, with the file and line at fault, and
+`discard` lets go of what `setup` had already opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bot.api.context import Context
+from bot.dispatch.owner import Owner
+from bot.dispatch.relay import Relay
+from bot.errors import PluginError
+from bot.live.builder import Builder
+from bot.live.claims import Refusal
+from bot.live.graph import Group
+from bot.live.handoff import Shelf, Staging, run_hooks
+from bot.live.loader import Build, Compiled, Image, TookTooLong, shown
+from bot.live.plan import Plan, Planner
+
+
+class Attempt:
+    """A group that is tried.
+
+    Attributes:
+        images: what was built, by unit name; empty until `build`.
+        staging: the kept values as these images see them; `commit` makes them real.
+        error: why the group can't go live, or None so far.
+    """
+
+    def __init__(self, group: Group, plan: Plan, shelf: Shelf) -> None:
+        self.group, self._plan, self._shelf = group, plan, shelf
+        self.compiled: Mapping[str, Compiled] = {}
+        self.images: dict[str, Image] = {}
+        self.staging = Staging(shelf, {})
+        self.error: PluginError | None = None
+
+    async def build(
+        self,
+        planner: Planner,
+        builder: Builder,
+        live: Mapping[str, Image],
+        settings: Callable[[str], Mapping[str, Any]],
+        seconds: float,
+    ) -> None:
+        """Compile what is not compiled yet, and execute it in the builder's thread, at most for so many seconds."""
+        members = [self._plan.units[name] for name in self.group.units if name not in self.group.gone]
+        missing = [unit for unit in members if planner.compiled(unit) is None]
+        if missing:  # unchanged ones, built again with what they import
+            await planner.compile(missing)
+        self.compiled = {unit.name: code for unit in members if (code := planner.compiled(unit)) is not None}
+        self.staging = Staging(self._shelf, {name: one.state_name for name, one in self.compiled.items()})
+        self.error = next((each.error for each in self.compiled.values() if each.error is not None), None)
+        self.error = self.error or self._still_imported(live)
+        if self.error is not None or not members:
+            return
+        new = Build(self.compiled, live, self.staging, settings, seconds)
+        try:
+            self.images = await builder.run(new.run, seconds)
+        except PluginError as error:
+            self.error = error
+        except (TimeoutError, TookTooLong) as error:
+            new.discard()
+            how = ", and can't be interrupted" if isinstance(error, TimeoutError) else ""
+            self.error = PluginError(members[0].name, shown(members[0]), 0, new.too_long + how)
+
+    def _still_imported(self, live: Mapping[str, Image]) -> PluginError | None:
+        for name in sorted(self.group.gone):
+            stay = (user for user in self.group.units if user not in self.group.gone)
+            users = sorted(user for user in stay if name in self._plan.edges.get(user, ()))
+            if users:
+                verb = "import" if len(users) > 1 else "imports"
+                why = f"the file is gone, but {', '.join(users)} still {verb} it"
+                return PluginError(name, shown(live[name].unit), 0, why)
+        return None
+
+    async def prepare(self, context: Callable[[Owner, str], Context], relay: Relay, seconds: float) -> None:
+        """Run the `setup` of the new versions, beside the old ones."""
+        for image in self.images.values():
+            if image.owner is not None and self.error is None:
+                try:
+                    await run_hooks("setup", image, context, relay, seconds)
+                except PluginError as error:
+                    self.error = error
+        if self.error is not None:
+            await self.discard()
+
+    async def discard(self) -> None:
+        """Let go of all that the new versions have opened. Idempotent."""
+        for image in self.images.values():
+            if image.owner is not None:
+                await image.owner.let_go()
+
+
+class Clash(PluginError):
+    """A command belongs to somebody else."""
+
+    def __init__(self, loss: Refusal, image: Image) -> None:
+        self.loss = loss
+        holder = loss.holder
+        text = f"!{loss.command} belongs to {holder}; {loss.plugin} loads by itself when {holder} lets go of it"
+        super().__init__(loss.plugin, shown(image.unit), line_of(loss.command, image), text)
+
+
+def line_of(command: str, image: Image) -> int:
+    """Return the line of a command's function."""
+    return next((each.line for each in image.handlers if getattr(each.declaration, "name", "") == command), 0)

@@ -1,0 +1,64 @@
+"""The networks that the bot is on, as plugins see them, and the addresses of places on them."""
+
+from __future__ import annotations
+
+from bot.errors import UserError
+from bot.protocol.roster import Roster
+from bot.wire.connection import Connection
+
+
+class Network:
+    """One network as plugins see it: `api.events.Network` over a connection."""
+
+    __slots__ = ("connection", "name")
+
+    def __init__(self, name: str, connection: Connection) -> None:
+        self.name, self.connection = name, connection
+
+    @property
+    def roster(self) -> Roster:
+        """Users and channels, as the server tells of them."""
+        return self.connection.roster
+
+    @property
+    def nick(self) -> str:
+        """The bot's own nick, now."""
+        return self.connection.roster.nick
+
+    def fold(self, name: str) -> str:
+        """Fold a nick or channel as this network compares them."""
+        return self.connection.roster.fold(name)
+
+    def same(self, one: str, other: str) -> bool:
+        """Tell whether two nicks or channels are the same here."""
+        return self.connection.roster.same(one, other)
+
+    def __repr__(self) -> str:
+        return f"<network {self.name}>"
+
+
+class Networks(dict[str, Network]):
+    """All networks by their names in the configuration."""
+
+    def named(self, name: str) -> Network:
+        """Return a network.
+
+        Raises:
+            UserError: there is none of that name.
+        """
+        if name not in self:
+            raise UserError(f"there is no network {name}; there are {', '.join(self) or 'none'}")
+        return self[name]
+
+    def resolve(self, address: str) -> tuple[str, str]:
+        """Split an address into network and target: `libera/#a`, or `#a` where there is one network.
+
+        Raises:
+            UserError: it names no network.
+        """
+        name, slash, target = address.partition("/")
+        if slash and name in self:
+            return name, target
+        if len(self) == 1 and (not slash or name.startswith(("#", "&", "+", "!"))):
+            return next(iter(self)), address
+        raise UserError(f"{address!r} names no network of {', '.join(self) or 'none'}; write NETWORK/TARGET")

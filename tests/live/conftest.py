@@ -1,0 +1,35 @@
+"""The fixture of the reload cases, and what a failed one shows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from stage import Stage, opened
+
+collect_ignore = ["edits"]  # plugin files, some named as tests are
+
+
+@pytest_asyncio.fixture
+async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A case's stage; its invariants are checked when the case has passed."""
+    async with opened(tmp_path, **getattr(request, "param", {})) as stage:
+        yield stage
+        if not request.node.stash.get(FAILED, False):
+            await stage.verify()
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+        stage = getattr(item, "funcargs", {}).get("stage")
+        if isinstance(stage, Stage):
+            report.sections.append(("the bot's log", "\n".join(stage.program.log[-40:])))
+    return report

@@ -1,0 +1,112 @@
+"""The bot as people run it, `python -m bot run --config FILE`, and the process that writes its plugin files.
+
+Bytecode writing stays switched on in the bot's environment, whatever the tests' own is: a stale bytecode file is one of
+the ways to serve old code, and a `__pycache__` among the plugins is a fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 15.0  # how long any wait may last; none gets near it unless something is broken
+
+_HEAD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (\w+)")
+
+
+class Program:
+    """One run of the bot. `log` holds what it wrote to standard error, by record, as it came."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self._folder = folder
+        (folder / "config.yaml").write_text(json.dumps(config, indent=2) + "\n")  # JSON is YAML, without its surprises
+        self.log: list[str] = []
+        self._more = asyncio.Event()
+
+    async def start(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environment["PYTHONPATH"] = str(CHECKOUT)
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bot", "run", "--config", "config.yaml"),
+            cwd=self._folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for raw in self._process.stdout:
+            line = raw.decode("utf-8", "replace").rstrip()
+            if self.log and not _HEAD.match(line):
+                self.log[-1] += f"\n{line}"
+            else:
+                self.log.append(line)
+            self._more.set()
+
+    async def logged(self, pattern: str, count: int = 1) -> list[str]:
+        """Wait until so many records hold the pattern, and return them."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while len(found := [record for record in self.log if re.search(pattern, record)]) < count:
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            raise AssertionError(f"{len(found)} records of the log, not {count}, hold {pattern!r}") from None
+        return found
+
+    def errors(self) -> list[str]:
+        """Return the records that are errors, or that have a traceback."""
+        return [each for each in self.log if "Traceback (most" in each or (_HEAD.match(each) or [""])[1] == "error"]
+
+    async def stop(self) -> int:
+        """SIGTERM, and the exit code; SIGKILL, and -9, if it does not obey."""
+        if self._process.returncode is None:
+            self._process.terminate()
+        try:
+            code = await asyncio.wait_for(self._process.wait(), PATIENCE_SECONDS)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            code = await self._process.wait()
+        await asyncio.wait({self._reading}, timeout=PATIENCE_SECONDS)
+        return code
+
+
+class Writer:
+    """The other process, `writer.py`. `files` are those in `plugins/` after its last step."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.files: set[str] = set()
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(Path(__file__).with_name("writer.py"))),
+            cwd=self._folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    async def do(self, *steps: tuple[Any, ...]) -> None:
+        """Have steps done, and wait until they are."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(steps).encode() + b"\n")
+        answer = json.loads(await self._process.stdout.readline())
+        assert "error" not in answer, f"{steps}: {answer['error']}"
+        self.files = set(answer["files"])
+
+    async def stop(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()

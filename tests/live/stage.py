@@ -1,0 +1,350 @@
+"""One case of the reload catalogue on stage: a running bot on a real server, people who ask it, and a process that
+writes its plugin files.
+
+The bot begins with `edits/base`; a case changes files with `edit`, `write` or `do` and says what must be seen: the next
+line of the report (`report`, `refused`) and what is answered (`ask`, `order`). Nothing that the bot says may be left
+over, so a second report or a reply too many fails the case by itself. What every case must hold (I1 to I4, I7, I8) is
+checked by `verify`, at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from crowd import Crowd, Pinger
+from program import PATIENCE_SECONDS, Program, Writer
+
+from bot.protocol.message import Message
+from bot.server import Client, Server
+
+BOT, TALK, REPORTS, TICKS = "neverquit", "#t", "#ops", "#job"
+EDITS = Path(__file__).parent / "edits"
+BASE_ANSWERS = ["!hello", "!slow 0", "!p1", "!p2", "!p3", "!p4", "!p5"]  # `!count` counts, `!oops` fails
+
+_STEP = re.compile(r"(\w+) g(\d+) -> g(\d+) \(")
+_LOADED = re.compile(r"(\w+) loaded g(\d+) \(")
+_STAYS = re.compile(r"(\w+) stays g(\d+)")
+_UNLOADED = re.compile(r"(\w+) unloaded")
+_HIDDEN = re.compile(r"; \+(\d+) more$")
+
+
+class Ear:
+    """What was heard of the bot in one place, in order, each line with when; read line by line."""
+
+    def __init__(self, place: str) -> None:
+        self.place, self.lines, self.times = place, list[str](), list[float]()
+        self._read = 0
+        self._more = asyncio.Event()
+
+    def hear(self, text: str) -> None:
+        self.lines.append(text)
+        self.times.append(asyncio.get_running_loop().time())
+        self._more.set()
+
+    async def next(self, why: str = "") -> str:
+        """Return the next line that was not read yet."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while self._read == len(self.lines):
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            raise AssertionError(f"{self.place}: nothing more was heard{why}; the last: {self.lines[-5:]}") from None
+        self._read += 1
+        return self.lines[self._read - 1]
+
+    @property
+    def unread(self) -> int:
+        return len(self.lines) - self._read
+
+    def rest(self) -> list[str]:
+        """Return what was not read, and count it as read."""
+        read, self._read = self._read, len(self.lines)
+        return self.lines[read:]
+
+
+class Stage:
+    """See the module's head.
+
+    Attributes:
+        generations: of every live plugin, as the report lines tell; `verify` compares it with `!version`.
+        talk, reports, ticks: what was heard in the channels.
+    """
+
+    def __init__(self, folder: Path, program: Program, server: Server, watched: bool) -> None:
+        self.folder, self.program, self.server = folder, program, server
+        self.writer = Writer(folder)
+        self.talk, self.reports, self.ticks = Ear(TALK), Ear(REPORTS), Ear(TICKS)
+        self.generations: dict[str, int] = {}
+        self._hidden = 0  # commits that a report only counted: `+2 more`
+        self._barriers = 0
+        self._claimed: list[str] = []  # records of the log that the case expects
+        self._answers: list[str] = []
+        self._watched = watched
+        self._counted: Counter[int] = Counter()
+
+    async def open(self, people: dict[str, Client]) -> None:
+        """Let the people in, and begin to ask."""
+        self._people = people
+        people["usr"].on_line = self._hear
+        people["adm"].on_line = self._hear_in_private
+        await self.writer.start()
+        await self.writer.do()
+        self.generations = dict.fromkeys(await self._plugins(), 1)
+        self._answers = await self.ask(*BASE_ANSWERS)
+        self.crowd = Crowd(people["crowd"], BOT)
+        self._pinger = Pinger(self.server, BOT)
+
+    def _hear(self, line: str) -> None:
+        message = Message.parse(line)
+        if message.command in ("PRIVMSG", "NOTICE") and message.source and message.source.nick == BOT:
+            ears = {ear.place: ear for ear in (self.talk, self.reports, self.ticks)}
+            ears.get(message.param(0), self.talk).hear(message.param(1))
+
+    def _hear_in_private(self, line: str) -> None:
+        if Message.parse(line).param(0) == "adm":
+            self._hear(line)
+
+    # -- what is done to the files
+
+    async def do(self, *steps: tuple[Any, ...]) -> None:
+        """Have steps of `writer.py` done at once."""
+        await self.writer.do(*steps)
+
+    async def write(self, name: str, text: str) -> None:
+        """Write a plugin file in place."""
+        await self.do(("write", f"plugins/{name}", text))
+
+    def read(self, name: str) -> str:
+        return (self.folder / "plugins" / name).read_text()
+
+    def edited(self, name: str, old: str, new: str) -> str:
+        """Return a plugin file with one thing changed in it."""
+        text = self.read(name)
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
+        return text.replace(old, new)
+
+    async def edit(self, name: str, old: str, new: str) -> None:
+        """Change one thing in a plugin file, in place."""
+        await self.write(name, self.edited(name, old, new))
+
+    async def put(self, folder: str) -> None:
+        """Copy the files of `edits/FOLDER` over, all at once."""
+        await self.do(*(("write", f"plugins/{name}", text) for name, text in files_of(folder).items()))
+
+    # -- what is said and heard
+
+    async def ask(self, *questions: str) -> list[str]:
+        """Say lines in the channel, in one packet, and return all that plugins (not built-in commands) answer."""
+        source = ":usr!usr@home.example"
+        lines = [f"{source} PRIVMSG {TALK} :{question}" for question in (*questions, "!barrier")]
+        self.server.send_raw(BOT, "\r\n".join(lines))
+        answers = []
+        while not (answer := await self.talk.next(f" after {questions}")).startswith("barrier "):
+            answers.append(answer)
+        return answers
+
+    async def order(self, text: str, by: str = "adm", to: str = TALK) -> str:
+        """Say a line with one answer, a built-in command as a rule, and return it."""
+        self._people[by].privmsg(to, text)
+        return await self.talk.next(f" after {text}")
+
+    async def report(self, pattern: str) -> str:
+        """The next line of the report must be this one; keep the generations that it tells."""
+        line = await self.reports.next(f", not {pattern!r}")
+        assert re.fullmatch(pattern, line), f"report {line!r}\nfits not {pattern!r}"
+        self._note(line)
+        return line
+
+    async def taken(self, pattern: str) -> str:
+        """A change is reported as live. From here on it must stay so, whatever fails."""
+        line = await self.report(pattern)
+        self._answers = await self.ask(*BASE_ANSWERS)
+        return line
+
+    async def refused(self, pattern: str) -> str:
+        """A change is reported as refused; everybody answers as before it, in the generation before it (I3)."""
+        before = dict(self.generations)
+        line = await self.report(pattern)
+        assert self.generations == before, line
+        assert await self.ask(*BASE_ANSWERS) == self._answers
+        await self.check_versions()
+        return line
+
+    async def trace(self, *source_lines: str) -> str:
+        """The log has a traceback that shows these lines of source (I8)."""
+        for record in await self.program.logged(r"(?s)Traceback \(most.*" + re.escape(source_lines[0])):
+            if record not in self._claimed and all(re.search(rf"\n *{re.escape(each)}\n", record) for each in source_lines):
+                self._claimed.append(record)
+                return record
+        raise AssertionError(f"no traceback of the log shows {source_lines}")
+
+    def _note(self, line: str) -> None:
+        for name, before, after in _STEP.findall(line):
+            assert (int(before), int(after)) == (self.generations[name], self.generations[name] + 1), line
+            self.generations[name] = int(after)
+        for name, number in _LOADED.findall(line):
+            assert name not in self.generations, line
+            self.generations[name] = int(number)
+        for name in _UNLOADED.findall(line):
+            del self.generations[name]
+        for name, number in _STAYS.findall(line):
+            assert self.generations[name] == int(number), line
+        self._hidden += sum(map(int, _HIDDEN.findall(line)))
+
+    # -- what every case must hold
+
+    async def verify(self) -> None:
+        """Check the invariants, at the end of a case."""
+        await self.nothing_happens()
+        await self.crowd.stop()
+        await self._check_trace()
+        await self.check_versions()
+        await self._pinger.stop()
+        for ear in (self.talk, self.reports):
+            assert (rest := ear.rest()) == [], f"the bot said in {ear.place} what the case did not expect: {rest}"
+        self._check_counter()
+        self._check_connection()
+        files = {str(path.relative_to(self.folder)) for path in (self.folder / "plugins").rglob("*") if path.is_file()}
+        assert files == self.writer.files, "I7: a stray file among the plugins"
+        wrong = [each for each in self.program.errors() if each not in self._claimed]
+        assert not wrong, "errors in the log that the case did not expect:\n" + "\n".join(wrong)
+
+    async def nothing_happens(self) -> None:
+        """Nothing more comes of what was done so far: what is done now to a file of our own is reported first.
+
+        One after the other a success, a failure (told 50 ms late) and a deletion (after the grace), which each wait
+        behind all of their kind.
+        """
+        if not self._watched:
+            return
+        self._barriers += 1
+        source = 'from bot import command\n\n\n@command("barrier")\nasync def barrier(ctx):\n    return "barrier {}"\n'
+        await self.write("barrier.py", source.format(self._barriers))
+        await self.report(r"barrier g\d+ -> g\d+ .*")
+        await self.write("barrier.py", "(")
+        await self.report(r"barrier stays g\d+: barrier\.py:1: SyntaxError: .*")
+        await self.do(("delete", "plugins/barrier.py"))
+        await self.report("barrier unloaded")
+        await self.write("barrier.py", source.format(self._barriers))
+        await self.report(r"barrier loaded g\d+ .*")
+
+    async def _plugins(self) -> list[str]:
+        answer = await self.order("!plugins", "usr")
+        return answer.removeprefix("plugins: ").partition(";")[0].split(", ")
+
+    async def check_versions(self) -> None:
+        """`!version` tells the generations that the reports told (I4)."""
+        live = await self._plugins()
+        assert sorted(live) == sorted(self.generations)
+        for name in live:
+            self._people["usr"].privmsg(TALK, f"!version {name}")
+        answers = [await self.talk.next() for _ in live]
+        told = {(words := answer.split())[0]: int(words[1].removeprefix("g")) for answer in answers}
+        ahead = {name: told[name] - self.generations[name] for name in live}
+        assert min(ahead.values()) >= 0 and sum(ahead.values()) == self._hidden, f"{told} but {self.generations}"
+
+    async def _check_trace(self) -> None:
+        """What fails is told in one neutral line, and the log has the source that ran (I8)."""
+        answer, = await self.ask("!oops")
+        assert re.fullmatch(r"oops failed \(error [0-9a-f]{4}\)", answer), answer
+        line = next(each.strip() for each in self.read("oops.py").splitlines() if "raise" in each)
+        assert answer[-5:-1] in await self.trace(line)
+        said = [*self.talk.lines, *self.reports.lines, *self.ticks.lines, *self.crowd.heard]
+        assert not [each for each in said if "Traceback" in each or 'File "' in each], "I8: a traceback was said"
+
+    def counter_begins_anew(self) -> None:
+        """Kept state was lost on purpose: `!count` told 1, 2, 3 ... up to here, and the next is 1 again."""
+        self._check_counter()
+        self._counted = Counter(self._counts())
+
+    def _check_counter(self) -> None:
+        """The kept counter went up by one with each question, whoever asked: none lost, none twice (I2)."""
+        counts = sorted((Counter(self._counts()) - self._counted).elements())
+        assert counts == list(range(1, len(counts) + 1)), f"I2: {counts}"
+
+    def _counts(self) -> list[int]:
+        said = (*self.talk.lines, *self.crowd.heard)
+        return [int(each.split()[1]) for each in said if re.match(r"count \d", each)]
+
+    def _check_connection(self) -> None:
+        """One connection all along, and the bot never moved (I1)."""
+        said = [Message.parse(line).command for nick, direction, line in self.server.log if (nick, direction) == (BOT, "in")]
+        assert not {"QUIT", "PART"} & set(said), "I1: the bot left"
+        whole = [line for _, direction, line in self.server.log if direction == "in" and line.startswith("USER ")]
+        assert sum("USER neverquit" in line for line in whole) <= 1, "I1: the bot came twice"
+        assert said.count("NICK") == 0, "I1: the bot changed its nick"
+        assert self.server.faults == []
+
+    async def close(self) -> None:
+        await self.writer.stop()
+
+
+def files_of(folder: str) -> dict[str, str]:
+    """Return the files of `edits/FOLDER` by their path in it."""
+    root = EDITS / folder
+    found = {path.relative_to(root): path for path in sorted(root.rglob("*.py"))}
+    return {str(name): path.read_text() for name, path in found.items()}
+
+
+def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
+    """A configuration on which only file events count: the safety sweep would hide that one was missed."""
+    return {
+        "nick": BOT,
+        "admins": [{"account": "alice"}],
+        "networks": {
+            "test": {
+                "host": "127.0.0.1",
+                "port": port,
+                "tls": False,
+                "flood": False,
+                "channels": [TALK, REPORTS, TICKS],
+            }
+        },
+        "plugins": {"directories": ["plugins"]},
+        "reload": {"report_to": REPORTS, "sweep_seconds": 60, **options},
+        "state_dir": "state",
+        "log": {"level": "info"},
+    }
+
+
+@contextlib.asynccontextmanager
+async def opened(folder: Path, before: str = "", **options: Any) -> AsyncIterator[Stage]:
+    """Start a bot with `edits/base`, and `edits/BEFORE` over it; end it by SIGTERM.
+
+    Args:
+        options: keys of `reload` in the configuration.
+    """
+    barrier = {"barrier.py": 'from bot import command\n\n\n@command("barrier")\nasync def barrier(ctx):\n    return "barrier 0"\n'}
+    for name, text in (files_of("base") | barrier | (files_of(before) if before else {})).items():
+        path = folder / "plugins" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    server = Server(network="test", accounts={"alice": "secret"})
+    await server.start()
+    program = Program(folder, config(server.port, options))
+    await program.start()
+    people = {nick: await Client.connect("127.0.0.1", server.port, nick) for nick in ("usr", "crowd")}
+    people["adm"] = await Client.connect("127.0.0.1", server.port, "adm", account="alice", password="secret")
+    stage = Stage(folder, program, server, options.get("watch", True))
+    try:
+        for channel in (TALK, REPORTS, TICKS):
+            people["usr"].send(f"JOIN {channel}")
+        people["adm"].send(f"JOIN {TALK}")
+        people["usr"].on_line = stage._hear  # a start's reports come as soon as the bot is in
+        await server.wait_for(lambda nick, way, line: (nick, way) == (BOT, "in") and TICKS in line and "JOIN" in line, since=0)
+        await stage.open(people)
+        yield stage
+        await stage.close()
+    finally:
+        code = await program.stop()
+        for client in people.values():
+            await client.close()
+        await server.stop()
+    assert code == 0, f"SIGTERM gave exit code {code}"
