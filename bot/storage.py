@@ -93,7 +93,7 @@ class Backend:
         except OSError as error:
             raise StoreError(f"{path.parent}: the state folder can't be made: {error.strerror}") from error
         with _in_words(str(path)):
-            return cls._prepared(sqlite3.connect(path, BUSY_SECONDS, check_same_thread=False), str(path))
+            return cls._prepared(sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False), str(path))
 
     @classmethod
     def memory(cls) -> Backend:

@@ -63,9 +63,12 @@ class Claims:
             ]
             if not losers:
                 return refused
-            # One at a time, the latest claim first: without it others may fit.
+            # One at a time, since without it others may fit: first who loses to somebody that stays, the latest claim
+            # before the others.
+            losing = {loss.plugin for loss in losers}
+            certain = [loss for loss in losers if loss.holder not in losing] or losers
             last = max(
-                losers, key=lambda loss: (self._rank(loss.command, loss.plugin), list(wanted).index(loss.plugin))
+                certain, key=lambda loss: (self._rank(loss.command, loss.plugin), list(wanted).index(loss.plugin))
             )
             refused[last.plugin] = last
             del candidates[last.plugin]

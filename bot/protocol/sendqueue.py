@@ -94,11 +94,10 @@ class SendQueue:
     def __len__(self) -> int:
         return len(self._urgent) + len(self._paced)
 
-    def clear(self, *, paced: bool = True) -> None:
-        """Throw away what waits; `paced=False` throws away the urgent lane only."""
+    def clear(self) -> None:
+        """Throw away what waits."""
         self._urgent.clear()
-        if paced:
-            self._paced.clear()
+        self._paced.clear()
 
     def _refill(self, now: float) -> None:
         # A clock that steps backwards gives nothing and costs nothing: time counts on from where it is now.

@@ -330,8 +330,7 @@ class Keeper:
             self._down(net, reason)
 
     def _down(self, net: Net, reason: str) -> None:
-        net.session, net.dial, net.released, net.why = None, None, False, reason
-        net.queue.clear(paced=False)
+        net.session, net.dial, net.why = None, None, reason
         # Nobody is in a channel any more: what was kept to rebuild that state is void.
         for number in [number for number, entry in self._entries.items() if entry.seen and entry.net == net.name]:
             self._forget(number)

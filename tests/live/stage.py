@@ -225,7 +225,7 @@ class Stage:
         if not self._watched:
             return
         self._barriers += 1
-        source = f'from bot import command\n\n\n@command("barrier")\nasync def barrier(ctx):\n    return "barrier {{}}"\n'
+        source = 'from bot import command\n\n\n@command("barrier")\nasync def barrier(ctx):\n    return "barrier {}"\n'
         await self.write("barrier.py", source.format(self._barriers))
         await self.report(r"barrier g\d+ -> g\d+ .*")
         await self.write("barrier.py", "(")

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class Program:
                 self._process.kill()
             return await self.ended()
 
-    async def during(self, step: Any) -> None:
+    async def during(self, step: Coroutine[Any, Any, None]) -> None:
         """Await `step`, but fail at once, with the log, if the program ends before it."""
         waiting, ended = asyncio.ensure_future(step), asyncio.ensure_future(self.ended())
         done, _ = await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)

@@ -218,6 +218,42 @@ async def test_sasl_that_is_required_and_refused_leaves_and_comes_back_later(mak
     assert b"JOIN" not in peer.received
 
 
+async def test_sasl_that_is_not_required_and_refused_is_told_and_gone_on_without(
+    make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = await make(sasl=SaslSettings(("PLAIN",), "bot", Secret("wrong"), None, False, True))
+    bench.connection.start()
+    peer = await bench.server.accept()
+    await peer.until("CAP LS")
+    peer.send("CAP * LS :account-tag sasl")
+    await peer.until("CAP REQ")
+    peer.send("CAP * ACK :account-tag sasl", "AUTHENTICATE +", ":irc.test 904 * :SASL authentication failed")
+    await peer.until("CAP END")
+    peer.send(":irc.test 001 neverquit :Welcome")
+    await bench.connection.wait_up()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "wrong" not in caplog.text
+    assert bench.connection.roster.caps >= {"account-tag"}
+    peer.send(":irc.test CAP neverquit DEL :account-tag")
+    await bench.said(peer)
+    assert "account-tag" not in bench.connection.roster.caps
+
+
+async def test_up_told_twice_is_one_registration(make: Any) -> None:
+    link = MemoryLink()
+    keeper = Worker(link.keeper)
+    connection = Connection("n", Network("n", "h"), Reactor(link.worker), Told(), clock=FakeClock())
+    connection.start()
+    await keeper.next("open")
+    keeper.send("up", "n")
+    keeper.send("up", "n")
+    await turns()
+    assert [payload for payload in keeper.payloads("say") if payload.startswith(b"CAP")] == [b"CAP LS 302"]
+    connection.disconnect()
+    keeper.send("down", "n")
+    await connection.ended()
+
+
 async def test_a_wrong_certificate_means_not_a_byte_of_irc(make: Any, caplog: pytest.LogCaptureFixture) -> None:
     bench = await make(server_tls("expired"), host="localhost", tls=Tls(str(CERTIFICATES / "authority.pem")), once=True)
     bench.connection.start()

@@ -205,6 +205,22 @@ async def test_the_next_address_is_tried_when_the_first_only_stays_silent(monkey
     assert cancelled == [silent]
 
 
+async def test_of_two_addresses_that_answer_at_once_one_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialling, "STAGGER_SECONDS", 0)
+    both, made = asyncio.Barrier(2), list[socket.socket]()
+
+    async def attempt(_: Any) -> socket.socket:
+        made.append(socket.socket())
+        mine = made[-1]
+        await both.wait()
+        return mine
+
+    monkeypatch.setattr(dialling, "_attempt", attempt)
+    won = await dialling._connect(addresses((2, ("a",)), (2, ("b",))))
+    assert [each.fileno() == -1 for each in made if each is not won] == [True]
+    won.close()
+
+
 async def test_the_two_families_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     six, four = socket.AF_INET6, socket.AF_INET
     found = addresses((six, ("a",)), (six, ("b",)), (six, ("c",)), (four, ("d",)))

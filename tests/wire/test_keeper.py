@@ -13,6 +13,7 @@ from bot.wire import keeper as keeping
 from bot.wire import session as sessions
 from bot.wire.keeper import Keeper
 from bot.wire.link import WINDOW, Frame, MemoryLink
+from bot.wire.session import Session
 
 
 class Bench:
@@ -119,6 +120,32 @@ async def test_a_dial_that_takes_too_long_is_given_up(bench: Bench) -> None:
     assert (await bench.worker.next("down")).payload == b"no connection within 20 s"
     await peer.rest()
     await bench.keeper.closed()
+
+
+async def test_the_deadline_of_a_dial_survives_other_timers(bench: Bench) -> None:
+    bench.worker.open("n", bench.server.port, tls={}, connect_seconds=20)
+    peer = await bench.server.accept()
+    await bench.pass_time(5)
+    assert bench.keeper._timer_at == bench.clock.now + 15
+    await bench.pass_time(15)
+    await peer.rest()
+
+
+async def test_a_connection_that_comes_when_it_was_given_up_is_cut_and_not_told(bench: Bench) -> None:
+    """The last step of TLS may be done in the very turn of the loop in which the deadline is."""
+    peer = await bench.up()
+    session = bench.keeper._nets["n"].session
+    assert session is not None
+    async with ScriptedServer() as other:
+        loop = asyncio.get_running_loop()
+        late = Session(bench.keeper, "n", session.settings, asyncio.current_task())
+        await loop.create_connection(lambda: late, "127.0.0.1", other.port)
+        await (await other.accept()).rest()
+        await turns()
+    assert bench.keeper._nets["n"].session is session
+    assert [frame.verb for frame in bench.worker.frames].count("up") == 1
+    assert not any(frame.verb == "down" for frame in bench.worker.frames[4:])
+    assert await peer.barrier() == []
 
 
 async def test_open_that_makes_no_sense_stops_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -230,6 +257,15 @@ async def test_frames_of_a_worker_that_was_replaced_are_never_read(bench: Bench)
     await turns()
     assert not bench.keeper.idle("n")
     bench.worker.send("done", number)
+
+
+async def test_the_end_of_a_worker_that_was_replaced_changes_nothing(bench: Bench) -> None:
+    peer, old = await bench.up(), bench.worker
+    worker = bench.another_worker()
+    old._end.close()
+    await turns()
+    peer.send("A")
+    assert (await worker.next("line")).payload == b"A"
 
 
 async def test_a_checkpoint_forgets_what_was_seen_up_to_it(bench: Bench) -> None:
@@ -356,11 +392,14 @@ async def test_the_same_effect_is_accepted_once(bench: Bench) -> None:
     assert bench.keeper.duplicates == 3
 
 
-async def test_late_words_of_a_finished_line_and_words_without_cause_are_all_accepted(bench: Bench) -> None:
+@pytest.mark.parametrize("finished", ["done", "seen"])
+async def test_late_words_of_a_finished_line_and_words_without_cause_are_all_accepted(
+    finished: str, bench: Bench
+) -> None:
     peer = await bench.up()
     bench.worker.send("go", "n")
     number = await bench.line(peer, "!late")
-    bench.worker.send("done", number)
+    bench.worker.send(finished, number)
     for key in (f"{number}/late", f"{number}/late", "-/-", "-/-"):
         bench.worker.say("n", key, 0, "words")
     assert [await peer.line() for _ in range(4)] == ["words"] * 4
@@ -431,6 +470,19 @@ async def test_a_new_worker_is_told_what_the_queue_still_holds(bench: Bench) -> 
         bench.worker.say("n", "-/-", k, "x")
     await turns()
     assert (await bench.another_worker().next("room")).fields == ("n", "-10")
+
+
+async def test_a_new_worker_gets_no_credits_of_the_one_before(bench: Bench) -> None:
+    await bench.up()
+    bench.worker.send("go", "n")
+    for k in range(10):  # these leave, and are owed
+        bench.worker.say("n", "-/-", k, "x")
+    await turns()
+    worker = bench.another_worker()
+    for k in range(keeping.ROOM_STEP - 1):
+        worker.say("n", "-/-", k, "x")
+    await turns()
+    assert [frame for frame in worker.frames if frame.verb == "room"] == []
 
 
 async def test_a_line_without_credit_is_refused(bench: Bench) -> None:

@@ -117,6 +117,19 @@ def test_a_long_stay_begins_the_waits_anew() -> None:
     assert at - 1000 - STABLE_SECONDS <= 2 * MINIMUM_SECONDS
 
 
+def test_a_stay_before_a_lost_connection_does_not_count() -> None:
+    channels = wanted(a=None)
+    for now in range(10):
+        channels.outside("#a", now)
+        channels.due(10**6)
+    channels.joined("#a", 1000)
+    channels.everything()
+    channels.outside("#a", 1000 + STABLE_SECONDS)
+    at = channels.next_at()
+    assert at is not None
+    assert at - 1000 - STABLE_SECONDS >= MAXIMUM_SECONDS / 2
+
+
 def test_hearing_twice_that_we_are_outside_is_one_try() -> None:
     channels = wanted(a=None)
     assert channels.outside("#a", 0)

@@ -211,6 +211,12 @@ def test_a_server_that_reads_again_is_kept(session: Session, owner: Owner, trans
     assert not transport.aborted
 
 
+def test_nothing_is_written_after_the_end(session: Session, transport: Transport) -> None:
+    session.end("enough")
+    session.write(b"x")
+    assert transport.written == b""
+
+
 def test_after_quit_the_server_has_its_time_and_no_more(session: Session, owner: Owner, transport: Transport) -> None:
     session.quit_by = owner.clock.now + 2
     assert session.check(owner.clock.now + 1) == owner.clock.now + 2

@@ -1,0 +1,252 @@
+"""bot/live/discover.py: which files are plugins, and what is in them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from sources import swept, write
+
+from bot.live.discover import MAX_SOURCE_BYTES, Discovery, is_noise
+
+# --- what is a unit
+
+
+def test_a_file_is_a_unit_of_its_name(tmp_path: Path) -> None:
+    write(tmp_path, weather="x = 1")
+    (unit,) = swept(tmp_path).values()
+    (source,) = unit.sources.values()
+    assert (unit.name, source.module, source.shown, source.content) == (
+        "weather",
+        "plugins.weather",
+        "weather.py",
+        b"x = 1",
+    )
+
+
+def test_a_package_is_one_unit_of_several_sources(tmp_path: Path) -> None:
+    write(tmp_path, pkg____init__="", pkg__part="", pkg__sub__deep="")
+    unit = swept(tmp_path)["pkg"]
+    assert {source.module: source.shown for source in unit.sources.values()} == {
+        "plugins.pkg": "pkg/__init__.py",
+        "plugins.pkg.part": "pkg/part.py",
+        "plugins.pkg.sub.deep": "pkg/sub/deep.py",
+    }
+
+
+def test_a_folder_without_an_init_is_no_plugin(tmp_path: Path) -> None:
+    write(tmp_path, pkg__part="")
+    assert swept(tmp_path) == {}
+
+
+def test_an_init_deeper_down_does_not_make_a_plugin(tmp_path: Path) -> None:
+    write(tmp_path, pkg__sub____init__="")
+    assert swept(tmp_path) == {}
+
+
+def test_a_package_wins_over_a_file_of_its_name(tmp_path: Path) -> None:
+    write(tmp_path, pkg="x = 'file'", pkg____init__="x = 'package'")
+    assert swept(tmp_path)["pkg"].sources["plugins.pkg"].content == b"x = 'package'"
+
+
+def test_what_begins_with_an_underscore_is_shared_and_no_plugin(tmp_path: Path) -> None:
+    write(tmp_path, _common="", weather="")
+    assert {name: unit.is_plugin for name, unit in swept(tmp_path).items()} == {"_common": False, "weather": True}
+
+
+@pytest.mark.parametrize("name", ["größe", "天気", "a1", "Weather"])
+def test_any_identifier_is_a_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text("")
+    assert list(swept(tmp_path)) == [name]
+
+
+@pytest.mark.parametrize("name", ["my-plugin", "1st", "a b", "a.b"])
+def test_a_name_that_cannot_be_imported_is_told_and_not_taken(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text("")
+    disk = Discovery([tmp_path]).sweep()
+    assert disk.units == {}
+    assert disk.odd == {f"{name}.py": f"{name}.py: a plugin's name is letters, digits and _; rename the file"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".weather.py.swp",
+        "weather.py~",
+        "#weather.py#",
+        ".#weather.py",
+        "4913~",
+        "weather.py.tmp",
+        "w.orig",
+        "__pycache__",
+    ],
+)
+def test_editors_by_products_are_noise(name: str) -> None:
+    assert is_noise(name)
+
+
+@pytest.mark.parametrize("name", ["weather.py", "_common.py", "pkg", "tmp.py", "bak.py"])
+def test_plugin_files_are_not_noise(name: str) -> None:
+    assert not is_noise(name)
+
+
+def test_other_files_are_not_looked_at(tmp_path: Path) -> None:
+    for name in ("notes.txt", "data.json", "weather.pyc", "README", ".hidden.py", "x.py.swp"):
+        (tmp_path / name).write_text("x")
+    disk = Discovery([tmp_path]).sweep()
+    assert (disk.units, disk.odd) == ({}, {})
+
+
+def test_data_within_a_package_is_not_part_of_it(tmp_path: Path) -> None:
+    write(tmp_path, pkg____init__="")
+    before = swept(tmp_path)["pkg"].digest
+    (tmp_path / "pkg" / "towns.json").write_text("{}")
+    assert swept(tmp_path)["pkg"].digest == before
+
+
+def test_a_folder_that_is_missing_is_empty(tmp_path: Path) -> None:
+    assert swept(tmp_path / "nowhere") == {}
+
+
+def test_an_earlier_directory_wins(tmp_path: Path) -> None:
+    write(tmp_path / "one", weather="x = 1")
+    write(tmp_path / "two", weather="x = 2", other="")
+    units = Discovery([tmp_path / "one", tmp_path / "two"]).sweep().units
+    assert units["weather"].sources["plugins.weather"].content == b"x = 1"
+    assert "other" in units
+
+
+def test_a_package_in_a_later_directory_does_not_displace_a_file_in_an_earlier(tmp_path: Path) -> None:
+    write(tmp_path / "one", weather="x = 1")
+    write(tmp_path / "two", weather____init__="x = 2")
+    units = Discovery([tmp_path / "one", tmp_path / "two"]).sweep().units
+    assert units["weather"].sources["plugins.weather"].content == b"x = 1"
+
+
+# --- what is a change
+
+
+def test_the_same_content_has_the_same_digest(tmp_path: Path) -> None:
+    write(tmp_path, weather="x = 1")
+    before = swept(tmp_path)["weather"].digest
+    (tmp_path / "weather.py").touch()
+    assert swept(tmp_path)["weather"].digest == before
+
+
+@pytest.mark.parametrize("text", ["x = 2", "x = 1\n", ""])
+def test_other_content_has_another_digest(tmp_path: Path, text: str) -> None:
+    write(tmp_path, weather="x = 1")
+    before = swept(tmp_path)["weather"].digest
+    write(tmp_path, weather=text)
+    assert swept(tmp_path)["weather"].digest != before
+
+
+def test_a_part_that_is_renamed_is_another_digest(tmp_path: Path) -> None:
+    write(tmp_path, pkg____init__="", pkg__one="x")
+    before = swept(tmp_path)["pkg"].digest
+    (tmp_path / "pkg" / "one.py").rename(tmp_path / "pkg" / "two.py")
+    assert swept(tmp_path)["pkg"].digest != before
+
+
+def test_content_that_moves_from_part_to_part_is_another_digest(tmp_path: Path) -> None:
+    write(tmp_path, pkg____init__="", pkg__a="x", pkg__b="yz")
+    before = swept(tmp_path)["pkg"].digest
+    write(tmp_path, pkg__a="xy", pkg__b="z")
+    assert swept(tmp_path)["pkg"].digest != before
+
+
+def test_a_second_sweep_sees_an_edit_of_equal_size_and_restored_time(tmp_path: Path) -> None:
+    write(tmp_path, weather="x = 1")
+    discovery, path = Discovery([tmp_path]), tmp_path / "weather.py"
+    before, stat = discovery.sweep().units["weather"], path.stat()
+    path.write_text("x = 2")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert discovery.sweep().units["weather"].digest != before.digest
+
+
+def test_a_second_sweep_reads_only_what_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, one="1", two="2")
+    discovery = Discovery([tmp_path])
+    discovery.sweep()
+    read: list[str] = []
+    real = Path.open
+
+    def count(self: Path, *arguments: object) -> object:
+        read.append(self.name)
+        return real(self, *arguments)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", count)
+    write_two = os.open(tmp_path / "two.py", os.O_WRONLY | os.O_TRUNC)
+    os.write(write_two, b"changed")
+    os.close(write_two)
+    discovery.sweep()
+    assert read == ["two.py"]
+
+
+def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:
+    write(tmp_path, one="1")
+    discovery = Discovery([tmp_path])
+    discovery.sweep()
+    (tmp_path / "one.py").unlink()
+    assert discovery.sweep().units == {}
+    assert discovery._read == {}
+
+
+# --- blank and faulty
+
+
+@pytest.mark.parametrize(("text", "blank"), [("", True), (" \n\t\n", True), ("x", False), ("# words", False)])
+def test_a_file_without_content_is_blank(tmp_path: Path, text: str, blank: bool) -> None:
+    write(tmp_path, weather=text)
+    assert swept(tmp_path)["weather"].is_blank is blank
+
+
+def test_a_package_whose_init_is_empty_is_not_blank(tmp_path: Path) -> None:
+    write(tmp_path, pkg____init__="")
+    assert not swept(tmp_path)["pkg"].is_blank
+
+
+def test_a_file_that_is_too_large_is_a_fault(tmp_path: Path) -> None:
+    write(tmp_path, weather="#" * (MAX_SOURCE_BYTES + 1))
+    assert swept(tmp_path)["weather"].fault == "weather.py: larger than 1 MiB"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_a_fault(tmp_path: Path) -> None:
+    write(tmp_path, weather="x")
+    (tmp_path / "weather.py").chmod(0)
+    assert swept(tmp_path)["weather"].fault == "weather.py: Permission denied"
+
+
+def test_a_file_that_cannot_be_read_is_a_fault_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, weather="x")
+
+    def refuse(self: Path, *arguments: object) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert swept(tmp_path)["weather"].fault == "weather.py: Permission denied"
+
+
+def test_a_link_to_nothing_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "weather.py").symlink_to(tmp_path / "nowhere.py")
+    assert swept(tmp_path) == {}
+
+
+def test_a_link_to_a_file_elsewhere_is_followed(tmp_path: Path) -> None:
+    write(tmp_path / "there", real="x = 1")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "weather.py").symlink_to(tmp_path / "there" / "real.py")
+    assert swept(tmp_path / "here")["weather"].sources["plugins.weather"].content == b"x = 1"
+
+
+def test_folders_that_lead_round_in_a_circle_are_left(tmp_path: Path) -> None:
+    write(tmp_path, pkg____init__="")
+    (tmp_path / "pkg" / "again").symlink_to(tmp_path / "pkg")
+    assert "pkg" in swept(tmp_path)
+
+
+def test_a_folder_with_the_name_of_a_file_is_no_plugin(tmp_path: Path) -> None:
+    (tmp_path / "weather.py").mkdir()
+    assert swept(tmp_path) == {}
