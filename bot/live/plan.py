@@ -167,7 +167,8 @@ class Planner:
         for name, image in live.items():
             unit = units.get(name)
             vanished = unit is None and name not in gone
-            emptied = unit is not None and unit.is_blank and not image.unit.is_blank
+            changed = unit if unit is not image.unit else None
+            emptied = changed is not None and changed.is_blank and not image.unit.is_blank
             if not vanished and not emptied:
                 self.missing.pop(name, None)
             elif name not in force and self._wait(
