@@ -131,6 +131,7 @@ class App:
             self._settle,
             settle_seconds=config.reload.settle_ms / 1000,
             sweep_seconds=config.reload.sweep_seconds,
+            foresee=self.reloader.foresee,
             is_known=lambda name: name in self.reloader.live and not name.startswith("_"),
         )
 

@@ -129,6 +129,14 @@ class Reloader:
                     (Entry("the reload failed inside the bot; everything stays as it was, see the log", (), False),)
                 )
 
+    async def foresee(self) -> None:
+        """Read and compile what differs so far; `settle` is the quicker for it, and nothing else changes."""
+        async with self._lock:
+            try:
+                await self._planner.foresee(self.live)
+            except Exception:
+                log.exception("looking ahead failed inside the bot; the reload does without it")
+
     async def unload(self, name: str) -> Report:
         """Take a plugin out until `load`, a change of its content, or a restart."""
         async with self._lock:

@@ -255,8 +255,8 @@ async def test_a_cancelled_call_that_has_begun_runs_on_and_harms_nothing(relay: 
 
 
 def spin(begun: threading.Event, stop: list[int], seen: Callable[[BaseException], Any] = lambda error: None) -> None:
-    begun.set()
     try:
+        begun.set()  # inside: an interruption may come at once
         while not stop:
             pass
     except BaseException as error:

@@ -254,7 +254,7 @@ class Stage:
 
     async def _check_trace(self) -> None:
         """What fails is told in one neutral line, and the log has the source that ran (I8)."""
-        answer, = await self.ask("!oops")
+        (answer,) = await self.ask("!oops")
         assert re.fullmatch(r"oops failed \(error [0-9a-f]{4}\)", answer), answer
         line = next(each.strip() for each in self.read("oops.py").splitlines() if "raise" in each)
         assert answer[-5:-1] in await self.trace(line)
