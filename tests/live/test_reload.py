@@ -365,7 +365,7 @@ async def test_a_built_in_command_cannot_be_claimed(tmp_path: Path, bench: Bench
     built_in = Handler("bot", "bot.help", lambda ctx: "help", Command("help", (), (), True, None), Owner("bot"), False)
     other = Bench(tmp_path / "other", built_in={"help": built_in})
     report = await other.save(a=says("1", "help"))
-    assert report == "a not loaded: a.py: !help is built in and can't be claimed; rename the command"
+    assert report == "a not loaded: a.py:3: !help is built in and can't be claimed; rename the command"
     assert other.reloader.table.find("help") is built_in
     await other.close()
 
