@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sources import swept, write
 
-from bot.live.discover import MAX_SOURCE_BYTES, Discovery, is_noise
+from bot.live.discover import MAX_SOURCE_BYTES, Discovery, bundled, directories, is_noise
 
 # --- what is a unit
 
@@ -250,3 +250,11 @@ def test_folders_that_lead_round_in_a_circle_are_left(tmp_path: Path) -> None:
 def test_a_folder_with_the_name_of_a_file_is_no_plugin(tmp_path: Path) -> None:
     (tmp_path / "weather.py").mkdir()
     assert swept(tmp_path) == {}
+
+
+# --- where plugins lie
+
+
+def test_bundled_is_where_the_shipped_plugins_lie() -> None:
+    assert directories(["/mine", "bundled"]) == [Path("/mine"), bundled()]
+    assert (bundled() / "dice.py").exists()
