@@ -190,7 +190,7 @@ def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:
     discovery.sweep()
     (tmp_path / "one.py").unlink()
     assert discovery.sweep().units == {}
-    assert discovery._read == {}
+    assert discovery._known == {}
 
 
 # --- blank and faulty
