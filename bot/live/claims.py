@@ -98,8 +98,11 @@ class Claims:
         order = self._ledger.get(command, [])
         if order and order[0] not in absent:
             owner = order[0]
-            # Its file is there but did not load: it keeps its command, or an error would cost it for good.
-            if owner in claimants or owner not in candidates:
+            if owner in claimants:
+                return owner
+            # Its file is there but did not load: no newcomer gets its command, or an error would cost it for good; but
+            # who has had it meanwhile goes on answering.
+            if owner not in candidates and not any(command in live.get(name, ()) for name in claimants):
                 return owner
         for name in claimants:
             if command in live.get(name, ()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def unit(name: str, text: str = "", **parts: str) -> Unit:
         shown = f"{name}/{part.replace('__', '/')}.py"
         module = f"{PACKAGE}.{name}.{part.replace('__', '.')}"
         sources[module] = Source(module, f"/plugins/{shown}", shown, _bytes(content), False)
-    return Unit(name, sources, f"{abs(hash((name, text, *parts.items()))):040x}"[:40])
+    return Unit(name, sources, hashlib.sha1(repr((name, text, parts)).encode()).hexdigest())
 
 
 def _bytes(text: str) -> bytes:

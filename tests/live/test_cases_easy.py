@@ -78,13 +78,13 @@ async def test_08_a_deleted_file_takes_its_commands_along(stage: Stage) -> None:
 
 async def test_09_a_file_that_comes_back_has_its_state_back(stage: Stage) -> None:
     await stage.crowd.spare("!count")
-    before, = await stage.ask("!count")
+    (before,) = await stage.ask("!count")
     source = stage.read("count.py")
     await stage.do(("delete", "plugins/count.py"))
     await stage.report("count unloaded")
     await stage.write("count.py", source)
     await stage.report(r"count loaded g2 \(\w{7}\)")
-    after, = await stage.ask("!count")
+    (after,) = await stage.ask("!count")
     assert int(after.split()[1]) == int(before.split()[1]) + 1
 
 

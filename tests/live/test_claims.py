@@ -70,6 +70,10 @@ def test_an_owner_that_did_not_load_keeps_its_command() -> None:
     assert refused(claims(roll="dice"), {"craps": "roll"}) == {"craps": ("roll", "dice")}
 
 
+def test_an_owner_that_comes_back_broken_does_not_silence_who_is_live() -> None:
+    assert refused(claims(roll="dice craps"), {"craps": "roll"}, {"craps": "roll"}) == {}
+
+
 def test_an_owner_that_lets_go_of_the_command_frees_it() -> None:
     book = claims(roll="dice craps")
     assert refused(book, {"dice": "throw", "craps": "roll"}, {"dice": "roll"}) == {}

@@ -1,0 +1,64 @@
+"""Reports: in the order in which things happened, and none of a failure that was mended in the meantime."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bot.announce import Announcer
+from bot.live.report import Entry, Report
+
+
+class Channel:
+    """What an announcer says, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.more = asyncio.Event()
+        self.mended = False
+        self.announcer = Announcer(
+            lambda: ("net", "#ops"), lambda network: True, lambda *names: False, self.say, lambda entry: not self.mended
+        )
+
+    def say(self, place: tuple[str, str], text: str) -> None:
+        self.said.append(text)
+        self.more.set()
+
+
+def report(text: str, ok: bool) -> Report:
+    return Report((Entry(text, (text,), ok),))
+
+
+async def test_a_success_is_told_at_once() -> None:
+    channel = Channel()
+    channel.announcer.settled(report("live", True))
+    assert channel.said == ["live"]
+
+
+async def test_a_failure_waits_for_a_moment() -> None:
+    channel = Channel()
+    channel.announcer.settled(report("broken", False))
+    assert channel.said == []
+    await channel.more.wait()
+    assert channel.said == ["broken"]
+
+
+async def test_a_failure_that_is_mended_while_it_waits_is_not_told() -> None:
+    channel = Channel()
+    channel.announcer.settled(report("broken", False))
+    channel.mended = True
+    channel.announcer.settled(report("live", True))
+    assert channel.said == ["live"]
+
+
+async def test_a_newer_report_does_not_overtake_one_that_waits() -> None:
+    channel = Channel()
+    channel.announcer.settled(report("broken", False))
+    channel.announcer.settled(report("live", True))
+    assert channel.said == ["broken", "live"]
+
+
+async def test_an_empty_report_hurries_nothing() -> None:
+    channel = Channel()
+    channel.announcer.settled(report("broken", False))
+    channel.announcer.settled(Report())
+    assert channel.said == []
