@@ -247,6 +247,7 @@ class App:
         """Wait until no call of a handler is under way; for tests."""
         while self._tasks:
             await asyncio.wait(list(self._tasks))
+        await self.announcer.certain()
 
     # -- lines from connections: wire.connection.Listener
 
