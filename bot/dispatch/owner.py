@@ -122,7 +122,7 @@ class Owner:
             return  # what it raises goes to the call that waits for it; if none does, asyncio says so
         if not task.cancelled() and (error := task.exception()) is not None:
             logging.getLogger(f"plugins.{self.plugin}").error(
-                "background task %s of %s failed: %r", task.get_name(), self.plugin, error, exc_info=error
+                "background task %s of %s failed: %r", _label(task), self.plugin, error, exc_info=error
             )
 
     def background(self) -> list[asyncio.Task[Any]]:
@@ -153,9 +153,7 @@ class Owner:
         if tasks:
             _, stubborn = await asyncio.wait(tasks, timeout=1.0)
             for task in stubborn:
-                log.warning(
-                    "%s g%d: the task %s ignores its cancellation", self.plugin, self.generation, task.get_name()
-                )
+                log.warning("%s g%d: the task %s ignores its cancellation", self.plugin, self.generation, _label(task))
         stack, self._stack = self._stack, AsyncExitStack()
         try:
             await asyncio.wait_for(stack.aclose(), 5.0)
@@ -164,6 +162,12 @@ class Owner:
         for thread in self.threads:
             if thread.is_alive():
                 log.warning("%s g%d: the thread %s still runs", self.plugin, self.generation, thread.name)
+
+
+def _label(task: asyncio.Task[Any]) -> str:
+    # Python 3.13 names a task without a name "None", after the factory has made it.
+    name = task.get_name()
+    return name if name != "None" else getattr(task.get_coro(), "__qualname__", name)
 
 
 async def _guarded(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -179,10 +183,11 @@ def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     owner = current.get()
     if owner is None:
         return asyncio.Task(coroutine, loop=loop, **options)
-    guarded = _guarded(coroutine)
+    guarded: Any = _guarded(coroutine)  # its names can be set, though its type does not say so
+    guarded.__qualname__ = getattr(coroutine, "__qualname__", "task")
     task: asyncio.Task[Any] = asyncio.Task(guarded, loop=loop, **options)
     if not options.get("name"):
-        task.set_name(getattr(coroutine, "__qualname__", task.get_name()))
+        task.set_name(guarded.__qualname__)
     # Cancelled before its first step it would never have been awaited, which Python warns of.
     task.add_done_callback(lambda _: coroutine.close())
     owner.adopt(task)

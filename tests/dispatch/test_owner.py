@@ -108,10 +108,16 @@ async def test_a_task_that_ends_is_forgotten(owner: Owner) -> None:
     assert owner.tasks == set()
 
 
-async def test_a_task_is_named_after_its_function_unless_it_has_a_name(owner: Owner) -> None:
-    tasks = [owner.spawn(forever()), owner.spawn(forever(), "mine")]
-    assert [task.get_name() for task in tasks if task] == ["forever", "mine"]
-    await owner.let_go()
+async def test_a_failed_task_is_named_after_its_function_unless_it_has_a_name(owner: Owner, caplog: Any) -> None:
+    async def boom() -> None:
+        raise ValueError
+
+    tasks = [owner.spawn(boom()), owner.spawn(boom(), "mine")]
+    await asyncio.wait([task for task in tasks if task])
+    await turns()
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "boom of weather failed" in first
+    assert "task mine of weather failed" in second
 
 
 # --- before and at the commit
@@ -307,7 +313,7 @@ async def test_a_task_that_ignores_its_cancellation_is_named_and_left(
     task = owner.spawn(stubborn())
     await turns()
     await owner.let_go()
-    assert "stubborn ignores its cancellation" in caplog.text
     free.set()
     assert task is not None
     await task
+    assert "stubborn ignores its cancellation" in caplog.text
