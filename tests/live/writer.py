@@ -65,6 +65,7 @@ def wait(milliseconds: float) -> None:
 
 STEPS = {step.__name__: step for step in (write, chunks, replace, link, move, delete, touch, chmod, wait)}
 
+
 def paths() -> list[str]:
     return sorted(str(path) for path in Path("plugins").rglob("*"))
 
