@@ -39,7 +39,7 @@ class Times:
     starts: int
 
 
-FULL = Times(saves=100, clocked_saves=40, rounds=5, commands_a_round=300, pipelined=3000, reloads=30, starts=3)
+FULL = Times(saves=100, clocked_saves=30, rounds=5, commands_a_round=300, pipelined=2000, reloads=30, starts=3)
 QUICK = Times(saves=10, clocked_saves=10, rounds=2, commands_a_round=50, pipelined=500, reloads=5, starts=1)
 
 

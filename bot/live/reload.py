@@ -215,6 +215,9 @@ class Reloader:
             for name, image in one.images.items()
             if image.owner is not None
         }
+        same = not leaving and all(live.get(name) == commands for name, commands in new.items())
+        if same and all(one.error is None for one in tried):
+            return {}  # the common save: who is live and with which commands stays as it was decided
         for one in tried:
             for name, image in one.images.items():
                 taken = next((c for c in image.commands if c in self._built_in), None)
