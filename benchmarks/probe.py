@@ -20,6 +20,7 @@ from typing import Any
 # end. A name that is gone from the bot fails here, at once and by name.
 STAGES = (
     ("bot.live.watcher", "_Forward", "on_any_event", "event"),
+    ("bot.live.reload", "Reloader", "foresee", "foresee"),
     ("bot.live.reload", "Reloader", "settle", "settle"),
     ("bot.live.discover", "Discovery", "sweep", "sweep"),
     ("bot.live.plan", "", "compile_unit", "compile"),

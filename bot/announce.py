@@ -3,16 +3,19 @@ reached."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
 
 from bot.errors import UserError
-from bot.live.report import Report
+from bot.live.report import Entry, Report
 
 log = logging.getLogger(__name__)
 
 HELD = 20  # the newest reports, while the place that they go to is not reached yet
+
+FAILURE_WAITS_SECONDS = 0.05  # a save may be several writes
 
 Place = tuple[str, str]  # network, target
 
@@ -25,6 +28,7 @@ class Announcer:
         reachable: tells whether a network is up and its channels are joined.
         same: tells whether two targets on a network are one.
         say: says a line at a place.
+        still: tells whether a failure is still how things are.
     """
 
     def __init__(
@@ -33,12 +37,39 @@ class Announcer:
         reachable: Callable[[str], bool],
         same: Callable[[str, str, str], bool],
         say: Callable[[Place, str], object],
+        still: Callable[[Entry], bool] = lambda entry: True,
     ) -> None:
-        self._place, self._reachable, self._same, self._say = place, reachable, same, say
+        self._place, self._reachable, self._same, self._say, self._still = place, reachable, same, say, still
+        self._unsure = Report()
+        self._sure_at: asyncio.TimerHandle | None = None
+        self._told: asyncio.Future[None] | None = None
         self._held: deque[str] = deque(maxlen=HELD)
 
+    def settled(self, report: Report) -> None:
+        """Tell what came of files that settled; a failure waits for a moment, in case the next write mends it."""
+        if report.ok:
+            self.report(report)
+        else:
+            self._tell_unsure()
+            self._unsure = report
+            self._sure_at = asyncio.get_running_loop().call_later(FAILURE_WAITS_SECONDS, self._tell_unsure)
+
+    async def certain(self) -> None:
+        """Wait until no failure is waiting to be told; for tests."""
+        while self._sure_at is not None:
+            told = self._told = asyncio.get_running_loop().create_future()
+            await told
+
+    def _tell_unsure(self) -> None:
+        if self._sure_at is not None:
+            self._sure_at.cancel()
+        if self._told is not None and not self._told.done():
+            self._told.set_result(None)
+        report, self._unsure, self._sure_at = self._unsure, Report(), None
+        self.report(Report(tuple(entry for entry in report.entries if entry.ok or self._still(entry))))
+
     def report(self, report: Report, *, starting: bool = False, asked_at: Place | None = None) -> None:
-        """Tell a report.
+        """Tell a report; one that waits is told before it.
 
         Args:
             starting: of a start only what went wrong is worth a line in a channel.
@@ -46,6 +77,7 @@ class Announcer:
         """
         if not report:
             return
+        self._tell_unsure()
         log.log(logging.INFO if report.ok else logging.WARNING, "%s", report)
         if starting:
             report = Report(tuple(entry for entry in report.entries if not entry.ok))

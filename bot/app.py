@@ -43,7 +43,6 @@ from bot.live.loader import Image
 from bot.live.names import install
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
-from bot.live.report import Report
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks
 from bot.places import Places
@@ -56,7 +55,6 @@ from bot.wire.link import MemoryLink
 
 log = logging.getLogger(__name__)
 
-FAILURE_WAITS_SECONDS = 0.05  # the next write of the same save may mend it
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 READY_SECONDS = 10.0
 RECENT_LINES = 500
@@ -100,6 +98,7 @@ class App:
             lambda name: self.networks[name].connection.registered and name not in self._not_ready,
             lambda name, one, other: self.networks[name].same(one, other),
             lambda place, text: CallOutlet(self, "-", "bot.report").send(*place, "say", text),
+            lambda entry: self.reloader.still_failed(entry),
         )
         self._unfinished: dict[tuple[str, str], int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -133,6 +132,7 @@ class App:
             self._settle,
             settle_seconds=config.reload.settle_ms / 1000,
             sweep_seconds=config.reload.sweep_seconds,
+            foresee=self.reloader.foresee,
             is_known=lambda name: name in self.reloader.live and not name.startswith("_"),
         )
 
@@ -247,6 +247,7 @@ class App:
         """Wait until no call of a handler is under way; for tests."""
         while self._tasks:
             await asyncio.wait(list(self._tasks))
+        await self.announcer.certain()
 
     # -- lines from connections: wire.connection.Listener
 
@@ -437,14 +438,4 @@ class App:
         self.loop.call_later(seconds + 0.001, self.watcher.poke)
 
     async def _settle(self) -> None:
-        report = await self.reloader.settle()
-        if report.ok:
-            self.announcer.report(report)
-        else:
-            self._task(self._tell_failure(report))
-
-    async def _tell_failure(self, report: Report) -> None:
-        await asyncio.sleep(FAILURE_WAITS_SECONDS)
-        self.announcer.report(
-            Report(tuple(entry for entry in report.entries if entry.ok or self.reloader.still_failed(entry)))
-        )
+        self.announcer.settled(await self.reloader.settle())

@@ -10,6 +10,7 @@ file. The only import of typer.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -84,6 +85,10 @@ def run(
 async def _run(settings: Config, path: Path, once: bool) -> int:
     from bot.app import App
 
+    # What is there by now stays. Plugins are not there yet, so their old generations are still collected; a full
+    # collection looks at those alone, which takes 5 ms instead of 20.
+    gc.collect()
+    gc.freeze()
     app = App(settings, once=once)
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()

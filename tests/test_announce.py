@@ -1,117 +1,64 @@
-"""bot/announce.py: reports to the configured place, once to each reader, kept while it can't be reached."""
+"""Reports: in the order in which things happened, and none of a failure that was mended in the meantime."""
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+import asyncio
 
-import pytest
-
-from bot.announce import HELD, Announcer, Place
-from bot.errors import UserError
+from bot.announce import Announcer
 from bot.live.report import Entry, Report
 
 
-class Bench:
+class Channel:
+    """What an announcer says, and a way to wait for it."""
+
     def __init__(self) -> None:
-        self.place: Place | None = ("libera", "#ops")
-        self.reachable = True
-        self.said: list[tuple[Place, str]] = []
+        self.said: list[str] = []
+        self.more = asyncio.Event()
+        self.mended = False
         self.announcer = Announcer(
-            self._place,
-            lambda network: self.reachable,
-            lambda network, one, other: one.lower() == other.lower(),
-            lambda place, text: self.said.append((place, text)),
+            lambda: ("net", "#ops"), lambda network: True, lambda *names: False, self.say, lambda entry: not self.mended
         )
 
-    def _place(self) -> Place | None:
-        if self.place == ("", ""):
-            raise UserError("no such network")
-        return self.place
-
-    @property
-    def texts(self) -> list[str]:
-        return [text for _, text in self.said]
+    def say(self, place: tuple[str, str], text: str) -> None:
+        self.said.append(text)
+        self.more.set()
 
 
-GOOD, BAD = Entry("a loaded g1", ("a",), True), Entry("b not loaded: x", ("b",), False)
+def report(text: str, ok: bool) -> Report:
+    return Report((Entry(text, (text,), ok),))
 
 
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+async def test_a_success_is_told_at_once() -> None:
+    channel = Channel()
+    channel.announcer.settled(report("live", True))
+    assert channel.said == ["live"]
 
 
-def test_a_report_is_said_at_the_place(bench: Bench) -> None:
-    bench.announcer.report(Report((GOOD,)))
-    assert bench.said == [(("libera", "#ops"), "a loaded g1")]
+async def test_a_failure_waits_for_a_moment() -> None:
+    channel = Channel()
+    channel.announcer.settled(report("broken", False))
+    assert channel.said == []
+    await channel.more.wait()
+    assert channel.said == ["broken"]
 
 
-def test_an_empty_report_is_not_said(bench: Bench) -> None:
-    bench.announcer.report(Report())
-    assert bench.said == []
+async def test_a_failure_that_is_mended_while_it_waits_is_not_told() -> None:
+    channel = Channel()
+    channel.announcer.settled(report("broken", False))
+    channel.mended = True
+    channel.announcer.settled(report("live", True))
+    assert channel.said == ["live"]
 
 
-@pytest.mark.parametrize(("entries", "level"), [((GOOD,), logging.INFO), ((GOOD, BAD), logging.WARNING)])
-def test_every_report_is_logged(bench: Bench, caplog: Any, entries: tuple[Entry, ...], level: int) -> None:
-    caplog.set_level(logging.INFO)
-    bench.announcer.report(Report(entries))
-    assert [record.levelno for record in caplog.records] == [level]
+async def test_a_newer_report_does_not_overtake_one_that_waits() -> None:
+    channel = Channel()
+    channel.announcer.settled(report("broken", False))
+    channel.announcer.settled(report("live", True))
+    assert channel.said == ["broken", "live"]
 
 
-def test_of_a_start_only_what_went_wrong_is_said(bench: Bench) -> None:
-    bench.announcer.report(Report((GOOD,)), starting=True)
-    bench.announcer.report(Report((GOOD, BAD)), starting=True)
-    assert bench.texts == ["b not loaded: x"]
-
-
-def test_who_asked_there_is_not_told_twice(bench: Bench) -> None:
-    bench.announcer.report(Report((GOOD,)), asked_at=("libera", "#OPS"))
-    assert bench.said == []
-
-
-@pytest.mark.parametrize("asked_at", [("libera", "#other"), ("oftc", "#ops"), ("libera", "nick")])
-def test_who_asked_elsewhere_does_not_keep_it_from_the_place(bench: Bench, asked_at: Place) -> None:
-    bench.announcer.report(Report((GOOD,)), asked_at=asked_at)
-    assert bench.texts == ["a loaded g1"]
-
-
-def test_without_a_place_the_log_is_enough(bench: Bench) -> None:
-    bench.place = None
-    bench.announcer.tell("hello")
-    assert bench.said == []
-
-
-def test_a_place_that_cannot_be_is_logged(bench: Bench, caplog: Any) -> None:
-    bench.place = ("", "")
-    bench.announcer.tell("hello")
-    assert "reload.report_to: no such network" in caplog.text
-
-
-def test_what_cannot_be_said_yet_is_kept_in_order(bench: Bench) -> None:
-    bench.reachable = False
-    for text in ("one", "two"):
-        bench.announcer.tell(text)
-    assert bench.said == []
-    bench.reachable = True
-    bench.announcer.release()
-    bench.announcer.release()
-    assert bench.texts == ["one", "two"]
-
-
-def test_of_many_the_newest_are_kept(bench: Bench) -> None:
-    bench.reachable = False
-    for number in range(HELD + 5):
-        bench.announcer.tell(str(number))
-    bench.reachable = True
-    bench.announcer.release()
-    assert bench.texts == [str(number) for number in range(5, HELD + 5)]
-
-
-def test_what_still_cannot_be_said_is_kept_on(bench: Bench) -> None:
-    bench.reachable = False
-    bench.announcer.tell("one")
-    bench.announcer.release()
-    bench.reachable = True
-    bench.announcer.release()
-    assert bench.texts == ["one"]
+async def test_an_empty_report_hurries_nothing() -> None:
+    channel = Channel()
+    channel.announcer.settled(report("broken", False))
+    channel.announcer.settled(Report())
+    assert channel.said == []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -33,14 +33,14 @@ class Found:
     jobs: tuple[Handler, ...] = ()
     later: Mapping[str, Handler] = None  # type: ignore[assignment]  # set below; a mapping has no frozen literal
     hooks: Mapping[str, tuple[Handler, ...]] = None  # type: ignore[assignment]
+    commands: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "later", self.later or {})
         object.__setattr__(self, "hooks", self.hooks or {})
-
-    @property
-    def commands(self) -> tuple[str, ...]:
-        return tuple(h.declaration.name for h in self.handlers if isinstance(h.declaration, Command))
+        # Not a property: every reload asks every plugin.
+        names = tuple(h.declaration.name for h in self.handlers if isinstance(h.declaration, Command))
+        object.__setattr__(self, "commands", names)
 
 
 def find(unit: Unit, modules: Mapping[str, ModuleType], owner: Owner) -> Found:

@@ -131,6 +131,16 @@ class Planner:
         self.known = {name for name, unit in disk.units.items() if unit.is_plugin}
         return disk
 
+    async def foresee(self, live: Mapping[str, Image]) -> None:
+        """Read and compile the live units that differ so far, so that the next plan finds them ready."""
+
+        def look() -> list[Compiled]:
+            units = self._discovery.sweep().units
+            dirty = [unit for name, unit in units.items() if name in live and _is_dirty(unit, live[name])]
+            return [compile_unit(unit) for unit in dirty if self.compiled(unit) is None]
+
+        self._compiled.update((one.unit.name, one) for one in await self._run(look, 120.0))
+
     def compiled(self, unit: Unit) -> Compiled | None:
         """Return a unit's code if it has been compiled as it is."""
         known = self._compiled.get(unit.name)
@@ -157,7 +167,8 @@ class Planner:
         for name, image in live.items():
             unit = units.get(name)
             vanished = unit is None and name not in gone
-            emptied = unit is not None and unit.is_blank and not image.unit.is_blank
+            changed = unit if unit is not image.unit else None
+            emptied = changed is not None and changed.is_blank and not image.unit.is_blank
             if not vanished and not emptied:
                 self.missing.pop(name, None)
             elif name not in force and self._wait(

@@ -86,6 +86,7 @@ class Watcher:
 
     Args:
         settle: the reload; called again while it runs only after it has ended.
+        foresee: called in the quiet window of one known file, in time that would be slept: reads and compiles ahead.
         is_known: tells of a unit's name whether it is a live plugin, whose change is the common case.
     """
 
@@ -96,11 +97,13 @@ class Watcher:
         *,
         settle_seconds: float = 0.004,
         sweep_seconds: float = 2.0,
+        foresee: Callable[[], Awaitable[object]] | None = None,
         is_known: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self._directories = tuple(directories)
         self._settle, self._settle_seconds, self._sweep_seconds = settle, settle_seconds, sweep_seconds
-        self._is_known = is_known
+        self._foresee, self._is_known = foresee, is_known
+        self._foreseen = 0.0  # the event that was looked ahead after
         self._observer: Any = None
         self._watched: dict[Path, tuple[int, int]] = {}  # directory -> (device, inode) it had when its watch was set
         self._names: set[str] = set()
@@ -179,7 +182,11 @@ class Watcher:
             self._writing = {path: at for path, at in self._writing.items() if now - at < OPEN_SECONDS}
             left = self._last + self._window() - now
             if left > 0:
-                await asyncio.sleep(left)
+                if self._foresee is not None and self._one() and not self._writing and self._foreseen != self._last:
+                    self._foreseen = self._last
+                    await self._foresee()
+                else:
+                    await asyncio.sleep(left)
             elif self._writing:
                 self._changed.clear()
                 try:
@@ -192,9 +199,12 @@ class Watcher:
             else:
                 return
 
+    def _one(self) -> bool:
+        return len(self._names) == 1 and self._is_known(next(iter(self._names)))
+
     def _window(self) -> float:
-        one = len(self._names) == 1 and self._is_known(next(iter(self._names)))
-        return self._settle_seconds if one or not self._names else max(BURST_SECONDS, self._settle_seconds)
+        quick = self._one() or not self._names
+        return self._settle_seconds if quick else max(BURST_SECONDS, self._settle_seconds)
 
     def _locked(self, now: float) -> bool:
         if not any(lock.exists() for lock in map(_index_lock, self._directories) if lock is not None):

@@ -76,6 +76,30 @@ async def test_outside_of_plugin_code_tasks_belong_to_nobody(owner: Owner) -> No
     assert owner.tasks == set()
 
 
+async def test_the_tasks_of_a_call_are_a_part_of_it_until_it_ends(owner: Owner) -> None:
+    """`gather` and `wait_for` make such tasks; what `spawn` starts is in the background from the first."""
+    started: list[asyncio.Task[None]] = []
+    end = asyncio.Event()
+
+    async def call() -> None:
+        with owner.entered():  # as the pipeline does it: the call's own task is nobody's
+            started.append(asyncio.create_task(forever()))
+        spawned = owner.spawn(forever())
+        assert spawned is not None
+        started.append(spawned)
+        await end.wait()
+
+    task = asyncio.create_task(call())
+    owner.calls[task] = lambda: None
+    await turns()
+    assert owner.background() == [started[1]]
+    end.set()
+    await task
+    del owner.calls[task]
+    assert set(owner.background()) == set(started)
+    await owner.let_go()
+
+
 async def test_a_task_that_ends_is_forgotten(owner: Owner) -> None:
     task = owner.spawn(asyncio.sleep(0))
     assert task is not None
@@ -84,10 +108,16 @@ async def test_a_task_that_ends_is_forgotten(owner: Owner) -> None:
     assert owner.tasks == set()
 
 
-async def test_a_task_is_named_after_its_function_unless_it_has_a_name(owner: Owner) -> None:
-    tasks = [owner.spawn(forever()), owner.spawn(forever(), "mine")]
-    assert [task.get_name() for task in tasks if task] == ["forever", "mine"]
-    await owner.let_go()
+async def test_a_failed_task_is_named_after_its_function_unless_it_has_a_name(owner: Owner, caplog: Any) -> None:
+    async def boom() -> None:
+        raise ValueError
+
+    tasks = [owner.spawn(boom()), owner.spawn(boom(), "mine")]
+    await asyncio.wait([task for task in tasks if task])
+    await turns()
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "boom of weather failed" in first
+    assert "task mine of weather failed" in second
 
 
 # --- before and at the commit
@@ -283,7 +313,7 @@ async def test_a_task_that_ignores_its_cancellation_is_named_and_left(
     task = owner.spawn(stubborn())
     await turns()
     await owner.let_go()
-    assert "stubborn ignores its cancellation" in caplog.text
     free.set()
     assert task is not None
     await task
+    assert "stubborn ignores its cancellation" in caplog.text

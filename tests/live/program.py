@@ -13,13 +13,16 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 15.0  # how long any wait may last; none gets near it unless something is broken
 
-_HEAD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (\w+)")
+_HEAD = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
 
 
 class Program:
@@ -48,26 +51,40 @@ class Program:
         assert self._process.stdout is not None
         async for raw in self._process.stdout:
             line = raw.decode("utf-8", "replace").rstrip()
-            if self.log and not _HEAD.match(line):
+            if self.log and not re.match(_HEAD, line):
                 self.log[-1] += f"\n{line}"
             else:
                 self.log.append(line)
             self._more.set()
 
-    async def logged(self, pattern: str, count: int = 1) -> list[str]:
-        """Wait until so many records hold the pattern, and return them."""
+    async def during(self, step: Coroutine[Any, Any, T]) -> T:
+        """Await a step, but fail at once, with the log, if the program ends before it."""
+        waiting, ended = asyncio.create_task(step), asyncio.create_task(self._process.wait())
+        await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if not waiting.done():
+            waiting.cancel()
+            await self._reading
+            raise AssertionError("the bot has ended:\n" + "\n".join(self.log[-20:]))
+        return waiting.result()
+
+    async def logged(self, pattern: str, count: int = 1) -> list[int]:
+        """Wait until so many records hold the pattern, and return their places in `log` (a record may still grow)."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while len(found := [record for record in self.log if re.search(pattern, record)]) < count:
+                while len(found := self._holding(pattern)) < count:
                     self._more.clear()
                     await self._more.wait()
         except TimeoutError:
             raise AssertionError(f"{len(found)} records of the log, not {count}, hold {pattern!r}") from None
         return found
 
-    def errors(self) -> list[str]:
-        """Return the records that are errors, or that have a traceback."""
-        return [each for each in self.log if "Traceback (most" in each or (_HEAD.match(each) or [""])[1] == "error"]
+    def _holding(self, pattern: str) -> list[int]:
+        return [place for place, record in enumerate(self.log) if re.search(pattern, record)]
+
+    def errors(self) -> list[int]:
+        """Return the places of records that are errors, or that have a traceback."""
+        return self._holding(rf"{_HEAD}error|Traceback \(most recent")
 
     async def stop(self) -> int:
         """SIGTERM, and the exit code; SIGKILL, and -9, if it does not obey."""
@@ -84,19 +101,21 @@ class Program:
 
 
 class Writer:
-    """The other process, `writer.py`. `files` are those in `plugins/` after its last step."""
+    """The other process, `writer.py`: the only one that may ever make a file among the plugins (invariant I7)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.files: set[str] = set()
+        self._paths: list[str] | None = None  # as it last left them
 
     async def start(self) -> None:
+        """Start it, before the bot."""
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(Path(__file__).with_name("writer.py"))),
             cwd=self._folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        await self.do()
 
     async def do(self, *steps: tuple[Any, ...]) -> None:
         """Have steps done, and wait until they are."""
@@ -104,7 +123,8 @@ class Writer:
         self._process.stdin.write(json.dumps(steps).encode() + b"\n")
         answer = json.loads(await self._process.stdout.readline())
         assert "error" not in answer, f"{steps}: {answer['error']}"
-        self.files = set(answer["files"])
+        assert self._paths in (None, answer["before"]), f"I7: {answer['before']} is not {self._paths}"
+        self._paths = answer["after"]
 
     async def stop(self) -> None:
         assert self._process.stdin is not None

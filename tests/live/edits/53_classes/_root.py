@@ -1,0 +1,3 @@
+class Root:
+    def name(self):
+        return "root 1"

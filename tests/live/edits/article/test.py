@@ -1,0 +1,7 @@
+from bot import command
+
+
+class TestModule:
+    @command("myfunction")
+    def myfunction(self, ctx):
+        return "Calling myfunction"
