@@ -86,7 +86,7 @@ class App:
         self.thread = threading.get_ident()
         self.pending = Pending()
         self.networks = Networks()
-        self.started = clock()
+        self.started = time.monotonic()
         self._clock, self._choice = clock, choice or random.Random()
         self._relay = Relay()
         self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock)

@@ -515,7 +515,8 @@ async def test_a_network_that_is_no_longer_configured_is_left(bot: Bot) -> None:
 
 async def test_the_end_says_quit_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text(
-        "import pathlib\nfrom bot import teardown\n@teardown\ndef t(ctx): pathlib.Path(__file__).with_name('gone').touch()"
+        "from pathlib import Path\nfrom bot import teardown\n"
+        "@teardown\ndef t(ctx): Path(__file__).with_name('gone').touch()"
     )
     async with running_bot(tmp_path) as bot:
         server, app = bot.server, bot.app

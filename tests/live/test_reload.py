@@ -117,7 +117,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 def says(text: str, command: str = "say", more: str = "") -> str:
     """A plugin whose command answers a text."""
-    return f"from bot import command, setup, start, teardown, keep\n{more}\n@command('{command}')\ndef {command}(ctx): return {text!r}\n"
+    head = f"from bot import command, setup, start, teardown, keep\n{more}\n"
+    return f"{head}@command('{command}')\ndef {command}(ctx): return {text!r}\n"
 
 
 async def turns(count: int = 5) -> None:
@@ -128,7 +129,7 @@ async def turns(count: int = 5) -> None:
 async def until(done: Any) -> None:
     """Let the loop turn until something is so."""
     async with asyncio.timeout(10):
-        while not done():
+        while not done():  # noqa: ASYNC110  # there is no event for it, and a turn of the loop is no sleep
             await asyncio.sleep(0)
 
 

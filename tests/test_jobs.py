@@ -1,0 +1,223 @@
+"""bot/jobs.py: plugins' jobs on the real scheduler and store, with a clock that stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from bot.api.declare import Every, Job, job
+from bot.dispatch.owner import Owner
+from bot.dispatch.scheduler import Scheduler
+from bot.dispatch.table import Handler
+from bot.jobs import Jobs
+from bot.storage import Backend
+from bot.testing import FakeClock
+
+
+@job
+def due(ctx: Any, *what: Any) -> None: ...
+
+
+def passing(ctx: Any, *what: Any) -> None: ...
+
+
+def poll(ctx: Any) -> None: ...
+
+
+due.__module__ = "plugins.weather"
+KEY = f"weather.{due.__qualname__}"
+
+
+class Bench:
+    """Jobs whose runs are written down: who ran, in which version, with what, where."""
+
+    def __init__(self, backend: Backend, clock: FakeClock) -> None:
+        self.backend, self.clock = backend, clock
+        self.ran: list[tuple[str, int, tuple[Any, ...], str | None]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.jobs = self.fresh()
+
+    def fresh(self) -> Jobs:
+        """The jobs of a bot that has just started on the same store."""
+        self.scheduler = Scheduler(self.clock, self._spawn)
+        return Jobs(self.backend.jobs, self.scheduler, self._run, self.clock.time)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run(self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None) -> None:
+        self.ran.append((handler.key, owner.generation, args, address))
+
+    def live(self, generation: int, *periodic: Handler, later: bool = True) -> Owner:
+        """Commit a version of the plugin `weather`."""
+        owner = Owner("weather")
+        owner.go_live(generation)
+        handler = Handler("weather", KEY, due, Job(), owner, False)
+        self.jobs.replace("weather", owner, periodic, {KEY: handler} if later else {})
+        return owner
+
+    async def later(self, time: str) -> list[tuple[str, int, tuple[Any, ...], str | None]]:
+        """What runs while that time passes."""
+        await asyncio.sleep(0)
+        self.ran.clear()
+        await self.clock.advance(time)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return list(self.ran)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    backend = Backend.memory()
+    made = Bench(backend, FakeClock())
+    yield made
+    made.scheduler.stop()
+    backend.close()
+
+
+def every(seconds: float) -> Handler:
+    return Handler("weather", "weather.poll", poll, Every(seconds, None), Owner("weather"), False)
+
+
+# --- stored ones
+
+
+async def test_a_stored_job_runs_once_when_it_is_due(bench: Bench) -> None:
+    owner = bench.live(1)
+    bench.jobs.schedule(owner, "10m", due, ("tea",), "libera/#a")
+    assert await bench.later("9m") == []
+    assert await bench.later("2m") == [(KEY, 1, ("tea",), "libera/#a")]
+    assert await bench.later("1h") == [] and bench.backend.jobs.all() == []
+
+
+async def test_it_runs_in_the_version_that_is_live_then(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", due, (), None)
+    bench.live(2)
+    assert await bench.later("11m") == [(KEY, 2, (), None)]
+
+
+async def test_it_waits_for_a_plugin_that_is_away(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", due, (), None)
+    bench.jobs.remove("weather")
+    assert await bench.later("1h") == []
+    bench.live(2)
+    assert await bench.later("1s") == [(KEY, 2, (), None)]
+
+
+async def test_it_survives_a_restart(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", due, ("tea", 5, None), "libera/#a")
+    await asyncio.sleep(0)
+    bench.scheduler.stop()
+    bench.jobs = bench.fresh()
+    bench.live(1)
+    assert await bench.later("11m") == [(KEY, 1, ("tea", 5, None), "libera/#a")]
+
+
+async def test_one_that_fell_due_while_the_bot_was_away_runs_at_once(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", due, (), None)
+    await asyncio.sleep(0)
+    bench.scheduler.stop()
+    await bench.clock.advance("1h")
+    bench.jobs = bench.fresh()
+    bench.live(1)
+    assert await bench.later("1s") == [(KEY, 1, (), None)]
+
+
+async def test_one_that_was_called_off_never_runs(bench: Bench) -> None:
+    handle = bench.jobs.schedule(bench.live(1), "10m", due, (), None)
+    handle.cancel()
+    assert await bench.later("11m") == [] and bench.backend.jobs.all() == []
+
+
+async def test_calling_off_twice_or_late_is_nothing(bench: Bench) -> None:
+    handle = bench.jobs.schedule(bench.live(1), "10m", due, (), None)
+    await bench.later("11m")
+    handle.cancel()
+    handle.cancel()
+
+
+async def test_one_whose_function_is_gone_is_dropped_and_told(bench: Bench, caplog: Any) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", due, (), None)
+    bench.live(2, later=False)
+    assert await bench.later("11m") == [] and bench.backend.jobs.all() == []
+    assert f"weather has no @job function {KEY} any more" in caplog.text
+
+
+@pytest.mark.parametrize("value", [object(), {1: 2}, (1, 2), {1, 2}, float("nan")])
+async def test_what_json_cannot_hold_is_refused_at_once(bench: Bench, value: object) -> None:
+    with pytest.raises(TypeError):
+        bench.jobs.schedule(bench.live(1), "10m", due, (value,), None)
+    assert bench.backend.jobs.all() == []
+
+
+@pytest.mark.parametrize("when", ["soon", 0, -5, "0s", 11 * 366 * 86400.0, float("nan")])
+@pytest.mark.parametrize("function", [due, passing])
+async def test_what_is_no_time_is_refused_at_once(bench: Bench, when: Any, function: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError):
+        bench.jobs.schedule(bench.live(1), when, function, (), None)
+
+
+async def test_a_job_may_be_scheduled_from_any_thread(bench: Bench) -> None:
+    owner = bench.live(1)
+    await asyncio.to_thread(bench.jobs.schedule, owner, "10m", due, (), None)
+    await asyncio.to_thread(bench.jobs.schedule, owner, "10m", passing, (), None)
+    assert len(await bench.later("11m")) == 2
+
+
+# --- passing ones
+
+
+async def test_a_function_without_a_mark_runs_in_its_own_version(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", passing, (object(),), "libera/#a")
+    ((key, generation, _, address),) = await bench.later("11m")
+    assert (key, generation, address) == ("weather.passing", 1, "libera/#a")
+
+
+@pytest.mark.parametrize("end", ["replace", "remove"])
+async def test_it_ends_with_its_version(bench: Bench, end: str) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", passing, (), None)
+    await asyncio.sleep(0)
+    if end == "replace":
+        bench.live(2)
+    else:
+        bench.jobs.remove("weather")
+    assert await bench.later("11m") == []
+
+
+async def test_it_can_be_called_off(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", passing, (), None).cancel()
+    assert await bench.later("11m") == []
+
+
+async def test_a_version_that_has_ended_schedules_nothing_any_more(bench: Bench) -> None:
+    owner = bench.live(1)
+    await owner.let_go()
+    bench.jobs.schedule(owner, "10m", passing, (), None)
+    assert await bench.later("11m") == []
+
+
+# --- periodic ones
+
+
+async def test_a_periodic_job_runs_again_and_again(bench: Bench) -> None:
+    bench.live(1, every(300.0))
+    assert [len(await bench.later("5m")) for _ in range(3)] == [1, 1, 1]
+
+
+async def test_it_keeps_its_due_time_over_a_reload(bench: Bench) -> None:
+    bench.live(1, every(300.0))
+    await bench.later("4m")
+    bench.live(2, every(300.0))
+    assert [(key, generation) for key, generation, *_ in await bench.later("61s")] == [("weather.poll", 2)]
+
+
+async def test_it_ends_with_the_plugin(bench: Bench) -> None:
+    bench.live(1, every(300.0))
+    bench.jobs.remove("weather")
+    assert await bench.later("1h") == []

@@ -1,0 +1,104 @@
+"""bot/places.py: which plugin answers where, and which channels to be in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.config import Channel, Config, Network, Plugins, Secret
+from bot.places import Places
+
+LIBERA = Network(
+    name="libera",
+    host="irc",
+    channels=(Channel("#a"), Channel("#Key", key=Secret("k")), Channel("#quiet", disabled=("karma",))),
+    disabled=("loud",),
+)
+CONFIG = Config(networks={"libera": LIBERA}, plugins=Plugins(disabled=("off",)))
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.disk: dict[str, dict[str, Any]] = {"disabled": {}, "channels": {}}
+        self.places = self.again()
+
+    def again(self) -> Places:
+        """As after a restart, with the same disk."""
+        self.places = Places(lambda: CONFIG, lambda table: self.disk[table], lambda network, name: name.lower())
+        return self.places
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+# --- who answers
+
+
+@pytest.mark.parametrize(
+    ("plugin", "channel", "answers"),
+    [
+        ("karma", "#a", True),
+        ("karma", "#QUIET", False),
+        ("karma", None, True),
+        ("loud", "#a", False),
+        ("loud", None, False),
+        ("other", "#quiet", True),
+    ],
+)
+def test_the_configuration_says_who_answers_where(
+    bench: Bench, plugin: str, channel: str | None, answers: bool
+) -> None:
+    assert bench.places.answers(plugin, LIBERA, channel) is answers
+
+
+def test_a_plugin_is_switched_off_and_on_in_a_channel(bench: Bench) -> None:
+    assert bench.places.switch("karma", False, "libera", "#A")
+    assert not bench.places.answers("karma", LIBERA, "#a") and bench.places.answers("karma", LIBERA, "#b")
+    assert bench.places.switch("karma", True, "libera", "#a")
+    assert bench.places.answers("karma", LIBERA, "#a") and bench.disk["disabled"] == {}
+
+
+def test_what_is_so_already_is_no_news(bench: Bench) -> None:
+    assert not bench.places.switch("karma", True, "libera", "#a")
+    bench.places.switch("karma", False, "libera", "#a")
+    assert not bench.places.switch("karma", False, "libera", "#a")
+
+
+def test_a_plugin_is_switched_off_everywhere(bench: Bench) -> None:
+    assert bench.places.off_everywhere() == {"off"}
+    bench.places.switch("karma", False, "libera", None)
+    assert bench.places.off_everywhere() == {"off", "karma"}
+
+
+def test_switching_one_plugin_leaves_the_others(bench: Bench) -> None:
+    for name in ("a", "b"):
+        bench.places.switch(name, False, "libera", "#a")
+    bench.places.switch("a", True, "libera", "#a")
+    assert not bench.places.answers("b", LIBERA, "#a")
+
+
+def test_what_was_switched_stays_so_after_a_restart(bench: Bench) -> None:
+    bench.places.switch("karma", False, "libera", "#a")
+    assert not bench.again().answers("karma", LIBERA, "#a")
+
+
+# --- channels
+
+
+def test_the_configured_channels_with_their_keys(bench: Bench) -> None:
+    assert bench.places.channels(LIBERA) == {"#a": "", "#Key": "k", "#quiet": ""}
+
+
+def test_channels_that_were_joined_and_left_from_chat(bench: Bench) -> None:
+    bench.places.remember("libera", "#new", "secret")
+    bench.places.remember("libera", "#a", None)
+    bench.places.remember("oftc", "#elsewhere", "")
+    assert bench.again().channels(LIBERA) == {"#Key": "k", "#quiet": "", "#new": "secret"}
+
+
+def test_a_channel_is_one_in_any_case_of_letters(bench: Bench) -> None:
+    bench.places.remember("libera", "#KEY", "other")
+    assert bench.places.channels(LIBERA) == {"#a": "", "#quiet": "", "#KEY": "other"}
