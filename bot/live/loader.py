@@ -18,6 +18,7 @@ import builtins
 import importlib.util
 import inspect
 import linecache
+import re
 import sys
 import threading
 import traceback
@@ -39,6 +40,10 @@ from bot.errors import PluginError
 from bot.live.declared import Found, find
 from bot.live.discover import PACKAGE, Source, Unit
 from bot.live.graph import imported_units
+
+# A source without any of this imports no unit and names no state. Most are so, and their syntax tree, which costs twice
+# what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide anything.
+_TOLD_BY_TREE = re.compile(rb"plugins|STATE_NAME|from[\s\\]*\.|coding[:=]|[^\x00-\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +90,17 @@ def compile_unit(unit: Unit) -> Compiled:
     imports: set[str] = set()
     state_name, error = unit.name, PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
     for source in unit.sources.values():
+        text: bytes | ast.Module = source.content
         try:
-            flags = ast.PyCF_ONLY_AST
-            tree: ast.Module = compile(source.content, file_name(source, unit), "exec", flags, dont_inherit=True)
-            imports |= imported_units(tree, source)
-            if source.module == f"{PACKAGE}.{unit.name}":
-                state_name = _state_name(tree) or unit.name
-            codes[source.module] = compile(tree, file_name(source, unit), "exec", dont_inherit=True)
+            if _TOLD_BY_TREE.search(source.content):
+                text = ast.parse(source.content, file_name(source, unit))
+                imports |= imported_units(text, source)
+                if source.module == f"{PACKAGE}.{unit.name}":
+                    state_name = _state_name(text) or unit.name
+            codes[source.module] = compile(text, file_name(source, unit), "exec", dont_inherit=True)
         except SyntaxError as problem:
-            text = f"{type(problem).__name__}: {problem.msg}"
-            error = error or PluginError(unit.name, source.shown, problem.lineno or 0, text, problem.offset or 0)
+            why = f"{type(problem).__name__}: {problem.msg}"
+            error = error or PluginError(unit.name, source.shown, problem.lineno or 0, why, problem.offset or 0)
         except (ValueError, RecursionError, MemoryError, OverflowError) as problem:
             error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
     return Compiled(unit, codes, frozenset(imports), state_name, error)
