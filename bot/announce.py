@@ -42,6 +42,7 @@ class Announcer:
         self._place, self._reachable, self._same, self._say, self._still = place, reachable, same, say, still
         self._unsure = Report()
         self._sure_at: asyncio.TimerHandle | None = None
+        self._told: asyncio.Future[None] | None = None
         self._held: deque[str] = deque(maxlen=HELD)
 
     def settled(self, report: Report) -> None:
@@ -53,9 +54,17 @@ class Announcer:
             self._unsure = report
             self._sure_at = asyncio.get_running_loop().call_later(FAILURE_WAITS_SECONDS, self._tell_unsure)
 
+    async def certain(self) -> None:
+        """Wait until no failure is waiting to be told; for tests."""
+        while self._sure_at is not None:
+            told = self._told = asyncio.get_running_loop().create_future()
+            await told
+
     def _tell_unsure(self) -> None:
         if self._sure_at is not None:
             self._sure_at.cancel()
+        if self._told is not None and not self._told.done():
+            self._told.set_result(None)
         report, self._unsure, self._sure_at = self._unsure, Report(), None
         self.report(Report(tuple(entry for entry in report.entries if entry.ok or self._still(entry))))
 

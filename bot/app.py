@@ -90,7 +90,8 @@ class App:
         self._clock, self._choice = clock, choice or random.Random()
         self._relay = Relay()
         self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock)
-        self._scheduler = Scheduler(job_clock or LoopClock(), self._task)
+        job_clock = job_clock or LoopClock()
+        self._scheduler = Scheduler(job_clock, self._task)
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
         self.announcer = Announcer(
             lambda: self.resolve(self.config.reload.report_to) if self.config.reload.report_to else None,
@@ -112,7 +113,7 @@ class App:
         self.keeper = Keeper(link.keeper, clock=clock)
         self._reactor = Reactor(link.worker)
         self.shelf = Shelf(self.backend)
-        self.jobs = Jobs(self.backend.jobs, self._scheduler, self._run_later)
+        self.jobs = Jobs(self.backend.jobs, self._scheduler, self._run_later, job_clock.time)
         folders = directories(config.plugins.directories)
         self.reloader = Reloader(
             Discovery(folders),
@@ -246,6 +247,7 @@ class App:
         """Wait until no call of a handler is under way; for tests."""
         while self._tasks:
             await asyncio.wait(list(self._tasks))
+        await self.announcer.certain()
 
     # -- lines from connections: wire.connection.Listener
 

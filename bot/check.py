@@ -5,20 +5,24 @@ A check loads each plugin just as the bot would, in this process, and tells ever
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import MappingProxyType
 
 from bot.errors import PluginError
+from bot.live.builder import Builder
 from bot.live.discover import Discovery
 from bot.live.graph import groups
 from bot.live.handoff import Shelf, Staging
-from bot.live.loader import Build, Compiled, Image, compile_unit
+from bot.live.loader import Build, Compiled, Image, TookTooLong, compile_unit, shown
 from bot.live.names import install, uninstall
 from bot.storage import Backend
 
 NAME = re.compile(r"[A-Za-z]\w{0,63}")
+
+IMPORT_SECONDS = 5.0  # as `timeouts.import_seconds`, which stands in a configuration that a check does not need
 
 TEMPLATE = '''"""What NAME does, in a line: this is what !help NAME shows."""
 
@@ -79,10 +83,15 @@ def _check_group(members: dict[str, Compiled], images: dict[str, Image], shelf: 
     if faults:
         return faults
     staging = Staging(shelf, {name: one.state_name for name, one in members.items()})
+    new = Build(members, {}, staging, lambda plugin: MappingProxyType({}), IMPORT_SECONDS)
+    first = next(iter(members.values())).unit
     try:
-        images.update(Build(members, {}, staging, lambda plugin: MappingProxyType({}), 60.0).run())
+        images.update(asyncio.run(Builder(TookTooLong).run(new.run, IMPORT_SECONDS)))
     except PluginError as error:
         return [error]
+    except (TimeoutError, TookTooLong):
+        new.discard()
+        return [PluginError(first.name, shown(first), 0, new.too_long)]
     return []
 
 

@@ -90,7 +90,8 @@ async def run_demo(base: Config | None = None) -> int:
             session.cancel()
             app.stop("the demo has ended")
             await running
-            await asyncio.gather(session, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await session  # a failure of its own is no good end
         finally:
             if you is not None:
                 with contextlib.suppress(OSError, TimeoutError):
@@ -119,7 +120,7 @@ async def _session(screen: Terminal | Pipe, app: App, server: Server, you: Clien
         for command in ("/quit", "/exit"):
             if text.strip() == command:
                 return
-        you.privmsg(CHANNEL, text.replace("\0", " "))
+        you.privmsg(CHANNEL, text.replace("\0", " ").replace("\r", " "))
         if not screen.interactive:
             await answered(app, server, you)
 

@@ -2,8 +2,9 @@
 
 A context variable names the owner around every entry into plugin code (import, handler, job, hook). The loop's task
 factory reads it, so that `asyncio.create_task` in a plugin is owned just like `ctx.spawn`; what tasks start inherits
-it. At the end of a generation `retire` lets the calls in flight finish, cancels the background tasks, and leaves in
-reverse order what was entered. A thread can't be ended from outside: one that is still running is named in the log.
+it. At the end of a generation its background tasks are cancelled, the calls in flight finish, with the tasks that are
+part of them, and what was entered is left in reverse order. A thread can't be ended from outside: one that is still
+running is named in the log.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Owner:
 
     __slots__ = (
         "_stack",
+        "_started_by",
         "_waiting",
         "calls",
         "digest",
@@ -51,6 +53,7 @@ class Owner:
         self.since = 0.0  # when it went live, time.monotonic
         self.calls: dict[asyncio.Task[Any], Callable[[], object]] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
+        self._started_by: dict[asyncio.Task[Any], asyncio.Task[Any]] = {}  # a task -> the call that it is a part of
         self.threads: list[threading.Thread] = []
         self._stack = AsyncExitStack()
         self._waiting: list[tuple[Coroutine[Any, Any, Any], str | None]] = []
@@ -75,7 +78,9 @@ class Owner:
             self._waiting.append((coroutine, name))
             return None
         with self.entered():
-            return asyncio.get_running_loop().create_task(coroutine, name=name)  # adopted by the task factory
+            task = asyncio.get_running_loop().create_task(coroutine, name=name)  # adopted by the task factory
+        self._started_by.pop(task, None)  # in the background, whoever asked for it
+        return task
 
     def enter(self, opened: Any) -> Any:
         """Enter a context manager, left at the end of the generation; an async one gives an awaitable."""
@@ -98,6 +103,10 @@ class Owner:
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Own a task; one that fails is logged, one that ends is forgotten."""
         self.tasks.add(task)
+        parent = asyncio.current_task()
+        call = parent if parent in self.calls else self._started_by.get(parent) if parent else None
+        if call is not None:
+            self._started_by[task] = call
         task.add_done_callback(self._ended)
 
     def go_live(self, generation: int) -> None:
@@ -109,10 +118,16 @@ class Owner:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
+        if self._started_by.pop(task, None) is not None:
+            return  # what it raises goes to the call that waits for it; if none does, asyncio says so
         if not task.cancelled() and (error := task.exception()) is not None:
             logging.getLogger(f"plugins.{self.plugin}").error(
                 "background task %s of %s failed: %r", task.get_name(), self.plugin, error, exc_info=error
             )
+
+    def background(self) -> list[asyncio.Task[Any]]:
+        """Return the tasks that are no part of a call in flight, as those of its `gather` and `wait_for` are."""
+        return [task for task in self.tasks if self._started_by.get(task) not in self.calls]
 
     async def finish_calls(self, grace_seconds: float) -> int:
         """Wait for the calls in flight, then cancel the rest and tell their askers; return how many were cut short."""

@@ -154,7 +154,7 @@ async def retire(
     """Let one generation end: its calls finish, `teardown` runs, and all that it owns is let go. Never raises."""
     owner = image.owner
     assert owner is not None
-    for task in list(owner.tasks):
+    for task in owner.background():
         task.cancel()
     await owner.finish_calls(grace_seconds)
     try:

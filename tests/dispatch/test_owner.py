@@ -76,6 +76,30 @@ async def test_outside_of_plugin_code_tasks_belong_to_nobody(owner: Owner) -> No
     assert owner.tasks == set()
 
 
+async def test_the_tasks_of_a_call_are_a_part_of_it_until_it_ends(owner: Owner) -> None:
+    """`gather` and `wait_for` make such tasks; what `spawn` starts is in the background from the first."""
+    started: list[asyncio.Task[None]] = []
+    end = asyncio.Event()
+
+    async def call() -> None:
+        with owner.entered():  # as the pipeline does it: the call's own task is nobody's
+            started.append(asyncio.create_task(forever()))
+        spawned = owner.spawn(forever())
+        assert spawned is not None
+        started.append(spawned)
+        await end.wait()
+
+    task = asyncio.create_task(call())
+    owner.calls[task] = lambda: None
+    await turns()
+    assert owner.background() == [started[1]]
+    end.set()
+    await task
+    del owner.calls[task]
+    assert set(owner.background()) == set(started)
+    await owner.let_go()
+
+
 async def test_a_task_that_ends_is_forgotten(owner: Owner) -> None:
     task = owner.spawn(asyncio.sleep(0))
     assert task is not None

@@ -101,19 +101,21 @@ class Program:
 
 
 class Writer:
-    """The other process, `writer.py`. `files` are those in `plugins/` after its last step."""
+    """The other process, `writer.py`: the only one that may ever make a file among the plugins (invariant I7)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.files: set[str] = set()
+        self._paths: list[str] | None = None  # as it last left them
 
     async def start(self) -> None:
+        """Start it, before the bot."""
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(Path(__file__).with_name("writer.py"))),
             cwd=self._folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        await self.do()
 
     async def do(self, *steps: tuple[Any, ...]) -> None:
         """Have steps done, and wait until they are."""
@@ -121,7 +123,8 @@ class Writer:
         self._process.stdin.write(json.dumps(steps).encode() + b"\n")
         answer = json.loads(await self._process.stdout.readline())
         assert "error" not in answer, f"{steps}: {answer['error']}"
-        self.files = set(answer["files"])
+        assert self._paths in (None, answer["before"]), f"I7: {answer['before']} is not {self._paths}"
+        self._paths = answer["after"]
 
     async def stop(self) -> None:
         assert self._process.stdin is not None

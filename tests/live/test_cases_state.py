@@ -36,6 +36,18 @@ async def test_59_a_call_in_flight_ends_on_its_own_version(stage: Stage) -> None
     assert await stage.ask("!slow 0") == ["slow 2 done"]
 
 
+async def test_59_a_call_in_flight_keeps_the_tasks_that_it_waits_for(stage: Stage) -> None:
+    """`wait_for` and `gather` make tasks: they belong to the call, and don't end with the commit."""
+    await stage.crowd.spare("!slow 0")
+    await stage.edit("slow.py", "await asyncio.sleep(seconds)", "await asyncio.wait_for(asyncio.sleep(seconds), 60)")
+    await stage.report(r"slow g1 -> g2 .*")
+    await stage.ask("!slow 0.5")
+    await in_flight(stage, "slow")
+    await stage.edit("slow.py", "slow 1", "slow 2")
+    await stage.report(r"slow g2 -> g3 .*")
+    assert await stage.talk.next() == "slow 1 done"
+
+
 async def test_59_an_error_of_an_old_version_is_logged_with_its_own_lines(stage: Stage) -> None:
     """The lines that ran, not those which stand in the file now (I8)."""
     slow = stage.read("oops.py").replace("    raise", "    await asyncio.sleep(0.5)\n    raise")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sources import swept, write
 
-from bot.live.discover import MAX_SOURCE_BYTES, Discovery, is_noise
+from bot.live.discover import MAX_SOURCE_BYTES, Discovery, bundled, directories, is_noise
 
 # --- what is a unit
 
@@ -212,11 +212,10 @@ def test_a_file_that_is_too_large_is_a_fault(tmp_path: Path) -> None:
     assert swept(tmp_path)["weather"].fault == "weather.py: larger than 1 MiB"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_a_fault(tmp_path: Path) -> None:
-    write(tmp_path, weather="x")
-    (tmp_path / "weather.py").chmod(0)
-    assert swept(tmp_path)["weather"].fault == "weather.py: Permission denied"
+def test_a_file_that_the_disk_does_not_give_is_a_fault(tmp_path: Path) -> None:
+    """Not by its mode: root may read everything. Address 0 of a process is what nobody can read."""
+    (tmp_path / "weather.py").symlink_to("/proc/self/mem")
+    assert swept(tmp_path)["weather"].fault == "weather.py: Input/output error"
 
 
 def test_a_file_that_cannot_be_read_is_a_fault_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,3 +249,11 @@ def test_folders_that_lead_round_in_a_circle_are_left(tmp_path: Path) -> None:
 def test_a_folder_with_the_name_of_a_file_is_no_plugin(tmp_path: Path) -> None:
     (tmp_path / "weather.py").mkdir()
     assert swept(tmp_path) == {}
+
+
+# --- where plugins lie
+
+
+def test_bundled_is_where_the_shipped_plugins_lie() -> None:
+    assert directories(["/mine", "bundled"]) == [Path("/mine"), bundled()]
+    assert (bundled() / "dice.py").exists()

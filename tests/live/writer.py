@@ -1,8 +1,8 @@
 """The other process: it writes the plugin files of a case, as an editor, git or a script would.
 
 Started once for a case; each line on its standard input is a JSON list of steps, `["move", "plugins/a.py", ...]`, which
-are done at once, one after the other, with no pipe in between; the answer is one line: the files that are there now, or
-what went wrong. Paths are relative to the folder it was started in. Nothing here knows the bot.
+are done at once, one after the other, with no pipe in between; the answer is one line: the paths in `plugins/` before
+and after it, or what went wrong. Paths are relative to the folder it was started in. Nothing here knows the bot.
 """
 
 from __future__ import annotations
@@ -65,12 +65,18 @@ def wait(milliseconds: float) -> None:
 
 STEPS = {step.__name__: step for step in (write, chunks, replace, link, move, delete, touch, chmod, wait)}
 
+
+def paths() -> list[str]:
+    return sorted(str(path) for path in Path("plugins").rglob("*"))
+
+
 if __name__ == "__main__":
     for line in sys.stdin:
+        before = paths()
         try:
             for name, *arguments in json.loads(line):
                 STEPS[name](*arguments)
-            answer = {"files": sorted(str(path) for path in Path("plugins").rglob("*") if path.is_file())}
+            answer = {"before": before, "after": paths()}
         except Exception as error:
             answer = {"error": repr(error)}
         print(json.dumps(answer), flush=True)

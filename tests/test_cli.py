@@ -1,0 +1,302 @@
+"""bot/cli.py: the program as a process: exit codes, messages and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bot.server import Client, Server
+
+ROOT = Path(__file__).parents[1]
+SOON = 20.0  # seconds until a test gives up; the machine may be busy
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST"))}
+    return {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+
+
+def neverquit(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    """Run the program to its end: exit code, standard output, standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", *arguments],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    return done.returncode, done.stdout, done.stderr
+
+
+def configured(folder: Path, port: int, more: str = "") -> Path:
+    path = folder / "config.yaml"
+    text = f'networks:\n  here: {{host: 127.0.0.1, port: {port}, tls: false, channels: ["#a"], flood: false}}\n'
+    path.write_text(text + more)
+    (folder / "plugins").mkdir(exist_ok=True)
+    return path
+
+
+def dead_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+# --- without a connection
+
+
+def test_the_version_is_one_line(tmp_path: Path) -> None:
+    code, out, err = neverquit(tmp_path, "--version")
+    assert (code, err) == (0, "") and out.startswith("neverquit 0.")
+
+
+def test_run_without_a_configuration_says_what_to_do(tmp_path: Path) -> None:
+    code, out, err = neverquit(tmp_path, "run")
+    assert (code, out) == (78, "")
+    assert "there is no config.yaml here" in err and "neverquit init" in err and "neverquit demo" in err
+
+
+def test_a_configuration_that_is_named_and_missing_is_told(tmp_path: Path) -> None:
+    code, out, err = neverquit(tmp_path, "run", "--config", "other.yaml")
+    assert (code, out) == (78, "") and "other.yaml" in err
+
+
+def test_a_bad_configuration_is_told_with_every_place(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("nick: no\nnetworks:\n  x: {hots: a, port: many}\n")
+    code, out, err = neverquit(tmp_path, "run")
+    assert (code, out) == (78, "")
+    assert "config.yaml:1:7: nick: " in err and "config.yaml:3:" in err and "hots" in err and "port" in err
+
+
+def test_a_configuration_without_networks_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("networks: {}\n")
+    code, _, err = neverquit(tmp_path, "run")
+    assert code == 78 and "nobody to connect to" in err
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["run", "--fast"], ["new"], ["config", "burn"], ["check", "nowhere"]])
+def test_what_it_does_not_know_is_a_mistake_of_use(tmp_path: Path, arguments: list[str]) -> None:
+    code, out, err = neverquit(tmp_path, *arguments)
+    assert (code, out) == (2, "") and err
+
+
+def test_run_once_against_a_dead_port_cannot_connect(tmp_path: Path) -> None:
+    configured(tmp_path, dead_port())
+    code, out, err = neverquit(tmp_path, "run", "--once")
+    assert (code, out) == (69, "") and "neverquit: cannot connect: here: " in err
+
+
+def test_init_writes_a_configuration_that_is_checked_but_dials_nobody(tmp_path: Path) -> None:
+    assert neverquit(tmp_path, "init")[0] == 0
+    assert (tmp_path / "config.yaml").stat().st_mode & 0o077 == 0
+    assert neverquit(tmp_path, "run")[0] == 78
+    code, _, err = neverquit(tmp_path, "init")
+    assert code == 1 and "is there already; nothing was changed" in err
+
+
+def test_config_check_and_show(tmp_path: Path) -> None:
+    configured(tmp_path, 6667, "    # nothing\nnick: tester\n")
+    assert neverquit(tmp_path, "config", "check") == (0, "config.yaml: good\n", "")
+    code, out, _ = neverquit(tmp_path, "config", "show")
+    assert code == 0 and "nick: tester" in out
+
+
+def test_config_schema_is_json(tmp_path: Path) -> None:
+    code, out, _ = neverquit(tmp_path, "config", "schema")
+    assert code == 0 and out.startswith("{")
+
+
+def test_new_writes_a_plugin_that_passes_the_check(tmp_path: Path) -> None:
+    code, out, _ = neverquit(tmp_path, "new", "hello")
+    assert code == 0 and "plugins/hello.py: say !hello in a channel" in out
+    assert neverquit(tmp_path, "check") == (0, "", "")
+    assert neverquit(tmp_path, "new", "hello")[0] == 1
+
+
+@pytest.mark.parametrize("name", ["../evil", "a-b", "1a", "_x", "a.b", ""])
+def test_new_refuses_what_can_be_no_plugin(tmp_path: Path, name: str) -> None:
+    code, _, err = neverquit(tmp_path, "new", name)
+    assert code == 2 and "can't be a plugin" in err and not (tmp_path / "plugins").exists()
+
+
+def test_check_prints_places_and_fails(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("x = 1\nif x\n")
+    assert neverquit(tmp_path, "check", "bad.py") == (1, "bad.py:2:5: SyntaxError: expected ':'\n", "")
+
+
+# --- signals: QUIT and exit 0 within 5 s, whatever it is doing
+
+BUSY = """
+import asyncio, time
+from bot import command
+@command("async")
+async def slow(ctx):
+    ctx.say("busy")
+    await asyncio.Event().wait()
+@command("sleep")
+def sleep(ctx):
+    ctx.say("busy")
+    time.sleep(60)
+@command("spin")
+def spin(ctx):
+    ctx.say("busy")
+    while True: pass
+@command("stubborn")
+async def stubborn(ctx):
+    ctx.say("busy")
+    while True:
+        try: await asyncio.Event().wait()
+        except asyncio.CancelledError: pass
+"""
+
+
+@asynccontextmanager
+async def running(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    configured(folder, port)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "bot", "run"),
+        cwd=folder,
+        env=environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ends(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal; the process exits with 0 within 5 s."""
+    began = time.monotonic()
+    process.send_signal(number)
+    assert await asyncio.wait_for(process.wait(), SOON) == 0
+    assert time.monotonic() - began < 5.0 + 1.0  # one for a busy machine
+
+
+async def connecting(listener: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]) -> asyncio.Server:
+    return await asyncio.start_server(listener, "127.0.0.1", 0)  # type: ignore[arg-type]
+
+
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+
+
+@SIGNALS
+async def test_it_ends_while_it_waits_to_connect_again(tmp_path: Path, number: signal.Signals) -> None:
+    async with running(tmp_path, dead_port()) as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(SOON):
+            while b"trying again" not in await process.stdout.readline():
+                assert process.returncode is None
+        await ends(process, number)
+
+
+@SIGNALS
+async def test_it_ends_while_it_registers(tmp_path: Path, number: signal.Signals) -> None:
+    heard = asyncio.Event()
+    done = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        heard.set()
+        await done.wait()
+        writer.close()
+
+    server = await connecting(silent)
+    async with running(tmp_path, server.sockets[0].getsockname()[1]) as process:
+        await asyncio.wait_for(heard.wait(), SOON)
+        await ends(process, number)
+    done.set()
+    server.close()
+
+
+@asynccontextmanager
+async def in_channel(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, Server, Client]]:
+    """The program on an embedded server, in #a with `you`."""
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "busy.py").write_text(BUSY)
+    server = Server()
+    await server.start()
+    you = await Client.connect("127.0.0.1", server.port, "you")
+    you.send("JOIN #a")
+    await you.expect(" 366 ")
+    try:
+        async with running(folder, server.port) as process:
+            await you.expect(lambda line: line.startswith(":neverquit!") and " JOIN " in line, timeout=SOON)
+            yield process, server, you
+    finally:
+        await you.close()
+        await server.stop()
+
+
+@SIGNALS
+async def test_it_ends_with_quit_while_idle(tmp_path: Path, number: signal.Signals) -> None:
+    async with in_channel(tmp_path) as (process, _, you):
+        await ends(process, number)
+        assert ":neverquit!" in await you.expect(" QUIT ")
+
+
+@pytest.mark.parametrize("what", ["async", "sleep", "spin", "stubborn"])
+async def test_it_ends_with_quit_while_a_handler_runs(tmp_path: Path, what: str) -> None:
+    async with in_channel(tmp_path) as (process, _, you):
+        you.privmsg("#a", f"!{what}")
+        await you.expect(":busy", timeout=SOON)
+        await ends(process, signal.SIGTERM)
+        await you.expect(" QUIT ")
+
+
+async def test_it_ends_with_quit_when_asked_twice(tmp_path: Path) -> None:
+    async with in_channel(tmp_path) as (process, _, _you):
+        process.send_signal(signal.SIGTERM)
+        await ends(process, signal.SIGINT)
+
+
+async def test_a_hang_up_reads_configuration_and_plugins_again(tmp_path: Path) -> None:
+    async with in_channel(tmp_path) as (process, _, you):
+        (tmp_path / "config.yaml").write_text((tmp_path / "config.yaml").read_text().replace('["#a"]', '["#a", "#b"]'))
+        you.send("JOIN #b")
+        await you.expect(" 366 ")
+        process.send_signal(signal.SIGHUP)
+        await you.expect(
+            lambda line: line.startswith(":neverquit!") and " JOIN " in line and "#b" in line, timeout=SOON
+        )
+        (tmp_path / "config.yaml").write_text("networks: 5")
+        process.send_signal(signal.SIGHUP)
+        you.privmsg("#a", "!version")
+        await you.expect(":neverquit 0.", timeout=SOON)
+        await ends(process, signal.SIGTERM)
+
+
+async def test_once_ends_when_the_connection_is_lost(tmp_path: Path) -> None:
+    server = Server()
+    await server.start()
+    configured(tmp_path, server.port)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "bot", "run", "--once"),
+        cwd=tmp_path,
+        env=environment(),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    await server.wait_for(lambda nick, way, line: way == "in" and line == "JOIN #a", since=0, timeout=SOON)
+    server.kill("neverquit")
+    _, err = await asyncio.wait_for(process.communicate(), SOON)
+    await server.stop()
+    assert process.returncode == 1 and b"here: the connection was lost" in err
