@@ -39,16 +39,23 @@ class Broken(Exception):
 
 
 @contextlib.contextmanager
-def process(arguments: Sequence[str], log: Path | None = None, **pipes: int) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    arguments: Sequence[str], log: Path | None = None, piped: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python ARGUMENTS` for the length of a block.
 
     Args:
-        log: where its standard error goes; nowhere by default.
+        log: where its standard error goes; nowhere by default. piped: give its standard input and output.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with (log or Path(os.devnull)).open("wb") as errors:
         child = subprocess.Popen(
-            [sys.executable, *arguments], cwd=ROOT, env=environment, stderr=errors, **{"stdout": errors, **pipes}
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if piped else errors,
+            stderr=errors,
         )
     try:
         yield child
@@ -67,7 +74,7 @@ def process(arguments: Sequence[str], log: Path | None = None, **pipes: int) -> 
 @contextlib.contextmanager
 def relay() -> Iterator[int]:
     """Run the relay for the length of a block; give its port."""
-    with process(["-m", "benchmarks.relay"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with process(["-m", "benchmarks.relay"], piped=True) as child:
         assert child.stdout is not None
         yield int(child.stdout.readline())
 

@@ -101,7 +101,7 @@ def compile_unit(unit: Unit) -> Compiled:
         except SyntaxError as problem:
             why = f"{type(problem).__name__}: {problem.msg}"
             error = error or PluginError(unit.name, source.shown, problem.lineno or 0, why, problem.offset or 0)
-        except (ValueError, RecursionError, MemoryError, OverflowError) as problem:
+        except (ValueError, RecursionError, MemoryError, OverflowError, SystemError) as problem:
             error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
     return Compiled(unit, codes, frozenset(imports), state_name, error)
 

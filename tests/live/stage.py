@@ -166,14 +166,8 @@ class Stage:
         self._note(line)
         return line
 
-    async def taken(self, pattern: str) -> str:
-        """A change is reported as live. From here on it must stay so, whatever fails."""
-        line = await self.report(pattern)
-        self._answers = await self.ask(*BASE_ANSWERS)
-        return line
-
     async def refused(self, pattern: str) -> str:
-        """A change is reported as refused; everybody answers as before it, in the generation before it (I3)."""
+        """A change is reported as refused; everybody answers as at the beginning, in the generation before it (I3)."""
         before = dict(self.generations)
         line = await self.report(pattern)
         assert self.generations == before, line
