@@ -191,7 +191,8 @@ def test_what_was_written_within_the_clocks_tick_is_read_again(tmp_path: Path, m
     write(tmp_path, one="1")
     discovery = Discovery([tmp_path], lambda: (tmp_path / "one.py").stat().st_ctime_ns)
     discovery.sweep()
-    monkeypatch.setattr("bot.live.discover._stat", lambda file, same=discover._stat(_entry(tmp_path)): same)
+    same = discover._stat(_entry(tmp_path))
+    monkeypatch.setattr("bot.live.discover._stat", lambda file: same)
     (tmp_path / "one.py").write_text("2")
     assert discovery.sweep().units["one"].sources["plugins.one"].content == b"2"
 
