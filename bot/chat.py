@@ -160,7 +160,8 @@ class Chat:
             raise UserError(f"{name} is {word}{where} already")
         if channel:
             return f"{name} {word}{where}"
-        return self._answer(ctx, await self._app.reloader.settle({name} if on else ()), f"{name} {word}")
+        report = await (self._app.reloader.load(name) if on else self._app.reloader.settle())
+        return f"{name} {word} everywhere; {self._answer(ctx, report, '')}".removesuffix("; ")
 
     # -- channels and the bot itself, for admins
 

@@ -220,8 +220,8 @@ def init(config: ConfigFile = DEFAULT_CONFIG) -> None:
 @configuration.command("check")
 def config_check(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Tell every mistake of the configuration with its place; exit 78 if there is one."""
-    _load(config)
-    print(f"{config}: good")
+    lacks = "" if _load(config).networks else ", but it names no network yet: run would have nobody to connect to"
+    print(f"{config}: good{lacks}")
 
 
 @configuration.command("show")

@@ -31,18 +31,20 @@ _log = logging.getLogger(__name__)
 
 _DEFAULTS = Config()
 _INHERITED = ("nick", "alternative_nicks", "realname", "prefix", "admins")
+_ADMIN_KEYS = {field.name for field in dataclasses.fields(Admin)}
 _PATHS = {"tls": ("ca_file", "certificate", "key"), "sasl": ("key",)}
 _SHAPE_WORDS = {shape.pattern: shape.words for shape in SHAPES}
 _EMPTY = {"dataclass_type": dict, "mapping_type": dict, "dict_type": dict, "tuple_type": list}
+_PLAIN = ("bool_type", "int_type", "float_type")  # what is written without quotes
 _SECRET_NAME = re.compile(r"(^|[_-]|api)(pass(word|wd)?|secret|token|key|credentials?)$", re.IGNORECASE)
 
 # pydantic's error types in our words; {names} come from the error. What is not here is told by `_words`.
 _WORDS = {
     "missing": "is missing",
-    "bool_type": "must be true or false, without quotes",
-    "int_type": "must be a whole number, without quotes",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
-    "float_type": "must be a number, without quotes",
+    "float_type": "must be a number",
     "tuple_type": "must be a list: [one, two], or each on its own line after `- `",
     "mapping_type": "must be a mapping: lines of `key: value`, indented",
     "dict_type": "must be a mapping: lines of `key: value`, indented",
@@ -200,7 +202,8 @@ def _judge_admins(tree: Tree, steps: Steps, names: list[str]) -> None:
         place: Steps = (*steps, "admins", number)
         account, mask, network = (admin.get(name) for name in ("account", "hostmask", "network"))
         if ("account" in admin) == ("hostmask" in admin):
-            tree.mistake(place, "must have either `account` or `hostmask`")
+            if "account" in admin or not admin.keys() - _ADMIN_KEYS:  # `acount` is told as an unknown key
+                tree.mistake(place, "must have either `account` or `hostmask`")
         elif account and "network" not in admin and len(names) > 1:
             words = f"must say which network the account is on, since anyone can register it elsewhere: {_list(names)}"
             tree.mistake((*place, "network"), words)
@@ -296,7 +299,7 @@ def _mend(tree: Tree, fault: Fault) -> bool:
     if steps in tree.nulls and fault.kind in _EMPTY and steps[-1] != "prefix":
         tree.nulls.discard(steps)
         value = _EMPTY[fault.kind]()
-    elif steps in tree.expanded and fault.kind in ("int_type", "float_type", "bool_type"):
+    elif steps in tree.expanded and fault.kind in _PLAIN:
         text = _at(tree, steps)
         if fault.kind == "bool_type":
             value = {"true": True, "false": False}.get(text)
@@ -310,18 +313,19 @@ def _mend(tree: Tree, fault: Fault) -> bool:
 
 def _tell(tree: Tree, fault: Fault) -> None:
     steps = fault.steps
+    if steps[:1] == ("networks",) and steps[2:3] and steps[:3] not in tree.names and steps[2] in _INHERITED:
+        return None  # the mistake is told at the top level, where it was made
     if fault.kind == "unexpected_keyword_argument":
         shown = (*steps[:-1], *yamltree.visible(str(steps[-1])))
         if steps in tree.nulls:
             tree.nulls.discard(steps)
             shown = shown if _near(steps) else steps[:-1]  # `{1234}`: a password where a key should be
         return tree.mistake(shown, _unknown(steps), tree.names.get(steps))
-    inherited = steps[:1] == ("networks",) and steps[2:3] and steps[:3] not in tree.names and steps[2] in _INHERITED
     from_nick = steps[2:] == ("sasl", "username") and steps not in tree.names
     told = any(steps[: len(broken)] == broken for broken in tree.broken) or steps in tree.nulls
     counted_wrong = fault.kind == "too_short" and _at(tree, steps)  # pydantic passes over items with faults
-    if inherited or from_nick or told or counted_wrong:
-        return None  # the mistake is told where it was made
+    if from_nick or told or counted_wrong:
+        return None  # the same
     shown, place = tree.place(steps)
     return tree.mistake(steps if fault.kind == "missing" else shown, _words(tree, fault), place)
 
@@ -339,6 +343,8 @@ def _words(tree: Tree, fault: Fault) -> str:
         if isinstance(_at(tree, steps), (dict, list)):
             return "must be a text; one that begins with { or [, or has `: ` in it, goes in quotes"
         return "must be a text: put it in quotes"
+    if kind in _PLAIN and isinstance(_at(tree, steps), str):
+        return _WORDS[kind] + (", without quotes" if steps in tree.quoted - tree.expanded else ", not a text")
     return _WORDS.get(kind, "is not of the kind that goes here").format(**context)
 
 

@@ -17,11 +17,12 @@ import ast
 import asyncio
 import contextlib
 import heapq
+import inspect
 import itertools
 import shutil
 import tempfile
 import textwrap
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,12 +152,15 @@ class Bot:
         """Wait until the bot has handled everything said so far, and its output has arrived."""
         await answered(self.app, self.server, client or self.you)
 
-    async def heard(self, action: Callable[[], Any], nick: str = YOU) -> list[str]:
-        """Return what the bot says because of `action`, which may be a coroutine function."""
+    async def heard(self, action: Awaitable[Any] | Callable[[], Any], nick: str = YOU) -> list[str]:
+        """Return what the bot says because of `action`: something to await, or a function, plain or async.
+
+        As in `await bot.heard(bot.clock.advance("10m"))`.
+        """
         client = await self.person(nick)
         with _listening(client) as heard:
-            result = action()
-            if asyncio.iscoroutine(result):
+            result = action() if callable(action) else action
+            if inspect.isawaitable(result):
                 await result
             await self.app.idle()
             await self.quiet(client)

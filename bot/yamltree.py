@@ -65,9 +65,9 @@ class Tree:
     """What was read: the values, their places, and every mistake so far.
 
     `names` has the place of each key or list item, `values` that of what it says. A `broken` value is None in the tree
-    and its mistake is told already. `nulls` are keys without a value, `expanded` texts with variables, `outside` those
-    of them that the environment or a file filled. Below what `secret` says yes to, not even keys are shown in mistakes:
-    `{1234}` is a mapping.
+    and its mistake is told already. `nulls` are keys without a value, `quoted` texts that stand in quotes, `expanded`
+    texts with variables, `outside` those of them that the environment or a file filled. Below what `secret` says yes
+    to, not even keys are shown in mistakes: `{1234}` is a mapping.
     """
 
     file: str
@@ -77,6 +77,7 @@ class Tree:
     values: dict[Steps, Place] = field(default_factory=dict)
     broken: set[Steps] = field(default_factory=set)
     nulls: set[Steps] = field(default_factory=set)
+    quoted: set[Steps] = field(default_factory=set)
     expanded: set[Steps] = field(default_factory=set)
     outside: set[Steps] = field(default_factory=set)
     mistakes: list[Mistake] = field(default_factory=list)
@@ -261,6 +262,8 @@ class _Builder:
             return self.refuse(
                 steps, "YAML reads an odd number here: put a text in quotes, write a number in plain digits"
             )
+        if node.style in ("'", '"'):
+            self.tree.quoted.add(steps)
         return self.expand(text, steps)
 
     def expand(self, text: str, steps: Steps) -> str | None:

@@ -31,7 +31,7 @@ def due(ctx: Context, number: str) -> None:
         ctx.say(f"{reminder['nick']}: {reminder['text']}")
 
 
-@command("remind", "in", examples=[("!remind 10m tea", "#1: in 10 min"), ("!remind soon tea", "...")])
+@command("remind", "in", examples=[("!remind 10m tea", "#1: I will remind you in 10 min"), ("!remind soon tea", "...")])
 def remind(ctx: Context, when: str, text: str) -> str:
     """Remind you of something: !remind 1h30m stand up; !reminders lists yours, !forget takes one back."""
     try:
@@ -45,7 +45,7 @@ def remind(ctx: Context, when: str, text: str) -> str:
     number = str(last.add("number"))
     waiting[number] = {"at": time.time() + seconds, "text": text[:MAX_TEXT], "nick": ctx.user.nick, "who": who(ctx)}
     ctx.schedule(seconds, due, number)
-    return f"#{number}: in {format_duration(seconds)}"
+    return f"#{number}: I will remind you in {format_duration(seconds)}"
 
 
 @command("reminders", examples=[("!reminders", "you have no reminders")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from bot import __version__
 from bot.api.declare import Command, declarations
 from bot.chat import Chat
-from bot.demo import BOT
+from bot.config import Reload
+from bot.demo import BOT, NETWORK
 from bot.testing import Bot, running_bot
 
 WEATHER = '''
@@ -180,11 +182,23 @@ async def test_unload_and_load(weather: Bot) -> None:
 
 
 async def test_disable_and_enable_everywhere(weather: Bot) -> None:
-    assert await one(weather, "!disable weather") == "weather unloaded"
+    assert await one(weather, "!disable weather") == "weather disabled everywhere; weather unloaded"
     assert await one(weather, "!disable weather") == "weather is disabled already"
     assert await weather.say("!weather") == []
     assert await one(weather, "!load weather") == "weather is disabled; !enable weather loads it"
-    assert (await one(weather, "!enable weather")).startswith("weather loaded g2 (")
+    assert (await one(weather, "!enable weather")).startswith("weather enabled everywhere; weather loaded g2 (")
+
+
+async def test_a_switch_is_answered_and_loads_also_after_an_unload(weather: Bot) -> None:
+    await weather.say("!unload weather")
+    assert await one(weather, "!disable weather") == "weather disabled everywhere"
+    assert (await one(weather, "!enable weather")).startswith("weather enabled everywhere; weather loaded g2 (")
+
+
+async def test_the_configured_place_gets_the_report_of_a_switch_alone(weather: Bot) -> None:
+    weather.app.config = replace(weather.app.config, reload=Reload(report_to=f"{NETWORK}/bob"))
+    told = await weather.heard(weather.say("!disable weather"), "bob")
+    assert sorted(told) == ["weather disabled everywhere; weather unloaded", "weather unloaded"]
 
 
 async def test_disable_in_one_channel(weather: Bot) -> None:
@@ -211,7 +225,7 @@ async def test_what_is_disabled_stays_so_after_a_restart(tmp_path: Path) -> None
         await bot.say("!disable weather")
     async with running_bot(plugins, state=tmp_path / "state") as bot:
         assert await bot.say("!weather") == []
-        assert (await one(bot, "!enable weather")).startswith("weather loaded g1 (")
+        assert (await one(bot, "!enable weather")).startswith("weather enabled everywhere; weather loaded g1 (")
 
 
 # --- channels

@@ -103,6 +103,8 @@ def test_run_once_against_a_dead_port_cannot_connect(tmp_path: Path) -> None:
 def test_init_writes_a_configuration_that_is_checked_but_dials_nobody(tmp_path: Path) -> None:
     assert neverquit(tmp_path, "init")[0] == 0
     assert (tmp_path / "config.yaml").stat().st_mode & 0o077 == 0
+    lacks = "config.yaml: good, but it names no network yet: run would have nobody to connect to\n"
+    assert neverquit(tmp_path, "config", "check") == (0, lacks, "")
     assert neverquit(tmp_path, "run")[0] == 78
     code, _, err = neverquit(tmp_path, "init")
     assert code == 1 and "is there already; nothing was changed" in err

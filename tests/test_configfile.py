@@ -181,9 +181,13 @@ def test_a_variable_may_give_a_number_or_a_truth_value(monkeypatch: pytest.Monke
         (ONE + "log: {level: loud}", "2:14: log.level: must be 'debug', 'info', 'warning' or 'error'"),
         (ONE + "log: loud", "2:6: log: must be a mapping with these keys: level, format"),
         (ONE + "reload: {watch: 'yes'}", "2:17: reload.watch: must be true or false, without quotes"),
+        (ONE + "reload: {watch: maybe}", "2:17: reload.watch: must be true or false, not a text"),
+        (ONE + "reload: {watch: 1}", "2:17: reload.watch: must be true or false"),
         (ONE + "reload: {watch: yes}", '2:17: reload.watch: YAML reads `yes` as true: write "yes" for the'),
         (ONE + "reload: {settle_ms: -1}", "2:21: reload.settle_ms: must be 0 or more"),
         (ONE + "reload: {settle_ms: '4'}", "2:21: reload.settle_ms: must be a number, without quotes"),
+        (ONE + "reload: {settle_ms: fast}", "2:21: reload.settle_ms: must be a number, not a text"),
+        (ONE + "reload: {settle_ms: '${X:-fast}'}", "2:21: reload.settle_ms: must be a number, not a text"),
         (ONE + "reload: {sweep_seconds: 1:30}", "2:25: reload.sweep_seconds: YAML reads an odd number"),
         (ONE + "reload:\n  report_to: #ops", 'report_to: YAML takes what follows an unquoted # for a comment'),
         (ONE + "reload:\n  report_to: #ops", 'put the whole value in quotes: "#ops"'),
@@ -291,6 +295,28 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
 def test_a_mistake_at_the_top_level_is_not_told_again_for_each_network() -> None:
     assert told(TWO + "nick: a b").count("\n") == 0
     assert told(TWO + "admins: [{hostmask: x}]").count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("{acount: alice}", "2:11: admins.0.acount: is not a key here; did you mean `account`?"),
+        ("{account: alice, network: one, port: 1}", "2:41: admins.0.port: is not a key here"),
+        ("{account: alice, network: one, port: }", "2:41: admins.0: is not a key here"),
+    ],
+)
+def test_an_unknown_key_of_an_inherited_admin_is_told_once_and_where_it_stands(entry: str, words: str) -> None:
+    result = told(TWO + f"admins: [{entry}]")
+    assert "\n" not in result and result.startswith(words)
+
+
+def test_an_admin_of_two_kinds_is_told_besides_an_unknown_key() -> None:
+    assert told(ONE + "admins: [{account: a, hostmask: 'a!b@c', foo: d}]").count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["true", "[4]", "{a: b}"])
+def test_quotes_and_texts_are_not_spoken_of_where_there_are_none(value: str) -> None:
+    assert told(ONE + f"reload:\n  settle_ms: {value}").endswith("reload.settle_ms: must be a number")
 
 
 # What is never shown

@@ -139,6 +139,12 @@ async def test_heard_takes_a_coroutine_too(bot: Bot) -> None:
     assert await bot.heard(act) == ["hello"]
 
 
+async def test_heard_takes_what_can_be_awaited(bot: Bot) -> None:
+    source = "from bot import every\n@every('4s')\nasync def poll(ctx): await ctx.to('demo/#demo').say('tick')"
+    assert (await bot.write("poll", source)).ok
+    assert await bot.heard(bot.clock.advance("4s")) == ["tick"]
+
+
 async def test_a_bot_may_be_run_with_settings() -> None:
     config = Config(plugins=Plugins(settings={"p": {"x": 5}}), reply_lines=2)
     async with running_bot(config=config) as bot:

@@ -18,7 +18,7 @@ async def remind(bot: Bot) -> Bot:
 
 
 async def test_it_reminds_where_it_was_asked(remind: Bot) -> None:
-    assert await remind.say("!remind 10m drink tea") == ["#1: in 10 min"]
+    assert await remind.say("!remind 10m drink tea") == ["#1: I will remind you in 10 min"]
     assert await remind.heard(lambda: remind.clock.advance("9m")) == []
     assert await remind.heard(lambda: remind.clock.advance("2m")) == ["you: drink tea"]
     assert await remind.say("!reminders") == ["you have no reminders"]
