@@ -9,13 +9,12 @@ from collections import deque
 from collections.abc import Callable
 
 from bot.errors import UserError
-from bot.live.report import Entry, Report
+from bot.live.report import FAILURE_WAITS_SECONDS, Entry, Report
 
 log = logging.getLogger(__name__)
 
 HELD = 20  # the newest reports, while the place that they go to is not reached yet
 
-FAILURE_WAITS_SECONDS = 0.05  # a save may be several writes
 
 Place = tuple[str, str]  # network, target
 

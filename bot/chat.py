@@ -222,6 +222,12 @@ class Chat:
         return str(report) or nothing
 
 
+def built_in_names() -> frozenset[str]:
+    """Return the names of the built-in commands, which no plugin can claim."""
+    marks = (mark for value in vars(Chat).values() for mark in declarations(value))
+    return frozenset(mark.name for mark in marks if isinstance(mark, Command))
+
+
 def built_in(chat: Chat, owner: Owner) -> Mapping[str, Handler]:
     """Return the built-in commands by name."""
     handlers: dict[str, Handler] = {}

@@ -6,12 +6,15 @@ A check loads each plugin just as the bot would, in this process, and tells ever
 from __future__ import annotations
 
 import asyncio
+import keyword
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import MappingProxyType
 
+from bot.chat import built_in_names
 from bot.errors import PluginError
+from bot.live.attempt import line_of
 from bot.live.builder import Builder
 from bot.live.discover import Discovery
 from bot.live.graph import groups
@@ -73,8 +76,7 @@ def _check_directory(directory: Path, only: str | None) -> list[str]:
     finally:
         uninstall()
         backend.close()
-    if only is None:
-        faults += _twice(directory, images)
+    faults += _claimed(directory, images, only is None)
     return faults
 
 
@@ -95,15 +97,36 @@ def _check_group(members: dict[str, Compiled], images: dict[str, Image], shelf: 
     return []
 
 
-def _twice(directory: Path, images: dict[str, Image]) -> list[str]:
-    owners: dict[str, str] = {}
+def _claimed(directory: Path, images: dict[str, Image], every: bool) -> list[str]:
+    """Tell commands that are built in, and with `every` plugin looked at, those that two of them have."""
+    owners = dict.fromkeys(built_in_names(), "the bot itself")
     faults = []
     for name, image in images.items():
         for command in image.commands:
-            if command in owners:
-                handler = next(h for h in image.handlers if getattr(h.declaration, "name", "") == command)
-                path = next(iter(image.unit.sources.values())).shown
-                faults.append(f"{directory / path}:{handler.line}:1: !{command} belongs to {owners[command]}")
-            else:
-                owners[command] = name
+            holder = owners.setdefault(command, name)
+            if holder != name and (every or holder == "the bot itself"):
+                place = f"{directory / shown(image.unit)}:{line_of(command, image) or 1}:1"
+                faults.append(f"{place}: !{command} belongs to {holder}; rename the command")
     return faults
+
+
+def unfit(name: str, directory: Path) -> str:
+    """Return why a new plugin, with a command of its name, can't be called so; "" if it can."""
+    if not NAME.fullmatch(name):
+        return f"{name!r} can't be a plugin: use letters, digits and _, and begin with a letter"
+    if keyword.iskeyword(name):
+        return f"{name!r} is a word of Python; take another name"
+    if name.lower() in built_in_names():
+        return f"!{name} is built in; take another name"
+    compiled = {one: compile_unit(unit) for one, unit in Discovery([directory]).sweep().units.items()}
+    images: dict[str, Image] = {}
+    backend = Backend.memory()
+    install([str(directory)])
+    try:
+        for group in groups(compiled, {one: unit.imports for one, unit in compiled.items()}):
+            _check_group({one: compiled[one] for one in group.units}, images, Shelf(backend))
+    finally:
+        uninstall()
+        backend.close()
+    holder = next((one for one, image in images.items() if name.lower() in image.commands), None)
+    return f"!{name} belongs to {holder}; take another name" if holder else ""

@@ -188,13 +188,13 @@ def new(
     directory: Annotated[Path, typer.Option("--directory", "-d", help="The plugins folder.")] = Path("plugins"),
 ) -> None:
     """Write a small plugin NAME into the plugins folder, to begin with."""
-    from bot.check import NAME, TEMPLATE
+    from bot.check import TEMPLATE, unfit
 
-    if not NAME.fullmatch(name):
-        _leave(f"{name!r} can't be a plugin: use letters, digits and _, and begin with a letter", USAGE)
     path = directory / f"{name}.py"
     if path.exists() or (directory / name).exists():
         _leave(f"{path} is there already", FAILED)
+    if why := unfit(name, directory):
+        _leave(why, USAGE)
     directory.mkdir(parents=True, exist_ok=True)
     path.write_text(TEMPLATE.replace("NAME", name), encoding="utf-8")
     print(f"{path}: say !{name} in a channel; edit and save it, and the bot has the new version at once")

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import tempfile
-import threading
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from bot import logs
 from bot.app import App
 from bot.config import Admin, Channel, Config, Network, Plugins, Reload, SaslSettings, Secret
 from bot.live.discover import bundled
+from bot.prompt import Pipe, Screen, Terminal
 from bot.protocol.formatting import strip
 from bot.protocol.message import Message
 from bot.server import Client, Server
@@ -67,37 +65,42 @@ async def run_demo(base: Config | None = None) -> int:
     await _listen(server)
     with tempfile.TemporaryDirectory(prefix="neverquit-demo-") as state:
         config = replace(demo_config(server.port, plugins.absolute(), base), state_dir=state)
-        screen = Terminal() if sys.stdin.isatty() else Pipe()
+        screen: Screen = Terminal(YOU) if sys.stdin.isatty() else Pipe()
         logs.setup(config.log.level, config.log.format, screen if isinstance(screen, Terminal) else None)
         app = App(config, backend=Backend.open(state))
-        loop = asyncio.get_running_loop()
-        you: Client | None = None
         try:
-            # First in the channel is its operator, as a newcomer would expect of their own channel.
-            you = await Client.connect(
-                "127.0.0.1", server.port, YOU, account=YOU, password=PASSWORD, caps="message-tags server-time"
-            )
-            you.send(f"JOIN {CHANNEL}")
-            await you.expect(" 366 ")
-            you.on_line = lambda line: show(line, screen)
-            running = loop.create_task(app.run())
-            await you.expect(lambda line: f":{BOT}!" in line and f" JOIN {CHANNEL}" in line, timeout=30)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, app.stop)
-            greet(plugins, server.port)
-            session = loop.create_task(_session(screen, app, server, you))
-            await asyncio.wait({session, running}, return_when=asyncio.FIRST_COMPLETED)
-            session.cancel()
-            app.stop("the demo has ended")
-            await running
-            with contextlib.suppress(asyncio.CancelledError):
-                await session  # a failure of its own is no good end
+            with screen.opened():
+                await _run(app, server, screen, plugins)
         finally:
-            if you is not None:
-                with contextlib.suppress(OSError, TimeoutError):
-                    await you.close()
             await server.stop()
     return 0
+
+
+async def _run(app: App, server: Server, screen: Screen, plugins: Path) -> None:
+    loop = asyncio.get_running_loop()
+    # First in the channel is its operator, as a newcomer would expect of their own channel.
+    you = await Client.connect(
+        "127.0.0.1", server.port, YOU, account=YOU, password=PASSWORD, caps="message-tags server-time"
+    )
+    try:
+        you.send(f"JOIN {CHANNEL}")
+        await you.expect(" 366 ")
+        you.on_line = lambda line: show(line, screen)
+        running = loop.create_task(app.run())
+        await you.expect(lambda line: f":{BOT}!" in line and f" JOIN {CHANNEL}" in line, timeout=30)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, app.stop)
+        greet(plugins, server.port)
+        session = loop.create_task(_session(screen, app, server, you))
+        await asyncio.wait({session, running}, return_when=asyncio.FIRST_COMPLETED)
+        session.cancel()
+        app.stop("the demo has ended")
+        await running
+        with contextlib.suppress(asyncio.CancelledError):
+            await session  # a failure of its own is no good end
+    finally:
+        with contextlib.suppress(OSError, TimeoutError):
+            await you.close()
 
 
 def demo_plugins() -> Path:
@@ -113,16 +116,38 @@ async def _listen(server: Server) -> None:
         await server.start(port=0)
 
 
-async def _session(screen: Terminal | Pipe, app: App, server: Server, you: Client) -> None:
+async def _session(screen: Screen, app: App, server: Server, you: Client) -> None:
     async for text in screen.lines():
+        text = text.replace("\0", " ").replace("\r", " ")
         if not text.strip():
             continue
-        for command in ("/quit", "/exit"):
-            if text.strip() == command:
+        if screen.interactive and text.startswith("/"):
+            if not _slash(text, screen, you):
                 return
-        you.privmsg(CHANNEL, text.replace("\0", " ").replace("\r", " "))
+            continue
+        you.privmsg(CHANNEL, text)
         if not screen.interactive:
             await answered(app, server, you)
+
+
+def _slash(text: str, screen: Screen, you: Client) -> bool:
+    """Do what a line beginning with `/` asks for; return whether to go on. Nothing of it is said by mistake."""
+    verb, _, rest = text[1:].partition(" ")
+    target, _, words = rest.strip().partition(" ")
+    match verb.lower():
+        case "quit" | "exit":
+            return False
+        case "me" if rest.strip():
+            you.privmsg(CHANNEL, f"\x01ACTION {rest}\x01")
+        case "msg" if words.strip():
+            you.privmsg(target, words)
+        case _ if verb.startswith("/"):
+            you.privmsg(CHANNEL, text[1:])
+        case _:
+            screen.note(
+                f"/{verb}: there are /me TEXT, /msg NICK TEXT and /quit; // begins a line that is said with its /"
+            )
+    return True
 
 
 async def answered(app: App, server: Server, you: Client) -> None:
@@ -149,110 +174,46 @@ async def _barrier(you: Client) -> None:
     await you.expect(lambda line: "PONG" in line and line.endswith(token), timeout=60)
 
 
-def show(line: str, screen: Terminal | Pipe) -> None:
-    """Put what others say in the channel, or to `you`, on the screen."""
+def show(line: str, screen: Screen) -> None:
+    """Put on the screen what others say in the channel or to `you`, and who comes and goes."""
     try:
         message = Message.parse(line)
     except ValueError:
         return
-    if message.source is None or message.command not in ("PRIVMSG", "NOTICE") or message.source.nick == YOU:
-        return
-    if message.command == "NOTICE" and not message.source.ident:
-        return  # the server's own
-    text = message.param(1)
-    if text.startswith("\x01"):
-        if not text.startswith("\x01ACTION "):
-            return
-        text = text.strip("\x01").removeprefix("ACTION ")
-    screen.put(message.source.nick, strip(text))
+    if message.source is None or message.source.nick == YOU or not message.source.ident:
+        return  # our own, or the server's
+    nick, text = message.source.nick, message.param(1)
+    match message.command:
+        case "PRIVMSG" | "NOTICE" if text.startswith("\x01ACTION "):
+            screen.put(nick, strip(text.strip("\x01").removeprefix("ACTION ")))
+        case "PRIVMSG" | "NOTICE" if not text.startswith("\x01"):
+            screen.put(nick, strip(text))
+        case "JOIN":
+            screen.note(f"{nick} has joined {message.param(0)}")
+        case "PART":
+            screen.note(f"{nick} has left {message.param(0)}; /msg {nick} join {CHANNEL} asks a bot back")
+        case "QUIT":
+            screen.note(f"{nick} has quit ({message.param(0)})")
+        case "NICK":
+            screen.note(f"{nick} is now {message.param(0)}")
 
 
 def greet(plugins: Path, port: int) -> None:
     """Tell a newcomer three things to try."""
     dice = plugins / "dice.py"
+    shown = dice.relative_to(Path.cwd()) if dice.is_relative_to(Path.cwd()) else dice
     print(
-        f"""neverquit demo: you are in {CHANNEL} with the bot, and you are its admin. Three things to try:
+        f"""neverquit demo: you are in {CHANNEL} with the bot, as its admin. Try three things:
 
-  1. say    !roll 2d6
-  2. say    !help
-  3. open   {dice}   in an editor, change a text in it, save, and say !roll 2d6 again:
-     the new version answers, and the bot never left. Break the file on purpose, too.
+  1. say   !roll 2d6
+  2. say   !help
+  3. open  {shown}  in an editor, change a text, save, ask again:
+     the new version answers, and the bot never left. Break it, too.
 
-Any IRC client can join: 127.0.0.1 port {port}, channel {CHANNEL} (SASL {YOU} / {PASSWORD} makes it an admin).
-/quit or Ctrl-D ends the demo.
+Any IRC client can join: 127.0.0.1 port {port}, channel {CHANNEL}, with any nick
+but {YOU}; SASL with account {YOU} and password {PASSWORD} makes it an admin.
+What plugins store lasts until the demo ends: /quit or Ctrl-D.
 """,
         file=sys.stderr,
         flush=True,
     )
-
-
-class Pipe:
-    """Standard input and output that are no terminal."""
-
-    interactive = False
-
-    def put(self, nick: str, text: str) -> None:
-        """Write one line to standard output."""
-        print(f"<{nick}> {text}", flush=True)
-
-    async def lines(self) -> AsyncIterator[str]:
-        """Yield the lines of standard input to its end."""
-        async for line in _read_lines(sys.stdin.readline):
-            yield line
-
-
-class Terminal:
-    """A prompt that stays below what others say, also while something is being typed."""
-
-    interactive = True
-    prompt = f"<{YOU}> "
-
-    def __init__(self) -> None:
-        try:
-            import readline
-
-            self._typed: Callable[[], str] = readline.get_line_buffer
-        except ImportError:
-            self._typed = str
-        self._bold, self._plain = ("", "") if os.environ.get("NO_COLOR") else ("\x1b[1;36m", "\x1b[0m")
-
-    def put(self, nick: str, text: str) -> None:
-        """Write one line above the prompt."""
-        self.write(f"{self._bold}<{nick}>{self._plain} {text}\n")
-
-    def write(self, text: str) -> None:
-        """Write lines above the prompt; with `flush` this makes it a stream for log records."""
-        sys.stdout.write(f"\r\x1b[K{text}{self.prompt}{self._typed()}")
-        self.flush()
-
-    def flush(self) -> None:
-        """Show what was written."""
-        sys.stdout.flush()
-
-    async def lines(self) -> AsyncIterator[str]:
-        """Yield what is typed until Ctrl-D."""
-        async for line in _read_lines(lambda: input(self.prompt) + "\n"):
-            yield line
-        print()
-
-
-async def _read_lines(read: Callable[[], str]) -> AsyncIterator[str]:
-    # A thread of our own, and a daemon: a read of the terminal can't be cancelled and must not hold up the end.
-    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str | None]()
-
-    def work() -> None:
-        while True:
-            try:
-                line = read()
-            except (EOFError, OSError, ValueError, UnicodeDecodeError):
-                line = ""
-            try:
-                loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\r\n") if line else None)
-            except RuntimeError:
-                return
-            if not line:
-                return
-
-    threading.Thread(target=work, name="stdin", daemon=True).start()
-    while (line := await lines.get()) is not None:
-        yield line

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.check import NAME, TEMPLATE, check
+from bot.check import TEMPLATE, check, unfit
 
 
 def write(folder: Path, **files: str) -> None:
@@ -64,7 +64,7 @@ def test_a_package_is_looked_at(tmp_path: Path) -> None:
 
 def test_a_command_of_two_plugins_is_told_at_the_second(tmp_path: Path) -> None:
     write(tmp_path, a=GOOD.format("roll"), b=GOOD.format("roll"))
-    assert faults(tmp_path, folder=tmp_path) == ["b.py:2:1: !roll belongs to a"]
+    assert faults(tmp_path, folder=tmp_path) == ["b.py:2:1: !roll belongs to a; rename the command"]
 
 
 def test_a_name_that_can_be_no_plugin_is_told(tmp_path: Path) -> None:
@@ -86,8 +86,38 @@ def test_the_template_is_a_good_plugin(tmp_path: Path) -> None:
     assert check([tmp_path]) == []
 
 
+def test_a_built_in_command_is_told(tmp_path: Path) -> None:
+    write(tmp_path, a=GOOD.format("help"))
+    assert faults(tmp_path / "a.py", folder=tmp_path) == [
+        "a.py:2:1: !help belongs to the bot itself; rename the command"
+    ]
+
+
+def test_an_import_without_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.check.IMPORT_SECONDS", 0.05)
+    write(tmp_path, a="while True: pass", b="x =")
+    assert faults(tmp_path, folder=tmp_path) == [
+        "a.py:1:1: the import took longer than 0.05 s",
+        "b.py:1:4: SyntaxError: invalid syntax",
+    ]
+
+
+@pytest.mark.parametrize("name", ["hello", "a_1"])
+def test_a_new_plugin_may_be_called_so(tmp_path: Path, name: str) -> None:
+    assert unfit(name, tmp_path) == ""
+
+
 @pytest.mark.parametrize(
-    ("name", "good"), [("hello", True), ("a_1", True), ("_x", False), ("1a", False), ("a-b", False)]
+    ("name", "why"),
+    [
+        ("_x", "can't be a plugin"),
+        ("1a", "can't be a plugin"),
+        ("a-b", "can't be a plugin"),
+        ("class", "is a word of Python"),
+        ("help", "!help is built in"),
+        ("roll", "!roll belongs to dice"),
+    ],
 )
-def test_what_a_new_plugin_may_be_called(name: str, good: bool) -> None:
-    assert bool(NAME.fullmatch(name)) is good
+def test_a_new_plugin_can_not_be_called_so(tmp_path: Path, name: str, why: str) -> None:
+    write(tmp_path, dice=GOOD.format("roll"))
+    assert why in unfit(name, tmp_path)

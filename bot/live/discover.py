@@ -11,12 +11,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 PACKAGE = "plugins"  # the name all plugin modules are imported under, wherever they lie
 MAX_SOURCE_BYTES = 1 << 20
+
+# Two writes of one size within a tick of the kernel's clock (4 ms; 10 at 100 Hz) leave the same times. So what was
+# written only just now is read again at the next sweep (git calls such an entry racily clean).
+TICK_NS = 20_000_000
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _Stat = tuple[int, int, int, int]  # inode, size, mtime and ctime in ns: the four that an edit can't all restore
@@ -70,10 +75,15 @@ def is_noise(name: str) -> bool:
 
 
 class Discovery:
-    """Sweeps plugin directories. One writer: the reloader calls it under its lock."""
+    """Sweeps plugin directories. One writer: the reloader calls it under its lock.
 
-    def __init__(self, directories: Iterable[Path]) -> None:
+    Args:
+        now_ns: the wall clock that files are stamped by, in nanoseconds.
+    """
+
+    def __init__(self, directories: Iterable[Path], now_ns: Callable[[], int] = time.time_ns) -> None:
         self.directories = tuple(directories)
+        self._now_ns = now_ns
         self._known: dict[str, tuple[_Stats, Unit]] = {}  # by path of the file or package folder, at the last sweep
 
     def sweep(self) -> Disk:
@@ -110,8 +120,9 @@ class Discovery:
         known = before.get(entry.path)
         unit = known[1] if known is not None and known[0] == stats else _read(name, directory, stats)
         if unit is not None:
-            self._known[entry.path] = stats, unit
             disk.units[name] = unit
+            if max((max(stat[2:]) for stat in stats.values()), default=0) < self._now_ns() - TICK_NS:
+                self._known[entry.path] = stats, unit
 
     def _same_directory(self, unit: Unit, directory: Path) -> bool:
         return any(Path(source.path).is_relative_to(directory) for source in unit.sources.values())

@@ -30,6 +30,7 @@ from bot.live.attempt import Attempt, Clash, line_of
 from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
 from bot.live.discover import Discovery, Unit
+from bot.live.failures import Failures, signature
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, retire, run_hooks
 from bot.live.loader import Image, TookTooLong, shown
@@ -88,7 +89,7 @@ class Reloader:
         self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock)
         self._lock = asyncio.Lock()
         self._generations: dict[str, int] = {}
-        self._failed: set[frozenset[tuple[str, str]]] = set()
+        self._failures = Failures(clock)
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -109,7 +110,7 @@ class Reloader:
 
     def still_failed(self, entry: Entry) -> bool:
         """Tell whether a failure that was reported is still how things are."""
-        return not entry.signature or entry.signature in self._failed
+        return not entry.signature or entry.signature in self._failures
 
     async def settle(self, force: Collection[str] = (), *, everything: bool = False) -> Report:
         """Take what has changed on disk live, and rebuild what is forced; return what came of it.
@@ -170,6 +171,7 @@ class Reloader:
             self.live, self._disabled(), force, everything=everything, first=self.commits == 0
         )
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
+        entries += self._failures.undone(plan, self.live, self._planner.missing)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
             return Report(tuple(entries))
@@ -188,9 +190,6 @@ class Reloader:
         entries += await self._finish(tried, displaced, plan.units, began, force)
         return Report(tuple(entries))
 
-    def _signature(self, group: Group, units: Mapping[str, Unit]) -> frozenset[tuple[str, str]]:
-        return frozenset((name, units[name].digest if name in units else "") for name in group.units)
-
     def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:
         """Tell whether a group may fare better than the last time it was tried."""
         if force.intersection(group.units):
@@ -200,7 +199,7 @@ class Reloader:
             same = loss is not None and name in plan.units and digest == plan.units[name].digest
             if loss is not None and same and loss.holder in self.live and loss.holder not in plan.touched:
                 return False  # it still waits for the same holder
-        return self._signature(group, plan.units) not in self._failed
+        return signature(group.units, plan.units) not in self._failures
 
     # -- claim
 
@@ -267,8 +266,9 @@ class Reloader:
         self._refused |= {name: (before[name].unit.digest, loss) for name, loss in displaced.items()}
         self._signatures_done(good, units)
         milliseconds = (time.perf_counter() - began) * 1000
-        entries += self._successes(good, before, images, gone, milliseconds)
-        entries += await self._start(images, before)
+        started = await self._start(images, before)
+        entries += started.values()
+        entries += self._successes(good, before, images, gone, started, milliseconds)
         for image in before.values():
             if image.owner is not None:
                 self._retire_later(image)
@@ -319,11 +319,11 @@ class Reloader:
 
     def _signatures_done(self, good: list[Attempt], units: Mapping[str, Unit]) -> None:
         names = {name for one in good for name in one.group.units}
-        self._failed = {failed for failed in self._failed if not names.intersection(name for name, _ in failed)}
+        self._failures.forget(names)
 
-    async def _start(self, images: Mapping[str, Image], before: Mapping[str, Image]) -> list[Entry]:
-        """Run `@start` where there is one: the old generation lets go first; if it fails, it comes back."""
-        entries = []
+    async def _start(self, images: Mapping[str, Image], before: Mapping[str, Image]) -> dict[str, Entry]:
+        """Run `@start` where there is one: the old generation lets go first; return the ones that failed."""
+        failed = {}
         for name, image in images.items():
             if not image.found.hooks.get("start"):
                 continue
@@ -333,8 +333,8 @@ class Reloader:
             try:
                 await run_hooks("start", image, self._host.context, self._relay, self.patience.setup)
             except PluginError as error:
-                entries.append(await self._back(name, image, old, error))
-        return entries
+                failed[name] = await self._back(name, image, old, error)
+        return failed
 
     async def _back(self, name: str, image: Image, old: Image | None, error: PluginError) -> Entry:
         """Commit the previous version again, or nothing where there was none."""
@@ -346,8 +346,9 @@ class Reloader:
         self.table, self.live = build(handlers, self.table, self._built_in), after
         self._generations[name] -= 1
         publish({name: old} if old else {}, set() if old else {name}, after)
-        self._host.unloaded([name])
-        if old is not None:
+        if old is None:
+            self._host.unloaded([name])
+        else:
             self._host.committed(self.table, {name: old})
             try:
                 await run_hooks("start", old, self._host.context, self._relay, self.patience.setup)
@@ -355,7 +356,7 @@ class Reloader:
                 log.error("%s: its start failed again after the way back: %s", name, again)
         if image.owner is not None:
             await image.owner.let_go()
-        self._failed.add(frozenset({(name, image.unit.digest)}))
+        self._failures.note(frozenset({(name, image.unit.digest)}))
         return report.failed([(name, self._generation(name))], str(error))
 
     # -- retire
@@ -381,18 +382,18 @@ class Reloader:
         return self._generations.get(name, 0) if name in self.live else 0
 
     def _failure(self, one: Attempt, units: Mapping[str, Unit], force: set[str]) -> list[Entry]:
-        error, signature = one.error, self._signature(one.group, units)
+        error, what = one.error, signature(one.group.units, units)
         assert error is not None
         if isinstance(error, Clash):
             return self._clash(error, one, force)
         # An older failure of the same files is no news any more, should they come back to it.
-        self._failed = {failed for failed in self._failed if not {n for n, _ in failed} & set(one.group.units)}
-        self._failed.add(signature)
+        self._failures.forget(one.group.units)
+        self._failures.note(what)
         names = [name for name in one.group.units if not name.startswith("_")] or list(one.group.units)
         names.sort(key=lambda name: (name != error.plugin, name))
         if error.__cause__ is not None:
             log.warning("%s can't be loaded: %s", error.plugin, error, exc_info=error.__cause__)
-        return [report.failed([(name, self._generation(name)) for name in names], str(error), signature)]
+        return [report.failed([(name, self._generation(name)) for name in names], str(error), what)]
 
     def _clash(self, error: Clash, one: Attempt, force: set[str]) -> list[Entry]:
         """A refused newcomer is told of once, and not at all while the holder's file is only missing for a moment."""
@@ -414,12 +415,13 @@ class Reloader:
         before: Mapping[str, Image],
         images: Mapping[str, Image],
         gone: set[str],
+        failed: Collection[str],
         milliseconds: float,
     ) -> list[Entry]:
         entries = []
         for one in good:
             for name, image in one.images.items():
-                if image.owner is None:
+                if image.owner is None or name in failed:
                     continue
                 generation, digest, old = self._generations[name], image.unit.digest, before.get(name)
                 if old is None or old.owner is None:

@@ -17,6 +17,7 @@ from bot.api.declare import Command
 from bot.dispatch.table import Handler
 
 MAX_ENTRIES = 3
+FAILURE_WAITS_SECONDS = 0.05  # until a failure is told: a save may be several writes, and the next may mend it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,16 @@ def loaded(plugin: str, generation: int, digest: str, left_behind: str = "") -> 
 
 def unloaded(plugin: str) -> Entry:
     return Entry(f"{plugin} unloaded", (plugin,), True)
+
+
+def as_before(plugin: str, generation: int, digest: str) -> Entry:
+    """A file that had failed holds again what is live."""
+    return Entry(f"{plugin} g{generation} ({digest[:7]}) is what the file holds again", (plugin,), True)
+
+
+def given_up(plugin: str) -> Entry:
+    """A file that had failed and was never live is gone."""
+    return Entry(f"{plugin}: the file that could not be loaded is gone", (plugin,), True)
 
 
 def changed(

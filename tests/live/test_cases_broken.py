@@ -23,10 +23,11 @@ async def test_17_mending_it_is_live(stage: Stage) -> None:
     assert await stage.ask("!hello") == ["hello 2"]
 
 
-async def test_17_undoing_it_is_no_change(stage: Stage) -> None:
+async def test_17_undoing_it_is_told_and_no_change(stage: Stage) -> None:
     await stage.edit("hello.py", "async def hello(ctx):", "async def hello(ctx)")
     await stage.refused(rf"hello stays g1: hello\.py:7: SyntaxError: .*{OLD}")
     await stage.write("hello.py", files_of("base")["hello.py"])
+    await stage.report(r"hello g1 \(\w{7}\) is what the file holds again")
     await stage.nothing_happens()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 from sources import swept, write
 
+from bot.live import discover
 from bot.live.discover import MAX_SOURCE_BYTES, Discovery, bundled, directories, is_noise
 
 # --- what is a unit
@@ -167,7 +169,7 @@ def test_a_second_sweep_sees_an_edit_of_equal_size_and_restored_time(tmp_path: P
 
 def test_a_second_sweep_reads_only_what_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, one="1", two="2")
-    discovery = Discovery([tmp_path])
+    discovery = Discovery([tmp_path], lambda: time.time_ns() + 10**9)
     discovery.sweep()
     read: list[str] = []
     real = Path.open
@@ -182,6 +184,22 @@ def test_a_second_sweep_reads_only_what_has_changed(tmp_path: Path, monkeypatch:
     os.close(write_two)
     discovery.sweep()
     assert read == ["two.py"]
+
+
+def test_what_was_written_within_the_clocks_tick_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second write of the same size would leave the same times."""
+    write(tmp_path, one="1")
+    discovery = Discovery([tmp_path], lambda: (tmp_path / "one.py").stat().st_ctime_ns)
+    discovery.sweep()
+    same = discover._stat(_entry(tmp_path))
+    monkeypatch.setattr("bot.live.discover._stat", lambda file: same)
+    (tmp_path / "one.py").write_text("2")
+    assert discovery.sweep().units["one"].sources["plugins.one"].content == b"2"
+
+
+def _entry(folder: Path) -> os.DirEntry[str]:
+    with os.scandir(folder) as found:
+        return next(found)
 
 
 def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:

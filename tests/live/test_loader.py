@@ -166,7 +166,8 @@ def test_a_package_looks_as_an_imported_one_does(bench: Bench) -> None:
     "text",
     [
         "import dataclasses\n@dataclasses.dataclass\nclass A:\n    x: 'int' = 1",
-        "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass(slots=True)\nclass A:\n    x: int",
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n@dataclass(slots=True)\nclass A:\n    x: int",
         "import typing\nclass A(typing.NamedTuple):\n    x: int",
         "import enum\nclass A(enum.Enum):\n    x = 1",
         "import typing\nclass B: ...\ndef f(x: 'B'): ...\nA = typing.get_type_hints(f)['x']",

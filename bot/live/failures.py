@@ -1,0 +1,54 @@
+"""What failed to load, so that the same content is neither tried nor told again, and its end is told once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from bot.live import report
+from bot.live.discover import Unit
+from bot.live.loader import Image
+from bot.live.plan import Plan
+from bot.live.report import FAILURE_WAITS_SECONDS, Entry
+
+Signature = frozenset[tuple[str, str]]  # (unit, digest) of all of a group; the digest of one that is gone is ""
+
+
+def signature(names: Iterable[str], units: Mapping[str, Unit]) -> Signature:
+    """Return what a group is, by content."""
+    return frozenset((name, units[name].digest if name in units else "") for name in names)
+
+
+class Failures:
+    """Groups that failed as they are on disk. One writer: the reloader."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: dict[Signature, float] = {}
+
+    def __contains__(self, what: Signature) -> bool:
+        return what in self._since
+
+    def note(self, what: Signature) -> None:
+        """Remember a failure."""
+        self._since[what] = self._clock()
+
+    def forget(self, names: Collection[str]) -> None:
+        """These units have been tried again: an older failure of theirs would be news, should they come back to it."""
+        self._since = {what: at for what, at in self._since.items() if not any(name in names for name, _ in what)}
+
+    def undone(self, plan: Plan, live: Mapping[str, Image], missing: Collection[str]) -> list[Entry]:
+        """Tell of failures that ended without a new version: the file holds again what is live, or is gone."""
+        entries, now = [], self._clock()
+        for what, since in list(self._since.items()):
+            if any(name in plan.touched or name in missing for name, _ in what):
+                continue
+            del self._since[what]
+            if now - since < FAILURE_WAITS_SECONDS:
+                continue  # nobody has heard of it
+            for name, _ in sorted(what):
+                image = live.get(name)
+                if image is not None and image.owner is not None:
+                    entries.append(report.as_before(name, image.owner.generation, image.unit.digest))
+                elif image is None and name not in plan.units and not name.startswith("_"):
+                    entries.append(report.given_up(name))
+        return entries
