@@ -26,14 +26,14 @@ from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table, build
 from bot.errors import PluginError
 from bot.live import report
-from bot.live.attempt import Attempt, Clash, line_of
+from bot.live.attempt import Attempt, Clash, mark_clashes
 from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
 from bot.live.discover import Discovery, Unit
 from bot.live.failures import Failures, signature
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, retire, run_hooks
-from bot.live.loader import Image, TookTooLong, shown
+from bot.live.loader import Image, TookTooLong
 from bot.live.names import publish, uninstall
 from bot.live.plan import Patience, Plan, Planner, needed
 from bot.live.report import Entry, Report
@@ -178,12 +178,12 @@ class Reloader:
         tried = [Attempt(group, plan, self._shelf) for group in worth]
         for one in tried:
             await one.build(self._planner, self._builder, self.live, self._host.settings, self.patience.import_)
-        displaced = self._mark_clashes(tried, plan.units)
+        displaced = mark_clashes(tried, self.live, plan.units, self._built_in, self._claims)
         for one in tried:
             if one.error is None:
                 await one.prepare(self._host.context, self._relay, self.patience.setup)
         if displaced:  # by a version whose setup may have failed since
-            displaced = self._mark_clashes(tried, plan.units)
+            displaced = mark_clashes(tried, self.live, plan.units, self._built_in, self._claims)
             for one in tried:
                 if one.error is not None:
                     await one.discard()
@@ -200,42 +200,6 @@ class Reloader:
             if loss is not None and same and loss.holder in self.live and loss.holder not in plan.touched:
                 return False  # it still waits for the same holder
         return signature(group.units, plan.units) not in self._failures
-
-    # -- claim
-
-    def _mark_clashes(self, tried: list[Attempt], units: Mapping[str, Unit]) -> dict[str, Refusal]:
-        """Refuse groups whose commands belong to others; return why live plugins must go: an owner has come back."""
-        leaving = {name for one in tried if one.error is None for name in one.group.gone}
-        live = {name: image.commands for name, image in self.plugins().items() if name not in leaving}
-        new = {
-            name: image.commands
-            for one in tried
-            if one.error is None
-            for name, image in one.images.items()
-            if image.owner is not None
-        }
-        same = not leaving and all(live.get(name) == commands for name, commands in new.items())
-        if same and all(one.error is None for one in tried):
-            return {}  # the common save: who is live and with which commands stays as it was decided
-        for one in tried:
-            for name, image in one.images.items():
-                taken = next((c for c in image.commands if c in self._built_in), None)
-                if taken is not None and one.error is None:
-                    why = f"!{taken} is built in and can't be claimed; rename the command"
-                    one.error = PluginError(name, shown(image.unit), line_of(taken, image), why)
-                    new.pop(name, None)
-        absent = self._absent(leaving, units)
-        refused = self._claims.resolve({**live, **new}, live, absent)
-        for one in tried:
-            losers = [refused[name] for name in one.images if name in refused]
-            if losers and one.error is None:
-                one.error = Clash(losers[0], one.images[losers[0].plugin])
-        return {name: loss for name, loss in refused.items() if name in live and name not in new}
-
-    def _absent(self, leaving: set[str], units: Mapping[str, Unit]) -> set[str]:
-        """Names that own nothing now: neither live nor on disk to be loaded."""
-        owners = {name for command in self._claims.commands() for name in self._claims.order(command)}
-        return {name for name in owners if name in leaving or (name not in units and name not in self.live)}
 
     # -- commit
 
