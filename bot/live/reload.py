@@ -49,7 +49,7 @@ class Host(Protocol):
 
     def settings(self, plugin: str) -> Mapping[str, Any]: ...
     def committed(self, table: Table, plugins: Mapping[str, Image]) -> None:
-        """Part of the commit: jobs are replaced here. Must not await or raise."""
+        """Part of the commit, once for each plugin: jobs are replaced here. Must not await."""
 
     def unloaded(self, plugins: Collection[str]) -> None:
         """Part of the commit: jobs of these plugins end."""
@@ -188,6 +188,7 @@ class Reloader:
                 if one.error is not None:
                     await one.discard()
         entries += await self._finish(tried, displaced, plan.units, began, force)
+        await self._write_claims()
         return Report(tuple(entries))
 
     def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:
@@ -265,21 +266,30 @@ class Reloader:
     def _commit(
         self, table: Table, after: dict[str, Image], images: dict[str, Image], gone: set[str], staged: list[Staging]
     ) -> None:
-        """Make it live. No await, nothing that can fail: everything was made ready before."""
+        """Make it live. No await, nothing that can fail: everything was made ready before, and what others do in it
+        is guarded, since half a commit would be neither the old version nor the new one."""
         self.table, self.live = table, after
+        self.commits += 1
         for staging in staged:
             staging.commit()
         publish(images, gone, self.live)
+        self._shelf.committed({image.state_name for image in self.live.values()})
+        _guarded(self._host.unloaded, gone)
         for name, image in images.items():
             if image.owner is not None:
                 self._generations[name] = self._generations.get(name, 0) + 1
-                image.owner.go_live(self._generations[name])
                 self._claims.note(name, image.commands, live=True)
                 self._refused.pop(name, None)
-        self._host.unloaded(gone)
-        self._host.committed(table, {name: image for name, image in images.items() if image.owner is not None})
-        self._shelf.committed({image.state_name for image in self.live.values()})
-        self.commits += 1
+                _guarded(image.owner.go_live, self._generations[name])
+                _guarded(self._host.committed, table, {name: image})
+
+    async def _write_claims(self) -> None:
+        """Bring the ledger to disk, off the loop: a disk that is slow, full or locked costs nothing that is live."""
+        if not self._claims.written:
+            try:
+                await self._builder.run(self._claims.write, 10.0)
+            except (Exception, TookTooLong):
+                log.exception("who has which command could not be written down; the next change tries again")
 
     def _signatures_done(self, good: list[Attempt], units: Mapping[str, Unit]) -> None:
         names = {name for one in good for name in one.group.units}
@@ -408,3 +418,10 @@ class Reloader:
             if state != image.state_name and self._shelf.values.get(state) and before[name].commands == image.commands:
                 return state
         return ""
+
+
+def _guarded(step: Callable[..., object], *arguments: object) -> None:
+    try:
+        step(*arguments)
+    except Exception:
+        log.exception("a step of the commit failed inside the bot; the others are done")
