@@ -80,8 +80,10 @@ class Attempt:
             stay = (user for user in self.group.units if user not in self.group.gone)
             users = sorted(user for user in stay if name in self._plan.edges.get(user, ()))
             if users:
-                verb = "import" if len(users) > 1 else "imports"
-                why = f"the file is gone, but {', '.join(users)} still {verb} it"
+                verb, who = "import" if len(users) > 1 else "imports", ", ".join(users)
+                why = f"the file is gone, but {who} still {verb} it"
+                if name in self._plan.off:
+                    why = f"{who} {verb} it; unload {who} first"
                 return PluginError(name, shown(live[name].unit), 0, why)
         return None
 

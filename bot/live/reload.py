@@ -8,8 +8,8 @@
     retire     the old generation finishes its calls, then lets go of all it had
 
 Whoever wants a change taken calls `settle`: the watcher when files have settled, an admin's `!reload`, a start. One
-runs at a time; a second caller gets the next round, which sees every change made before it began. This is the one
-writer of `table`.
+runs at a time, in a task of the reloader's own; a second caller gets the next round, which sees every change made
+before it began. This is the one writer of `table`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, Protocol
+from contextvars import copy_context
+from typing import Any
 
-from bot.api.context import Context
-from bot.dispatch.owner import Owner
+from bot.dispatch.owner import current
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table, build
 from bot.errors import PluginError
@@ -32,7 +32,7 @@ from bot.live.claims import Claims, Refusal
 from bot.live.discover import Discovery, Unit
 from bot.live.failures import Failures, signature
 from bot.live.graph import Group
-from bot.live.handoff import Shelf, retire, run_hooks
+from bot.live.handoff import Host, Shelf, retire, run_hooks
 from bot.live.loader import Image, TookTooLong
 from bot.live.names import publish, uninstall
 from bot.live.outcome import dropped_aliases, successes
@@ -40,20 +40,6 @@ from bot.live.plan import Patience, Plan, Planner, needed
 from bot.live.report import Entry, Report
 
 log = logging.getLogger(__name__)
-
-
-class Host(Protocol):
-    """What the bot around lends to plugins."""
-
-    def context(self, owner: Owner, key: str) -> Context:
-        """Return a context without channel and user, for hooks."""
-
-    def settings(self, plugin: str) -> Mapping[str, Any]: ...
-    def committed(self, table: Table, plugins: Mapping[str, Image]) -> None:
-        """Part of the commit, once for each plugin: jobs are replaced here. Must not await."""
-
-    def unloaded(self, plugins: Collection[str]) -> None:
-        """Part of the commit: jobs of these plugins end."""
 
 
 class Reloader:
@@ -92,6 +78,7 @@ class Reloader:
         self._generations: dict[str, int] = {}
         self._failures = Failures(clock)
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
+        self._under_way: set[asyncio.Task[Report]] = set()
         self._retiring: set[asyncio.Task[None]] = set()
 
     # -- what others ask
@@ -120,16 +107,27 @@ class Reloader:
             force: plugin names to be taken at once, changed or not, whatever failed before.
             everything: force all of them.
         """
+        return await self._run(lambda: self._transaction(set(force), everything))
+
+    async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+        """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
+        context = copy_context()
+        context.run(current.set, None)  # it belongs to no plugin, whoever asked
+        task = context.run(asyncio.get_running_loop().create_task, self._guarded(transaction))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _guarded(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         async with self._lock:
-            began = time.perf_counter()
+            commits = self.commits
             try:
-                return await self._transaction(set(force), everything, began)
-            except Exception:
+                return await transaction()
+            except (Exception, TookTooLong):
                 # A fault of ours must not cost the bot its reloading.
-                log.exception("a reload failed inside the bot; everything stays as it was")
-                return Report(
-                    (Entry("the reload failed inside the bot; everything stays as it was, see the log", (), False),)
-                )
+                stays = "everything stays as it was" if self.commits == commits else "what went live stays live"
+                log.exception("a reload failed inside the bot; %s", stays)
+                return Report((Entry(f"the reload failed inside the bot; {stays}, see the log", (), False),))
 
     async def foresee(self) -> None:
         """Read and compile what differs so far; `settle` is the quicker for it, and nothing else changes."""
@@ -141,12 +139,19 @@ class Reloader:
 
     async def unload(self, name: str) -> Report:
         """Take a plugin out until `load`, a change of its content, or a restart."""
-        async with self._lock:
-            image = self.live.get(name)
-            if image is None or image.owner is None:
-                return Report()
-            self._planner.stopped[name] = image.unit.digest
-            return await self._transaction(set(), False, time.perf_counter())
+        return await self._run(lambda: self._unload(name))
+
+    async def _unload(self, name: str) -> Report:
+        image = self.live.get(name)
+        if image is None or image.owner is None:
+            return Report()
+        self._planner.stopped[name] = image.unit.digest
+        try:
+            return await self._transaction({name}, False)
+        finally:
+            if name in self.live:  # refused: it is as if nobody had asked
+                self._planner.stopped.pop(name, None)
+                self._failures.forget([name])
 
     async def load(self, name: str) -> Report:
         """Load a plugin that is not live, or build it anew."""
@@ -155,6 +160,9 @@ class Reloader:
 
     async def close(self) -> None:
         """End all plugins, at most for a moment each: the bot is about to end."""
+        for transaction in (under_way := list(self._under_way)):
+            transaction.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         async with self._lock:
             images = [image for image in self.live.values() if image.owner is not None]
             self.live = {}
@@ -167,7 +175,8 @@ class Reloader:
 
     # -- plan
 
-    async def _transaction(self, force: set[str], everything: bool, began: float) -> Report:
+    async def _transaction(self, force: set[str], everything: bool) -> Report:
+        began = time.perf_counter()
         plan = await self._planner.plan(
             self.live, self._disabled(), force, everything=everything, first=self.commits == 0
         )
@@ -290,14 +299,14 @@ class Reloader:
             one.commit()
         publish(images, gone, self.live)
         self._shelf.committed({image.state_name for image in self.live.values()})
-        _guarded(self._host.unloaded, gone)
+        _step(self._host.unloaded, gone)
         for name, image in images.items():
             if image.owner is not None:
                 self._generations[name] = self._generations.get(name, 0) + 1
                 self._claims.note(name, image.commands, live=True)
                 self._refused.pop(name, None)
-                _guarded(image.owner.go_live, self._generations[name])
-                _guarded(self._host.committed, table, {name: image})
+                _step(image.owner.go_live, self._generations[name])
+                _step(self._host.committed, table, {name: image})
 
     async def _write_claims(self) -> None:
         """Bring the ledger to disk, off the loop: a disk that is slow, full or locked costs nothing that is live."""
@@ -424,7 +433,7 @@ class Reloader:
         return [report.failed([(each, self._generation(each)) for each in (name, *sorted(others))], str(error))]
 
 
-def _guarded(step: Callable[..., object], *arguments: object) -> None:
+def _step(step: Callable[..., object], *arguments: object) -> None:
     try:
         step(*arguments)
     except Exception:

@@ -32,6 +32,16 @@ from bot.live.reload import Reloader
 from bot.storage import Backend
 
 
+class Gate(asyncio.Event):
+    """An event that tells whether anyone has waited for it."""
+
+    asked = False
+
+    async def wait(self) -> Any:
+        self.asked = True
+        return await super().wait()
+
+
 class Bench:
     """A reloader over one folder, and what it told its host."""
 
@@ -43,6 +53,7 @@ class Bench:
         self.told: list[str] = []
         self.off: set[str] = set()
         self.now = 100.0
+        self.gate = Gate()
         self.claims: dict[str, Any] = options.pop("claims", {})
         self.reloader = Reloader(
             Discovery([folder]),
@@ -68,6 +79,7 @@ class Bench:
             told=self.told.append,
             opened=io.StringIO,
             forever=asyncio.Event().wait,
+            gate=self.gate,
         )
         found: Context = made
         return found
@@ -467,6 +479,31 @@ async def test_what_is_not_live_cannot_be_unloaded(bench: Bench) -> None:
     assert not await bench.reloader.unload("nothing")
 
 
+async def test_reloading_everything_leaves_out_what_was_unloaded(bench: Bench) -> None:
+    await bench.save(a=says("1"), b=says("2", "tell"))
+    await bench.reloader.unload("a")
+    assert await bench.settle(everything=True) == "b g1 -> g2:"
+    assert bench.reloader.stopped == {"a"}
+
+
+async def test_what_others_import_cannot_be_unloaded_and_the_refusal_says_why(bench: Bench) -> None:
+    await bench.save(q=says("1", "q"), p=says("2", "p", "from plugins import q"))
+    why = "q stays g1 (also p): q.py: p imports it; unload p first; the old version goes on answering"
+    for _ in "again":
+        assert plain(str(await bench.reloader.unload("q"))) == why
+    assert not bench.reloader.stopped and bench.answer("q") == "1"
+    assert await bench.settle() == ""
+    await bench.reloader.unload("p")
+    assert plain(str(await bench.reloader.unload("q"))) == "q unloaded"
+
+
+async def test_an_unload_that_fails_inside_the_bot_is_told_too(bench: Bench, monkeypatch: Any) -> None:
+    await bench.save(a=says("1"))
+    monkeypatch.setattr(bench.reloader, "_warm", None)
+    assert "everything stays as it was" in str(await bench.reloader.unload("a"))
+    assert not bench.reloader.stopped and bench.answer("say") == "1"
+
+
 async def test_a_disabled_plugin_goes_and_comes(bench: Bench) -> None:
     await bench.save(a=says("1"))
     bench.off = {"a"}
@@ -655,6 +692,32 @@ async def test_two_that_ask_at_once_make_one_change(bench: Bench) -> None:
     write(bench.folder, a=says("1"))
     reports = await asyncio.gather(bench.settle(), bench.settle())
     assert sorted(reports) == ["", "a loaded g1"]
+
+
+async def test_a_caller_who_goes_does_not_cut_the_transaction(bench: Bench) -> None:
+    await bench.save(a=says("1"))
+    write(bench.folder, a=says("2", more="@setup\nasync def u(ctx): await ctx.gate.wait()"))
+    asked = asyncio.create_task(bench.settle())
+    await until(lambda: bench.gate.asked)
+    asked.cancel()
+    await asyncio.wait([asked])
+    bench.gate.set()
+    assert asked.cancelled() and await bench.settle() == ""
+    assert bench.answer("say") == "2"
+
+
+async def test_closing_cuts_a_transaction_short_and_what_setup_opened_is_closed(tmp_path: Path, bench: Bench) -> None:
+    second = Bench(bench.folder)
+    more = (
+        "from contextlib import contextmanager\n@contextmanager\ndef port(ctx):\n    yield\n    ctx.told('close')\n"
+        "@setup\nasync def u(ctx):\n    ctx.enter(port(ctx))\n    await ctx.gate.wait()"
+    )
+    write(second.folder, a=says("1", more=more))
+    asked = asyncio.create_task(second.settle())
+    await until(lambda: second.gate.asked)
+    await second.close()
+    await asyncio.wait([asked])
+    assert second.told == ["close"]
 
 
 async def test_closing_tears_everything_down_and_leaves_no_name(bench: Bench) -> None:
