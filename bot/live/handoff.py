@@ -176,5 +176,7 @@ async def retire(
     except PluginError as error:
         log.warning("%s g%d: teardown failed: %s", owner.plugin, owner.generation, error, exc_info=error.__cause__)
     await owner.let_go()
+    if image.build is not None:
+        image.build.forget(image.unit.name)
     del image, owner
     gc.collect(1)  # functions and their modules are cycles; the full collection is left to the interpreter

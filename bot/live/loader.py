@@ -59,7 +59,10 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """A unit loaded, perhaps not live. `found` is empty for shared modules, which have no owner either."""
+    """A unit loaded, perhaps not live. `found` is empty for shared modules, which have no owner either.
+
+    `build` made it, and executes those of its modules that are imported later.
+    """
 
     unit: Unit
     modules: Mapping[str, ModuleType]
@@ -68,6 +71,7 @@ class Image:
     owner: Owner | None = None
     found: Found = field(default_factory=Found)
     doc: str = ""
+    build: Build | None = None
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
@@ -179,6 +183,18 @@ class Build:
             else:
                 sys.modules[name] = module
 
+    def forget(self, name: str) -> None:
+        """Let go of a unit that has ended. Its neighbours may live on for long, and their functions hold this build."""
+        for each in [each for each in list(self.modules) if each.split(".")[1] == name]:
+            del self.modules[each]
+        self._compiled = {other: one for other, one in self._compiled.items() if other != name}
+        self._owners.pop(name, None)
+        vars(self._root).pop(name, None)
+        imported = {other for one in self._compiled.values() for other in one.imports}
+        for other in [other for other in self._live if other not in imported]:
+            del self._live[other]
+            vars(self._root).pop(other, None)
+
     # -- imports
 
     def import_(
@@ -224,8 +240,10 @@ class Build:
             compiled, image = self._compiled.get(unit), self._live.get(unit)
             if compiled is not None:
                 return self._execute(compiled, name)
-            if image is not None and name in image.modules:
-                module = image.modules[name]
+            if image is not None and image.build is not None:
+                if name.count(".") > 1:
+                    self.get(name.rpartition(".")[0])  # `import plugins.a.b` names `a` on the way
+                module = image.build.get(name)  # nobody may have imported this part of it so far
                 if name.count(".") == 1:
                     setattr(self._root, unit, module)
                 return module
@@ -249,6 +267,8 @@ class Build:
         if self._executing:
             self._replaced.setdefault(name, sys.modules.get(name))
             sys.modules[name] = module
+        elif sys.modules.get(parent_name) is parent:  # a part of what is live, imported late
+            sys.modules[name] = module
         declared: list[Callable[..., Any]] = []
         tokens = (current.set(self._owners.get(compiled.unit.name)), ledger.set(declared))
         try:
@@ -256,6 +276,8 @@ class Build:
             _refuse_twins(compiled.unit, source, declared)
         except BaseException:
             del self.modules[name]
+            if not self._executing and sys.modules.get(name) is module:
+                del sys.modules[name]
             raise
         finally:
             current.reset(tokens[0])
@@ -300,7 +322,7 @@ class Build:
         unit, owner = compiled.unit, self._owners.get(compiled.unit.name)
         modules = {name: module for name, module in self.modules.items() if name.split(".")[1] == unit.name}
         if owner is None:
-            return Image(unit, modules, compiled.imports, compiled.state_name)
+            return Image(unit, modules, compiled.imports, compiled.state_name, build=self)
         with owner.entered():
             try:
                 found = find(unit, modules, owner)
@@ -309,7 +331,8 @@ class Build:
             except BaseException as error:  # a class's own __init__ ran there
                 raise self._fault(unit, error) from error
         main = modules[f"{PACKAGE}.{unit.name}"]
-        return Image(unit, modules, compiled.imports, compiled.state_name, owner, found, (main.__doc__ or "").strip())
+        doc = (main.__doc__ or "").strip()
+        return Image(unit, modules, compiled.imports, compiled.state_name, owner, found, doc, self)
 
     def _fault(self, unit: Unit, error: BaseException) -> PluginError:
         path, line = place(error.__traceback__, unit, *(one.unit for one in self._compiled.values()))

@@ -365,3 +365,44 @@ def test_hints_of_a_live_function_are_found(bench: Bench) -> None:
 
 def test_a_compiled_unit_is_a_plain_value() -> None:
     assert dataclasses.is_dataclass(Compiled) and compile_unit(unit("a", "x = 1")).codes.keys() == {"plugins.a"}
+
+
+# --- shared packages that are live
+
+
+def test_a_part_of_a_live_package_that_nobody_had_imported_is_executed_in_that_package(backend: Backend) -> None:
+    bench = Bench(backend)
+    lib = unit("_lib", "box = []", red="", blue="from . import box\nbox.append('blue')")
+    bench.build(lib, unit("a", "import plugins._lib.red"))
+    publish(bench.live, (), bench.live)
+    made = bench.build(unit("b", "from plugins._lib import blue, box"))["b"].modules["plugins.b"]
+    assert made.box is bench.live["_lib"].modules["plugins._lib"].box and made.box == ["blue"]
+    assert sys.modules["plugins._lib.blue"] is made.blue
+
+
+def test_a_part_that_fails_later_leaves_no_name(backend: Backend) -> None:
+    bench = Bench(backend)
+    bench.build(unit("_lib", "", red="", blue="1/0"), unit("a", "import plugins._lib.red"))
+    publish(bench.live, (), bench.live)
+    with pytest.raises(PluginError, match="ZeroDivisionError"):
+        bench.build(unit("b", "import plugins._lib.blue"))
+    assert "plugins._lib.blue" not in sys.modules
+
+
+def test_a_dotted_import_of_a_live_package_names_the_whole_way(backend: Backend) -> None:
+    bench = Bench(backend)
+    bench.build(unit("_lib", "", red="word = 'red'"), unit("a", "import plugins._lib.red"))
+    made = bench.build(unit("a", "import plugins._lib.red\nword = plugins._lib.red.word"))["a"]
+    assert made.modules["plugins.a"].word == "red"
+
+
+def test_what_has_ended_is_forgotten_though_a_shared_module_of_its_build_lives_on(backend: Backend) -> None:
+    bench = Bench(backend)
+    first = bench.build(unit("_lib", "word = 1"), unit("a", "from plugins._lib import word\ndef f(): ..."))["a"]
+    function = weakref.ref(first.modules["plugins.a"].f)
+    bench.build(unit("a", "from plugins._lib import word"))
+    assert first.build is not None
+    first.build.forget("a")
+    del first
+    gc.collect()
+    assert function() is None and "_lib" in bench.live

@@ -677,6 +677,16 @@ async def test_an_old_version_is_forgotten(bench: Bench) -> None:
     assert old() is None
 
 
+async def test_an_old_version_is_forgotten_though_its_shared_module_lives_on(bench: Bench) -> None:
+    shared = "from plugins._shared import word"
+    await bench.save(_shared="word = 1", a=says("1", more=shared))
+    old = weakref.ref(bench.reloader.live["a"].handlers[0].function)
+    await bench.save(a=says("2", more=shared))
+    await until(lambda: not bench.reloader._retiring)
+    gc.collect()
+    assert old() is None
+
+
 async def test_what_is_kept_is_the_same_object_in_the_next_version(bench: Bench) -> None:
     text = says("1", more="box = keep('box', list)")
     await bench.save(a=text)
