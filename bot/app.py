@@ -157,10 +157,17 @@ class App:
         Raises:
             CannotConnect: with `once`, the first connection failed.
         """
-        await self.start()
+        kept.shelf.set(self.shelf)  # for the hooks of the end, too
+        starting, stopping = self.loop.create_task(self.start()), self.loop.create_task(self._stopping.wait())
         try:
-            await self._stopping.wait()
+            # Plugins may take their time to load, and an end must not wait for that.
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+            await stopping
         finally:
+            starting.cancel(), stopping.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
             await self.close()
         if self.failure is not None:
             raise self.failure

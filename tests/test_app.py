@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from bot.config import Channel
+from bot.app import App
+from bot.config import Channel, Config, Plugins, Timeouts
 from bot.demo import BOT, NETWORK
-from bot.errors import UserError
+from bot.errors import NeverquitError, UserError
+from bot.storage import StoreError
 from bot.testing import CHANNEL, Bot, running_bot
 
 ECHO = """
@@ -523,3 +525,36 @@ async def test_the_end_says_quit_and_leaves_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "gone").exists()
     assert [line for who, way, line in server.log if (who, way) == (BOT, "in")][-1] == "QUIT :the test has ended"
     assert app._tasks == set()
+
+
+async def test_an_end_does_not_wait_for_plugins_that_are_loading(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(
+        "from pathlib import Path\nPath(__file__).with_name('begun').touch()\nwhile True: pass"
+    )
+    app = App(
+        Config(
+            plugins=Plugins(directories=(str(tmp_path),)),
+            timeouts=Timeouts(import_seconds=60.0),
+            state_dir=str(tmp_path / "state"),
+        )
+    )
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(app.run())
+        while not (tmp_path / "begun").exists():  # noqa: ASYNC110  # a turn of the loop is no sleep
+            await asyncio.sleep(0)
+        app.stop()
+        await running
+    assert app.reloader.live == {}
+
+
+async def test_what_fails_at_the_start_is_raised_and_the_bot_is_closed(tmp_path: Path) -> None:
+    app = App(Config(state_dir=str(tmp_path)))
+
+    async def fail() -> None:
+        raise NeverquitError("no")
+
+    app.start = fail  # type: ignore[method-assign]
+    with pytest.raises(NeverquitError):
+        await app.run()
+    with pytest.raises(StoreError):
+        app.backend.own("claims")["x"] = 1

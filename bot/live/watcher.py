@@ -120,7 +120,7 @@ class Watcher:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="watcher")
 
     async def stop(self) -> None:
-        """End watching; no settle is running when this returns."""
+        """End watching; nobody waits for a settle any more when this returns."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
