@@ -1,17 +1,17 @@
 """What a freshly executed plugin declares: its functions' marks as handlers, checked before anything goes live.
 
-Counted are functions defined in the plugin's own modules, and methods of the classes there whose name ends in
-`Module`: each such class is made once. A mistake (a signature that can't be called, two functions of one name) is a
-`PluginError`.
+Counted are functions that are defined or were marked in the plugin's own modules, and methods of the classes there
+whose name ends in `Module`: each such class is made once. A mistake (a signature that can't be called, two functions
+of one name) is a `PluginError`.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from bot.api.arguments import Signature
@@ -43,8 +43,17 @@ class Found:
         object.__setattr__(self, "commands", names)
 
 
-def find(unit: Unit, modules: Mapping[str, ModuleType], owner: Owner) -> Found:
+def find(
+    unit: Unit,
+    modules: Mapping[str, ModuleType],
+    owner: Owner,
+    marked: Mapping[str, Sequence[Callable[..., Any]]] = MappingProxyType({}),
+) -> Found:
     """Collect what the modules of one plugin declare.
+
+    Args:
+        marked: by module, the functions that were marked while it executed. A wrapper of a shared decorator belongs
+            by its `__module__` to that one, though the mark stands here.
 
     Raises:
         PluginError: a declaration that can't work.
@@ -55,7 +64,7 @@ def find(unit: Unit, modules: Mapping[str, ModuleType], owner: Owner) -> Found:
     hooks: dict[str, tuple[Handler, ...]] = {}
     names: dict[str, Handler] = {}
     for name, module in modules.items():
-        for key, function in _declared(module, name.removeprefix(f"{PACKAGE}.")):
+        for key, function in _declared(module, name.removeprefix(f"{PACKAGE}."), marked.get(name, ())):
             for number, declaration in enumerate(declarations(function), 1):
                 # Each mark a key of its own: jobs keep their time under it, and effects are told apart by it.
                 mark_key = key if number == 1 else f"{key}.{number}"
@@ -79,9 +88,12 @@ def find(unit: Unit, modules: Mapping[str, ModuleType], owner: Owner) -> Found:
     return Found(tuple(handlers), tuple(jobs), later, hooks)
 
 
-def _declared(module: ModuleType, prefix: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+def _declared(
+    module: ModuleType, prefix: str, marked: Sequence[Callable[..., Any]]
+) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, value in list(vars(module).items()):
-        if getattr(value, "__module__", None) != module.__name__:
+        is_ours = getattr(value, "__module__", None) == module.__name__
+        if not is_ours and not any(value is each for each in marked):
             continue
         if isinstance(value, type):
             if name.endswith("Module"):

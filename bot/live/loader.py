@@ -153,6 +153,7 @@ class Build:
         self._builtins = {**builtins.__dict__, "__import__": self.import_}
         self._owners = {name: Owner(name, one.unit.digest) for name, one in compiled.items() if one.unit.is_plugin}
         self._replaced: dict[str, ModuleType | None] = {}
+        self._marked: dict[str, list[Callable[..., Any]]] = {}  # by module, until the images are made
         self._executing = False
         self._lock = threading.RLock()  # a lazy import may come from any thread of a plugin
 
@@ -170,6 +171,7 @@ class Build:
             return {name: self._image(compiled) for name, compiled in self._compiled.items()}
         finally:
             self._executing = False
+            self._marked = {}
             self.discard()
             kept.shelf.reset(tokens[0])
             settings_of_plugins.source.reset(tokens[1])
@@ -274,6 +276,8 @@ class Build:
         try:
             exec(code, module.__dict__)
             _refuse_twins(compiled.unit, source, declared)
+            if self._executing:
+                self._marked[name] = declared
         except BaseException:
             del self.modules[name]
             if not self._executing and sys.modules.get(name) is module:
@@ -325,7 +329,7 @@ class Build:
             return Image(unit, modules, compiled.imports, compiled.state_name, build=self)
         with owner.entered():
             try:
-                found = find(unit, modules, owner)
+                found = find(unit, modules, owner, self._marked)
             except PluginError:
                 raise
             except BaseException as error:  # a class's own __init__ ran there

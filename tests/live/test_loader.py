@@ -406,3 +406,21 @@ def test_what_has_ended_is_forgotten_though_a_shared_module_of_its_build_lives_o
     del first
     gc.collect()
     assert function() is None and "_lib" in bench.live
+
+
+# --- decorators of others
+
+
+def test_a_command_in_a_wrapper_of_a_shared_module_is_the_plugins(backend: Backend) -> None:
+    bench = Bench(backend)
+    deco = unit("_deco", "def logged(f):\n    def inner(ctx): return f(ctx)\n    return inner")
+    text = "from bot import command\nfrom plugins._deco import logged\n@command('x')\n@logged\ndef x(ctx): return 'x'"
+    (handler,) = bench.build(deco, unit("a", text))["a"].handlers
+    assert (handler.key, handler.function(None)) == ("a.x", "x")
+
+
+def test_a_command_that_is_imported_stays_its_plugins_alone(backend: Backend) -> None:
+    bench = Bench(backend)
+    first = unit("a", "from bot import command\n@command('x')\ndef x(ctx): ...")
+    images = bench.build(first, unit("b", "from plugins.a import x"))
+    assert [len(images[name].handlers) for name in "ab"] == [1, 0]
