@@ -26,14 +26,14 @@ from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table, build
 from bot.errors import PluginError
 from bot.live import report
-from bot.live.attempt import Attempt, Clash, line_of
+from bot.live.attempt import Attempt, Clash, mark_clashes
 from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
 from bot.live.discover import Discovery, Unit
 from bot.live.failures import Failures, signature
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, retire, run_hooks
-from bot.live.loader import Image, TookTooLong, shown
+from bot.live.loader import Image, TookTooLong
 from bot.live.names import publish, uninstall
 from bot.live.plan import Patience, Plan, Planner, needed
 from bot.live.report import Entry, Report
@@ -49,7 +49,7 @@ class Host(Protocol):
 
     def settings(self, plugin: str) -> Mapping[str, Any]: ...
     def committed(self, table: Table, plugins: Mapping[str, Image]) -> None:
-        """Part of the commit: jobs are replaced here. Must not await or raise."""
+        """Part of the commit, once for each plugin: jobs are replaced here. Must not await."""
 
     def unloaded(self, plugins: Collection[str]) -> None:
         """Part of the commit: jobs of these plugins end."""
@@ -180,16 +180,17 @@ class Reloader:
         tried = [Attempt(group, plan, self._shelf) for group in worth]
         for one in tried:
             await one.build(self._planner, self._builder, self.live, self._host.settings, self.patience.import_)
-        displaced = self._mark_clashes(tried, plan.units)
+        displaced = mark_clashes(tried, self.live, plan.units, self._built_in, self._claims)
         for one in tried:
             if one.error is None:
                 await one.prepare(self._host.context, self._relay, self.patience.setup)
         if displaced:  # by a version whose setup may have failed since
-            displaced = self._mark_clashes(tried, plan.units)
+            displaced = mark_clashes(tried, self.live, plan.units, self._built_in, self._claims)
             for one in tried:
                 if one.error is not None:
                     await one.discard()
         entries += await self._finish(tried, displaced, plan.units, began, force)
+        await self._write_claims()
         return Report(tuple(entries))
 
     def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:
@@ -202,42 +203,6 @@ class Reloader:
             if loss is not None and same and loss.holder in self.live and loss.holder not in plan.touched:
                 return False  # it still waits for the same holder
         return signature(group.units, plan.units) not in self._failures
-
-    # -- claim
-
-    def _mark_clashes(self, tried: list[Attempt], units: Mapping[str, Unit]) -> dict[str, Refusal]:
-        """Refuse groups whose commands belong to others; return why live plugins must go: an owner has come back."""
-        leaving = {name for one in tried if one.error is None for name in one.group.gone}
-        live = {name: image.commands for name, image in self.plugins().items() if name not in leaving}
-        new = {
-            name: image.commands
-            for one in tried
-            if one.error is None
-            for name, image in one.images.items()
-            if image.owner is not None
-        }
-        same = not leaving and all(live.get(name) == commands for name, commands in new.items())
-        if same and all(one.error is None for one in tried):
-            return {}  # the common save: who is live and with which commands stays as it was decided
-        for one in tried:
-            for name, image in one.images.items():
-                taken = next((c for c in image.commands if c in self._built_in), None)
-                if taken is not None and one.error is None:
-                    why = f"!{taken} is built in and can't be claimed; rename the command"
-                    one.error = PluginError(name, shown(image.unit), line_of(taken, image), why)
-                    new.pop(name, None)
-        absent = self._absent(leaving, units)
-        refused = self._claims.resolve({**live, **new}, live, absent)
-        for one in tried:
-            losers = [refused[name] for name in one.images if name in refused]
-            if losers and one.error is None:
-                one.error = Clash(losers[0], one.images[losers[0].plugin])
-        return {name: loss for name, loss in refused.items() if name in live and name not in new}
-
-    def _absent(self, leaving: set[str], units: Mapping[str, Unit]) -> set[str]:
-        """Names that own nothing now: neither live nor on disk to be loaded."""
-        owners = {name for command in self._claims.commands() for name in self._claims.order(command)}
-        return {name for name in owners if name in leaving or (name not in units and name not in self.live)}
 
     # -- commit
 
@@ -303,21 +268,30 @@ class Reloader:
     def _commit(
         self, table: Table, after: dict[str, Image], images: dict[str, Image], gone: set[str], staged: list[Staging]
     ) -> None:
-        """Make it live. No await, nothing that can fail: everything was made ready before."""
+        """Make it live. No await, nothing that can fail: everything was made ready before, and what others do in it
+        is guarded, since half a commit would be neither the old version nor the new one."""
         self.table, self.live = table, after
+        self.commits += 1
         for staging in staged:
             staging.commit()
         publish(images, gone, self.live)
+        self._shelf.committed({image.state_name for image in self.live.values()})
+        _guarded(self._host.unloaded, gone)
         for name, image in images.items():
             if image.owner is not None:
                 self._generations[name] = self._generations.get(name, 0) + 1
-                image.owner.go_live(self._generations[name])
                 self._claims.note(name, image.commands, live=True)
                 self._refused.pop(name, None)
-        self._host.unloaded(gone)
-        self._host.committed(table, {name: image for name, image in images.items() if image.owner is not None})
-        self._shelf.committed({image.state_name for image in self.live.values()})
-        self.commits += 1
+                _guarded(image.owner.go_live, self._generations[name])
+                _guarded(self._host.committed, table, {name: image})
+
+    async def _write_claims(self) -> None:
+        """Bring the ledger to disk, off the loop: a disk that is slow, full or locked costs nothing that is live."""
+        if not self._claims.written:
+            try:
+                await self._builder.run(self._claims.write, 10.0)
+            except (Exception, TookTooLong):
+                log.exception("who has which command could not be written down; the next change tries again")
 
     def _signatures_done(self, good: list[Attempt], units: Mapping[str, Unit]) -> None:
         names = {name for one in good for name in one.group.units}
@@ -446,3 +420,10 @@ class Reloader:
             if state != image.state_name and self._shelf.values.get(state) and before[name].commands == image.commands:
                 return state
         return ""
+
+
+def _guarded(step: Callable[..., object], *arguments: object) -> None:
+    try:
+        step(*arguments)
+    except Exception:
+        log.exception("a step of the commit failed inside the bot; the others are done")

@@ -281,6 +281,42 @@ async def test_a_fault_of_our_own_is_told_and_costs_nothing(bench: Bench, monkey
     assert [record.levelno for record in caplog.records if record.exc_info] == [logging.ERROR]
 
 
+async def test_what_fails_in_the_middle_of_the_commit_is_logged_and_the_commit_is_whole(
+    bench: Bench, monkeypatch: Any, caplog: Any
+) -> None:
+    await bench.save(a=says("1"), b=says("1", "b"), c=says("1", "c"))
+    was = [bench.reloader.live[name].owner for name in "ab"]
+
+    def committed(table: Table, plugins: Mapping[str, Image]) -> None:
+        Bench.committed(bench, table, plugins)
+        if "a" in plugins:
+            raise KeyError("jobs")
+
+    def unloaded(plugins: Collection[str]) -> None:
+        raise KeyError("jobs")
+
+    monkeypatch.setattr(bench, "committed", committed)
+    monkeypatch.setattr(bench, "unloaded", unloaded)
+    bench.told.clear()
+    assert await bench.save(a=says("2"), b=says("2", "b")) == "a g1 -> g2: ~say; b g1 -> g2: ~b"
+    assert bench.told == ["committed a", "committed b"] and bench.reloader.commits == 2
+    assert await bench.settle() == ""
+    await until(lambda: all(owner and owner.retired for owner in was))
+    assert "a step of the commit failed" in caplog.text
+
+
+async def test_a_disk_that_takes_no_claims_costs_no_reload(tmp_path: Path, bench: Bench, caplog: Any) -> None:
+    class Disk(dict[str, Any]):
+        def __setitem__(self, key: str, value: Any) -> None:
+            raise OSError("full")
+
+    second = Bench(bench.folder, claims=Disk())
+    assert await second.save(a=says("1")) == "a loaded g1"
+    assert await second.save(a=says("2", "tell")) == "a g1 -> g2: +tell -say"
+    assert second.answer("tell") == "2" and "could not be written down" in caplog.text
+    await second.close()
+
+
 # --- groups
 
 
