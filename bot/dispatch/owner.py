@@ -156,8 +156,11 @@ class Owner:
                 log.warning("%s g%d: the task %s ignores its cancellation", self.plugin, self.generation, _label(task))
         stack, self._stack = self._stack, AsyncExitStack()
         try:
-            await asyncio.wait_for(stack.aclose(), 5.0)
-        except Exception as error:  # a plugin's own __exit__ may raise anything
+            await asyncio.wait_for(_guarded(stack.aclose(), "closing what it had entered"), 5.0)
+        except BaseException as error:  # a plugin's own __exit__ may raise anything
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
             log.warning("%s g%d: closing what it had entered failed: %r", self.plugin, self.generation, error)
         for thread in self.threads:
             if thread.is_alive():
@@ -170,12 +173,12 @@ def _label(task: asyncio.Task[Any]) -> str:
     return name if name != "None" else getattr(task.get_coro(), "__qualname__", name)
 
 
-async def _guarded(coroutine: Coroutine[Any, Any, Any]) -> Any:
+async def _guarded(coroutine: Coroutine[Any, Any, Any], where: str = "a background task") -> Any:
     # asyncio lets these two leave the loop, whichever task raises them.
     try:
         return await coroutine
     except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"{type(error).__name__} in a background task") from error
+        raise RuntimeError(f"{type(error).__name__} in {where}") from error
 
 
 def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:

@@ -192,6 +192,31 @@ async def test_one_that_fails_to_be_left_does_not_keep_the_others(owner: Owner, 
     assert "weather g4: closing what it had entered failed: OSError('stuck')" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(), BaseException("x")]
+)
+@pytest.mark.parametrize("kind", ["with", "async with"])
+async def test_whatever_leaving_raises_stays_in_the_log(
+    owner: Owner, caplog: Any, error: BaseException, kind: str
+) -> None:
+    class Plain:
+        def __enter__(self) -> None: ...
+        def __exit__(self, *raised: object) -> None:
+            raise error
+
+    class Async:
+        async def __aenter__(self) -> None: ...
+        async def __aexit__(self, *raised: object) -> None:
+            raise error
+
+    if kind == "with":
+        owner.enter(Plain())
+    else:
+        await owner.enter(Async())
+    await owner.let_go()
+    assert "weather g4: closing what it had entered failed" in caplog.text and type(error).__name__ in caplog.text
+
+
 async def test_a_version_that_has_ended_starts_nothing_new(owner: Owner) -> None:
     await owner.let_go()
     with pytest.raises(RuntimeError, match="this version of weather has ended"):
