@@ -84,6 +84,8 @@ class App:
         self.backend = backend or Backend.open(config.state_dir)
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
+        self.shelf = Shelf(self.backend)
+        kept.shelf.set(self.shelf)  # before the link and the clock are made: calls run in the context that they copy
         self.pending = Pending()
         self.networks = Networks()
         self.started = time.monotonic()
@@ -112,7 +114,6 @@ class App:
         link = MemoryLink()
         self.keeper = Keeper(link.keeper, clock=clock)
         self._reactor = Reactor(link.worker)
-        self.shelf = Shelf(self.backend)
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self._run_later, job_clock.time)
         folders = directories(config.plugins.directories)
         self.reloader = Reloader(
@@ -142,7 +143,6 @@ class App:
         """Load the plugins, begin to watch, and dial."""
         self.loop.set_task_factory(task_factory)
         sys.setswitchinterval(0.001)  # a busy plugin thread delays the loop by 1.5 ms instead of 5 to 10
-        kept.shelf.set(self.shelf)
         install([str(directory) for directory in directories(self.config.plugins.directories)])
         report = await self.reloader.settle()
         for network in self.config.networks.values():

@@ -414,6 +414,30 @@ async def test_an_address_of_another_network_is_refused_with_those_there_are(bot
         bot.app.network("oftc")
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_keep_and_store_of_a_handler_are_those_of_the_plugin(bot: Bot, kind: str) -> None:
+    await bot.write(
+        "p",
+        f"""
+        from bot import command, keep, store, every
+        STATE_NAME = "state"
+        kept, stored = keep("n", dict), store("n")
+
+        @command("add")
+        {kind} add(ctx):
+            return f"{{keep('n', dict) is kept}} {{store('n').add('k')}} {{stored['k']}}"
+
+        @every("5m")
+        {kind} tick(ctx):
+            store("n").add("k", 10)
+        """,
+    )
+    assert await bot.say("!add") == ["True 1 1"]
+    await bot.heard(bot.clock.advance("5m"))
+    assert await bot.say("!add") == ["True 12 12"]
+    assert bot.app.backend.rows("state", "n").read("", "k") == "12"
+
+
 async def test_the_settings_of_a_plugin_are_read_only(bot: Bot) -> None:
     with pytest.raises(TypeError):
         bot.app.settings("weather")["x"] = 1  # type: ignore[index]
