@@ -21,6 +21,7 @@ from typing import Any
 
 from bot.announce import Announcer
 from bot.api import kept
+from bot.api import settings as plugin_settings
 from bot.api.checks import is_admin
 from bot.api.context import Context, Scheduled
 from bot.api.context import Owner as AnyOwner
@@ -85,7 +86,9 @@ class App:
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
         self.shelf = Shelf(self.backend)
-        kept.shelf.set(self.shelf)  # before the link and the clock are made: calls run in the context that they copy
+        # Before the link and the clock are made: calls run in the context that they copy.
+        kept.shelf.set(self.shelf)
+        plugin_settings.source.set(self.settings)
         self.pending = Pending()
         self.networks = Networks()
         self.started = time.monotonic()

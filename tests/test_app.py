@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bot.config import Channel
+from bot.config import Channel, Config, Plugins
 from bot.demo import BOT, NETWORK
 from bot.errors import UserError
 from bot.testing import CHANNEL, Bot, running_bot
@@ -436,6 +436,33 @@ async def test_keep_and_store_of_a_handler_are_those_of_the_plugin(bot: Bot, kin
     await bot.heard(bot.clock.advance("5m"))
     assert await bot.say("!add") == ["True 12 12"]
     assert bot.app.backend.rows("state", "n").read("", "k") == "12"
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_a_handler_reads_the_settings_of_its_plugin(kind: str) -> None:
+    config = Config(plugins=Plugins(settings={"p": {"units": "imperial"}}))
+    async with running_bot(config=config) as bot:
+        await bot.write(
+            "p",
+            f"""
+            from bot import command, every, settings, setup
+            seen = []
+
+            @setup
+            {kind} up(ctx):
+                seen.append(settings()["units"])
+
+            @every("5m")
+            {kind} tick(ctx):
+                seen.append(settings()["units"])
+
+            @command("units")
+            {kind} units(ctx):
+                return f"{{settings()['units']}} {{seen}}"
+            """,
+        )
+        await bot.heard(bot.clock.advance("5m"))
+        assert await bot.say("!units") == ["imperial ['imperial', 'imperial']"]
 
 
 async def test_the_settings_of_a_plugin_are_read_only(bot: Bot) -> None:
