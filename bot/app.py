@@ -21,6 +21,7 @@ from typing import Any
 
 from bot.announce import Announcer
 from bot.api import kept
+from bot.api import settings as plugin_settings
 from bot.api.checks import is_admin
 from bot.api.context import Context, Scheduled
 from bot.api.context import Owner as AnyOwner
@@ -84,6 +85,10 @@ class App:
         self.backend = backend or Backend.open(config.state_dir)
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
+        self.shelf = Shelf(self.backend)
+        # Before the link and the clock are made: calls run in the context that they copy.
+        kept.shelf.set(self.shelf)
+        plugin_settings.source.set(self.settings)
         self.pending = Pending()
         self.networks = Networks()
         self.started = time.monotonic()
@@ -112,7 +117,6 @@ class App:
         link = MemoryLink()
         self.keeper = Keeper(link.keeper, clock=clock)
         self._reactor = Reactor(link.worker)
-        self.shelf = Shelf(self.backend)
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self._run_later, job_clock.time)
         folders = directories(config.plugins.directories)
         self.reloader = Reloader(
@@ -142,7 +146,6 @@ class App:
         """Load the plugins, begin to watch, and dial."""
         self.loop.set_task_factory(task_factory)
         sys.setswitchinterval(0.001)  # a busy plugin thread delays the loop by 1.5 ms instead of 5 to 10
-        kept.shelf.set(self.shelf)
         install([str(directory) for directory in directories(self.config.plugins.directories)])
         report = await self.reloader.settle()
         for network in self.config.networks.values():

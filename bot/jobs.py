@@ -18,6 +18,7 @@ from bot.api.context import Owner as AnyOwner
 from bot.api.context import Scheduled
 from bot.api.declare import Every, Job, declarations
 from bot.api.durations import parse_duration
+from bot.api.values import encode
 from bot.dispatch.owner import Owner
 from bot.dispatch.scheduler import Every as Periodic
 from bot.dispatch.scheduler import Handle, Scheduler
@@ -38,14 +39,18 @@ class Run(Protocol):
 
 
 class _Stored:
-    """The handle of a stored job."""
+    """The handle of a stored job; it has a number once it is stored."""
 
-    def __init__(self, jobs: Jobs, number: int) -> None:
-        self._jobs, self.id = jobs, number
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self.id: int | None = None
+        self.cancelled = False
 
     def cancel(self) -> None:
         """Let it never run."""
-        self._jobs.cancel(self.id)
+        self.cancelled = True
+        if self.id is not None:
+            self._jobs.cancel(self.id)
 
 
 class _Passing:
@@ -85,7 +90,7 @@ class Jobs:
         args: tuple[Any, ...],
         address: str | None,
     ) -> Scheduled:
-        """Run `function(ctx, *args)` once.
+        """Run `function(ctx, *args)` once; what a `setup` schedules is nowhere before its version goes live.
 
         Raises:
             ValueError: not a time, or one in over ten years.
@@ -95,18 +100,28 @@ class Jobs:
         if seconds > LONGEST_SECONDS:
             raise ValueError(f"{when} is too far away; ten years is the limit")
         due = self._wall() + seconds
+        assert isinstance(owner, Owner)
         if any(isinstance(mark, Job) for mark in declarations(function)):
             # As `live.declared` names functions: the same name in every version.
             key = f"{function.__module__.removeprefix('plugins.')}.{function.__qualname__}"
-            number = self._rows.add(owner.plugin, key, due, args, address)
-            self._loop.call_soon_threadsafe(self._arm, owner.plugin, key, number, due, args, address)
-            return _Stored(self, number)
-        assert isinstance(owner, Owner)
+            encode(list(args))  # a mistake is told to who makes it, not to the commit
+            stored = _Stored(self)
+            owner.when_live(lambda: self._keep(stored, owner.plugin, key, due, args, address))
+            return stored
         is_async = asyncio.iscoroutinefunction(function)
         handler = Handler(owner.plugin, f"{owner.plugin}.{function.__name__}", function, Job(), owner, is_async)
         passing = _Passing(self._loop)
-        self._loop.call_soon_threadsafe(self._pass, passing, owner, handler, due, args, address)
+        owner.when_live(
+            lambda: self._loop.call_soon_threadsafe(self._pass, passing, owner, handler, due, args, address)
+        )
         return passing
+
+    def _keep(
+        self, stored: _Stored, plugin: str, key: str, due: float, args: tuple[Any, ...], address: str | None
+    ) -> None:
+        if not stored.cancelled:
+            stored.id = self._rows.add(plugin, key, due, args, address)
+            self._loop.call_soon_threadsafe(self._arm, plugin, key, stored.id, due, args, address)
 
     def _pass(
         self, passing: _Passing, owner: Owner, handler: Handler, due: float, args: tuple[Any, ...], address: str | None

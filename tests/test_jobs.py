@@ -54,9 +54,9 @@ class Bench:
     async def _run(self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None) -> None:
         self.ran.append((handler.key, owner.generation, args, address))
 
-    def live(self, generation: int, *periodic: Handler, later: bool = True) -> Owner:
+    def live(self, generation: int, *periodic: Handler, later: bool = True, owner: Owner | None = None) -> Owner:
         """Commit a version of the plugin `weather`."""
-        owner = Owner("weather")
+        owner = owner or Owner("weather")
         owner.go_live(generation)
         handler = Handler("weather", KEY, due, Job(), owner, False)
         self.jobs.replace("weather", owner, periodic, {KEY: handler} if later else {})
@@ -200,6 +200,40 @@ async def test_a_version_that_has_ended_schedules_nothing_any_more(bench: Bench)
     await owner.let_go()
     bench.jobs.schedule(owner, "10m", passing, (), None)
     assert await bench.later("11m") == []
+
+
+# --- what a setup schedules
+
+
+@pytest.mark.parametrize("function", [due, passing])
+async def test_what_setup_schedules_is_nowhere_where_the_version_never_goes_live(
+    bench: Bench, function: Callable[..., Any]
+) -> None:
+    owner = Owner("weather")
+    bench.jobs.schedule(owner, "10m", function, (), None)
+    await asyncio.sleep(0)
+    assert bench.backend.jobs.all() == []
+    await owner.let_go()
+    assert await bench.later("11m") == [] and bench.backend.jobs.all() == []
+
+
+@pytest.mark.parametrize("function", [due, passing])
+@pytest.mark.parametrize("called_off", [False, True])
+async def test_what_setup_schedules_begins_with_the_commit(
+    bench: Bench, function: Callable[..., Any], called_off: bool
+) -> None:
+    owner = Owner("weather")
+    handle = bench.jobs.schedule(owner, "10m", function, ("tea",), None)
+    if called_off:
+        handle.cancel()
+    bench.live(1, owner=owner)
+    ran = [args for _, _, args, _ in await bench.later("11m")]
+    assert ran == ([] if called_off else [("tea",)]) and bench.backend.jobs.all() == []
+
+
+async def test_what_json_cannot_hold_is_told_to_setup_not_to_the_commit(bench: Bench) -> None:
+    with pytest.raises(TypeError):
+        bench.jobs.schedule(Owner("weather"), "10m", due, (object(),), None)
 
 
 # --- periodic ones

@@ -221,7 +221,10 @@ class Context:
         return self._owner.spawn(coroutine, name)
 
     def thread(self, function: Callable[..., Any], *args: Any) -> threading.Thread:
-        """Run a function in a thread that belongs to this version of the plugin."""
+        """Run a function in a thread that belongs to this version of the plugin.
+
+        In `setup` the thread that is returned starts when the version goes live.
+        """
         return self._owner.thread(function, args)
 
     def enter(self, opened: Any) -> Any:

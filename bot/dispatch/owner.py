@@ -26,7 +26,7 @@ current: ContextVar[Owner | None] = ContextVar("owner", default=None)
 class Owner:
     """One generation of one plugin.
 
-    `live` is set by the commit: before it, what `setup` spawns waits. `calls` are the handler calls in flight, each
+    `live` is set by the commit: before it, what `setup` starts waits. `calls` are the handler calls in flight, each
     with the function that tells its asker when the call has to be cut short.
     """
 
@@ -56,7 +56,7 @@ class Owner:
         self._started_by: dict[asyncio.Task[Any], asyncio.Task[Any]] = {}  # a task -> the call that it is a part of
         self.threads: list[threading.Thread] = []
         self._stack = AsyncExitStack()
-        self._waiting: list[tuple[Coroutine[Any, Any, Any], str | None]] = []
+        self._waiting: list[tuple[Callable[[], object], Callable[[], object]]] = []
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -75,10 +75,14 @@ class Owner:
             coroutine.close()
             raise RuntimeError(f"this version of {self.plugin} has ended; it can't start anything new")
         if not self.live:
-            self._waiting.append((coroutine, name))
+            self.when_live(lambda: self._begin(coroutine, name), coroutine.close)
             return None
+        return self._begin(coroutine, name)
+
+    def _begin(self, coroutine: Coroutine[Any, Any, Any], name: str | None) -> asyncio.Task[Any]:
         with self.entered():
-            task = asyncio.get_running_loop().create_task(coroutine, name=name)  # adopted by the task factory
+            # Adopted by the task factory.
+            task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._started_by.pop(task, None)  # in the background, whoever asked for it
         return task
 
@@ -89,14 +93,25 @@ class Owner:
         return self._stack.enter_context(opened)
 
     def thread(self, function: Callable[..., Any], args: tuple[Any, ...] = ()) -> threading.Thread:
-        """Start a daemon thread that inherits the context."""
+        """Make a daemon thread that inherits the context, and start it, from commit on."""
         context = copy_context()
         context.run(current.set, self)
         thread = threading.Thread(target=context.run, args=(function, *args), name=f"{self.plugin}.{function.__name__}")
         thread.daemon = True
-        thread.start()
-        self.threads = [*(t for t in self.threads if t.is_alive()), thread]
+
+        def begin() -> None:
+            thread.start()
+            self.threads = [*(t for t in self.threads if t.is_alive()), thread]
+
+        self.when_live(begin)
         return thread
+
+    def when_live(self, begin: Callable[[], object], drop: Callable[[], object] = lambda: None) -> None:
+        """Do `begin`: with the commit, where that is still to come, and `drop` in its place if it never comes."""
+        if self.live:
+            begin()
+        else:
+            self._waiting.append((begin, drop))
 
     # -- what the bot does with it
 
@@ -110,11 +125,14 @@ class Owner:
         task.add_done_callback(self._ended)
 
     def go_live(self, generation: int) -> None:
-        """Part of the commit: begin what `setup` asked for. Never awaits."""
+        """Part of the commit: begin what `setup` asked for. Never awaits or raises."""
         self.live, self.generation, self.since = True, generation, time.monotonic()
         waiting, self._waiting = self._waiting, []
-        for coroutine, name in waiting:
-            self.spawn(coroutine, name)
+        for begin, _ in waiting:
+            try:
+                begin()
+            except Exception:  # no thread to be had, the disk is full, ...; the rest goes live all the same
+                log.exception("%s g%d: something that its setup asked for could not begin", self.plugin, generation)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
@@ -144,9 +162,9 @@ class Owner:
     async def let_go(self) -> None:
         """Cancel the background tasks and leave what was entered, in reverse order; failures are logged."""
         self.retired = True
-        for coroutine, _ in self._waiting:
-            coroutine.close()
-        self._waiting = []
+        waiting, self._waiting = self._waiting, []
+        for _, drop in waiting:
+            drop()
         tasks = [task for task in self.tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -156,8 +174,11 @@ class Owner:
                 log.warning("%s g%d: the task %s ignores its cancellation", self.plugin, self.generation, _label(task))
         stack, self._stack = self._stack, AsyncExitStack()
         try:
-            await asyncio.wait_for(stack.aclose(), 5.0)
-        except Exception as error:  # a plugin's own __exit__ may raise anything
+            await asyncio.wait_for(_guarded(stack.aclose(), "closing what it had entered"), 5.0)
+        except BaseException as error:  # a plugin's own __exit__ may raise anything
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
             log.warning("%s g%d: closing what it had entered failed: %r", self.plugin, self.generation, error)
         for thread in self.threads:
             if thread.is_alive():
@@ -170,12 +191,12 @@ def _label(task: asyncio.Task[Any]) -> str:
     return name if name != "None" else getattr(task.get_coro(), "__qualname__", name)
 
 
-async def _guarded(coroutine: Coroutine[Any, Any, Any]) -> Any:
+async def _guarded(coroutine: Coroutine[Any, Any, Any], where: str = "a background task") -> Any:
     # asyncio lets these two leave the loop, whichever task raises them.
     try:
         return await coroutine
     except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"{type(error).__name__} in a background task") from error
+        raise RuntimeError(f"{type(error).__name__} in {where}") from error
 
 
 def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
