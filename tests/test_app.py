@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bot.config import Channel
+from bot.config import Channel, Reconnect, Reload, Secret
 from bot.demo import BOT, NETWORK
 from bot.errors import UserError
 from bot.testing import CHANNEL, Bot, running_bot
@@ -501,8 +501,34 @@ async def test_a_new_configuration_says_what_waits(bot: Bot) -> None:
     notes = await bot.app.apply(replace(config, networks={NETWORK: network}, state_dir="/elsewhere"))
     assert notes == [
         "plugins.directories and state_dir change with a restart",
-        "networks.demo: host, port, tls and sasl are used at the next connection",
+        "networks.demo: port is used at the next connection",
     ]
+
+
+async def test_a_new_configuration_sets_times_and_keys_at_once(bot: Bot) -> None:
+    config, connection = bot.app.config, bot.app.networks[NETWORK].connection
+    network = config.networks[NETWORK]
+    network = replace(
+        network, channels=(Channel(CHANNEL.upper(), Secret("sesame")),), reconnect=Reconnect(1.0, 9.0), prefix=("?",)
+    )
+    settings = replace(config, reload=Reload(True, 500.0, sweep_seconds=9.0), networks={NETWORK: network})
+    mark = bot.server.mark()
+    assert await bot.app.apply(settings) == []
+    assert (bot.app.watcher.settle_seconds, bot.app.watcher.sweep_seconds) == (0.5, 9.0)
+    assert (connection._backoff.minimum, connection._backoff.maximum) == (1.0, 9.0)
+    assert connection.channels == {CHANNEL: "sesame"}
+    await bot.server.wait_for(
+        lambda who, way, line: (who, way, line) == (BOT, "in", f"JOIN {CHANNEL.upper()} sesame"), since=mark
+    )
+
+
+async def test_a_new_configuration_begins_and_ends_the_watching(bot: Bot) -> None:
+    config = bot.app.config
+    assert bot.app.watcher._task is None
+    await bot.app.apply(replace(config, reload=replace(config.reload, watch=True)))
+    assert bot.app.watcher._task is not None
+    await bot.app.apply(config)
+    assert bot.app.watcher._task is None
 
 
 async def test_a_network_that_is_no_longer_configured_is_left(bot: Bot) -> None:
