@@ -312,9 +312,7 @@ class App:
 
     def _call(self, match: Match, event: Event, settings: NetworkSettings) -> Call:
         handler, network, user = match.handler, event.network, event.user
-        place = None
-        if event.channel or user:
-            place = (network.name, event.channel or (user.nick if user else ""))
+        place = (network.name, event.place) if event.place else None
         asker = (*place, network.fold(user.nick)) if place and user else None
         outlet = CallOutlet(
             self,
@@ -404,7 +402,8 @@ class App:
         ctx = Context(owner, outlet, self, home=place)
         if place is not None:
             ctx.network = self.networks[place[0]]
-            ctx.channel = place[1] if ctx.network.roster.is_channel(place[1]) else None
+            _, channel = ctx.network.roster.isupport.split_status(place[1])
+            ctx.channel = channel if ctx.network.roster.is_channel(channel) else None
         return self._pipeline.run(Call(handler, ctx, outlet, args=args))
 
     def _task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

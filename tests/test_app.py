@@ -14,6 +14,8 @@ import pytest
 from bot.config import Channel, Reconnect, Reload, Secret
 from bot.demo import BOT, NETWORK
 from bot.errors import UserError
+from bot.protocol.message import Message
+from bot.protocol.roster import Applied
 from bot.testing import CHANNEL, Bot, running_bot
 
 ECHO = """
@@ -481,6 +483,59 @@ async def test_a_failure_that_stays_is_told_after_a_moment(bot: Bot) -> None:
         await bot.app._settle()
 
     assert await bot.heard(save) == ["echo not loaded: echo.py:1: SyntaxError: invalid syntax"]
+
+
+# --- words to those of a rank in a channel
+
+
+WHERE = """
+    from bot import command
+    @command("where")
+    def where(ctx):
+        return f"{ctx.channel} {ctx.address}"
+    @command("later")
+    def later(ctx):
+        ctx.schedule("1m", told)
+    def told(ctx):
+        ctx.say(f"{ctx.channel} later")
+"""
+
+
+async def ranked(bot: Bot, text: str) -> list[str]:
+    """What the bot sends when `you` says a text to the operators of the channel."""
+    connection, mark = bot.app.networks[NETWORK].connection, bot.server.mark()
+    connection.roster.isupport.apply(["STATUSMSG=@+"])
+    message = Message.parse(f":you!u@h PRIVMSG @{CHANNEL} :{text}")
+    bot.app.line(connection, "99999", 0, message, Applied())
+    await bot.app.idle()
+    await bot.quiet()
+    return [line for who, way, line in list(bot.server.log)[mark:] if (who, way) == (BOT, "in") and "PRIVMSG" in line]
+
+
+async def test_a_word_to_the_operators_needs_the_prefix(bot: Bot) -> None:
+    await bot.write("spot", WHERE)
+    assert await ranked(bot, "where is it") == []
+
+
+async def test_a_word_to_the_operators_is_answered_to_them(bot: Bot) -> None:
+    await bot.write("spot", WHERE)
+    assert await ranked(bot, "!where") == [f"PRIVMSG @{CHANNEL} :{CHANNEL} {NETWORK}/@{CHANNEL}"]
+
+
+async def test_what_is_scheduled_there_is_said_there(bot: Bot) -> None:
+    await bot.write("spot", WHERE)
+    await ranked(bot, "!later")
+    mark = bot.server.mark()
+    await bot.clock.advance("1m")
+    await bot.server.wait_for(
+        lambda who, way, line: (who, way, line) == (BOT, "in", f"PRIVMSG @{CHANNEL} :{CHANNEL} later"), since=mark
+    )
+
+
+async def test_a_plugin_that_is_off_in_a_channel_is_off_for_its_operators(bot: Bot) -> None:
+    await bot.write("spot", WHERE)
+    await bot.say(f"!disable spot {CHANNEL}")
+    assert await ranked(bot, "!where") == []
 
 
 # --- channels and configuration
