@@ -176,8 +176,8 @@ class Owner:
         try:
             await asyncio.wait_for(_guarded(stack.aclose(), "closing what it had entered"), 5.0)
         except BaseException as error:  # a plugin's own __exit__ may raise anything
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            me = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and me is not None and me.cancelling():
                 raise
             log.warning("%s g%d: closing what it had entered failed: %r", self.plugin, self.generation, error)
         for thread in self.threads:

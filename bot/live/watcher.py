@@ -88,6 +88,8 @@ class Watcher:
         settle: the reload; called again while it runs only after it has ended.
         foresee: called in the quiet window of one known file, in time that would be slept: reads and compiles ahead.
         is_known: tells of a unit's name whether it is a live plugin, whose change is the common case.
+
+    `settle_seconds` and `sweep_seconds` may be set at any time; `poke` ends a wait by the old ones.
     """
 
     def __init__(
@@ -101,7 +103,8 @@ class Watcher:
         is_known: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self._directories = tuple(directories)
-        self._settle, self._settle_seconds, self._sweep_seconds = settle, settle_seconds, sweep_seconds
+        self._settle, self.settle_seconds, self.sweep_seconds = settle, settle_seconds, sweep_seconds
+        self._settling = asyncio.Lock()
         self._foresee, self._is_known = foresee, is_known
         self._foreseen = 0.0  # the event that was looked ahead after
         self._observer: Any = None
@@ -126,6 +129,14 @@ class Watcher:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         self._unwatch()
+
+    async def switch(self, on: bool) -> None:
+        """Begin to watch, or end it once a settle under way has ended; nothing when that is so already."""
+        if not on:
+            async with self._settling:
+                await self.stop()
+        elif self._task is None:
+            await self.start()
 
     def poke(self) -> None:
         """Ask for a settle without an event: a grace has ended."""
@@ -163,7 +174,7 @@ class Watcher:
     async def _run(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._sweep_seconds or None):
+                async with asyncio.timeout(self.sweep_seconds or None):
                     await self._changed.wait()
             except TimeoutError:
                 self._watch()
@@ -171,7 +182,8 @@ class Watcher:
             self._changed.clear()
             self._names.clear()
             try:
-                await self._settle()
+                async with self._settling:
+                    await self._settle()
             except Exception:
                 log.exception("a reload failed inside the bot; the next change is taken as ever")
 
@@ -204,7 +216,7 @@ class Watcher:
 
     def _window(self) -> float:
         quick = self._one() or not self._names
-        return self._settle_seconds if quick else max(BURST_SECONDS, self._settle_seconds)
+        return self.settle_seconds if quick else max(BURST_SECONDS, self.settle_seconds)
 
     def _locked(self, now: float) -> bool:
         if not any(lock.exists() for lock in map(_index_lock, self._directories) if lock is not None):
@@ -240,7 +252,7 @@ class Watcher:
             observer.start()
         except OSError as error:
             # The limits of inotify, or a file system without it.
-            log.warning("no file events (%s); looking every %g s instead", error, self._sweep_seconds)
+            log.warning("no file events (%s); looking every %g s instead", error, self.sweep_seconds)
             return
         self._observer, self._watched = observer, there
 

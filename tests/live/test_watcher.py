@@ -315,3 +315,23 @@ async def test_stopping_twice_is_nothing(tmp_path: Path) -> None:
     async with watched(tmp_path) as (watcher, _):
         await watcher.stop()
         await watcher.stop()
+
+
+async def test_switching_off_lets_a_settle_under_way_end(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (watcher, settle):
+        go, ended = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> None:
+            await go.wait()
+            ended.set()
+
+        settle.then = slow
+        watcher.poke()
+        await settle.next()
+        off = asyncio.create_task(watcher.switch(False))
+        await asyncio.sleep(0)
+        go.set()
+        await off
+        assert ended.is_set() and watcher._task is None
+        await watcher.switch(True)
+        assert watcher._task is not None and watcher._observer is not None
