@@ -47,6 +47,7 @@ from bot.live.reload import Reloader
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks
 from bot.places import Places
+from bot.protocol.casemap import fold
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
 from bot.storage import Backend
@@ -214,13 +215,14 @@ class App:
 
     @staticmethod
     def _be_in(connection: Connection, wanted: Mapping[str, str]) -> None:
-        fold = connection.roster.fold
-        new = {fold(channel): (channel, key) for channel, key in wanted.items()}
+        # Before the server has told how it folds, ASCII is what all foldings agree on.
+        mapping = connection.roster.isupport.casemapping if connection.registered else "ascii"
+        new = {fold(channel, mapping): (channel, key) for channel, key in wanted.items()}
         for channel, key in list(connection.channels.items()):
-            if fold(channel) not in new:
+            if fold(channel, mapping) not in new:
                 connection.part(channel)
-            elif new[fold(channel)][1] == (key or ""):
-                del new[fold(channel)]
+            elif new[fold(channel, mapping)][1] == (key or ""):
+                del new[fold(channel, mapping)]
         for channel, its_key in new.values():
             connection.join(channel, its_key)
 
