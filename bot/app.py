@@ -418,7 +418,7 @@ class App:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    # -- what the reloader asks: live.reload.Host
+    # -- what the reloader asks: live.handoff.Host
 
     def context(self, owner: Owner, key: str) -> Context:
         """Return a context for hooks."""

@@ -7,7 +7,7 @@ An attempt touches nothing that is live. Whatever goes wrong ends up in `error`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bot.api.context import Context
@@ -38,6 +38,13 @@ class Attempt:
         self.images: dict[str, Image] = {}
         self.staging = Staging(shelf, {})
         self.error: PluginError | None = None
+        self._committed = False
+
+    @classmethod
+    def again(cls, images: Iterable[Image], shelf: Shelf) -> Attempt:
+        """Return an attempt at versions that were live once, from the sources that they were made of."""
+        units = {image.unit.name: image.unit for image in images}
+        return cls(Group(tuple(units)), Plan(units, frozenset(), frozenset(), {}, (), {}), shelf)
 
     async def build(
         self,
@@ -73,8 +80,10 @@ class Attempt:
             stay = (user for user in self.group.units if user not in self.group.gone)
             users = sorted(user for user in stay if name in self._plan.edges.get(user, ()))
             if users:
-                verb = "import" if len(users) > 1 else "imports"
-                why = f"the file is gone, but {', '.join(users)} still {verb} it"
+                verb, who = "import" if len(users) > 1 else "imports", ", ".join(users)
+                why = f"the file is gone, but {who} still {verb} it"
+                if name in self._plan.off:
+                    why = f"{who} {verb} it; unload {who} first"
                 return PluginError(name, shown(live[name].unit), 0, why)
         return None
 
@@ -89,8 +98,15 @@ class Attempt:
         if self.error is not None:
             await self.discard()
 
+    def commit(self) -> None:
+        """Part of the commit: what was kept becomes real, and `discard` does nothing any more."""
+        self._committed = True
+        self.staging.commit()
+
     async def discard(self) -> None:
-        """Let go of all that the new versions have opened. Idempotent."""
+        """Let go of all that the new versions have opened, unless they are live. Idempotent."""
+        if self._committed:
+            return
         for image in self.images.values():
             if image.owner is not None:
                 await image.owner.let_go()
