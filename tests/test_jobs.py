@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -188,6 +190,41 @@ async def test_it_ends_with_its_version(bench: Bench, end: str) -> None:
     else:
         bench.jobs.remove("weather")
     assert await bench.later("11m") == []
+
+
+async def test_one_that_an_old_call_schedules_after_the_commit_ends_with_the_old_version(bench: Bench) -> None:
+    old = bench.live(1)
+    bench.live(2)
+    bench.jobs.schedule(old, "10m", passing, (), None)
+    await asyncio.sleep(0)
+    await old.let_go()
+    assert await bench.later("11m") == []
+
+
+class Seen(Owner):
+    """One whose end can be seen."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("end", ["ran", "called off", "let go"])
+async def test_a_handle_that_is_kept_does_not_keep_the_version(bench: Bench, end: str) -> None:
+    owner = Seen("weather")
+    owner.go_live(1)
+    handle = bench.jobs.schedule(owner, "10m", passing, (), None)
+    await asyncio.sleep(0)
+    if end == "ran":
+        await bench.later("11m")
+    elif end == "called off":
+        handle.cancel()
+        await asyncio.sleep(0)
+    else:
+        await owner.let_go()
+    assert owner.timers == set()
+    passed = weakref.ref(owner)
+    del owner
+    gc.collect()
+    assert passed() is None
 
 
 async def test_it_can_be_called_off(bench: Bench) -> None:

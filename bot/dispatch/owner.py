@@ -16,18 +16,25 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar, copy_context
-from typing import Any
+from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
 
 current: ContextVar[Owner | None] = ContextVar("owner", default=None)
 
 
+class Timer(Protocol):
+    """A call that is to run later, and ends with its version."""
+
+    def cancel(self) -> object: ...
+
+
 class Owner:
     """One generation of one plugin.
 
     `live` is set by the commit: before it, what `setup` starts waits. `calls` are the handler calls in flight, each
-    with the function that tells its asker when the call has to be cut short.
+    with the function that tells its asker when the call has to be cut short. `timers` are the scheduled calls that end
+    with it; one that has begun or was called off is taken out by who put it in.
     """
 
     __slots__ = (
@@ -43,6 +50,7 @@ class Owner:
         "since",
         "tasks",
         "threads",
+        "timers",
     )
 
     def __init__(self, plugin: str, digest: str = "") -> None:
@@ -55,6 +63,7 @@ class Owner:
         self.tasks: set[asyncio.Task[Any]] = set()
         self._started_by: dict[asyncio.Task[Any], asyncio.Task[Any]] = {}  # a task -> the call that it is a part of
         self.threads: list[threading.Thread] = []
+        self.timers: set[Timer] = set()
         self._stack = AsyncExitStack()
         self._waiting: list[tuple[Callable[[], object], Callable[[], object]]] = []
 
@@ -81,8 +90,7 @@ class Owner:
 
     def _begin(self, coroutine: Coroutine[Any, Any, Any], name: str | None) -> asyncio.Task[Any]:
         with self.entered():
-            # Adopted by the task factory.
-            task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(coroutine, name=name)
+            task = asyncio.get_running_loop().create_task(coroutine, name=name)  # adopted by the task factory
         self._started_by.pop(task, None)  # in the background, whoever asked for it
         return task
 
@@ -159,9 +167,18 @@ class Owner:
             await asyncio.wait(list(late), timeout=1.0)
         return len(late)
 
+    def call_off(self) -> None:
+        """Cancel the calls that it scheduled."""
+        while self.timers:
+            self.timers.pop().cancel()
+
     async def let_go(self) -> None:
-        """Cancel the background tasks and leave what was entered, in reverse order; failures are logged."""
+        """Cancel what it scheduled and the background tasks, and leave what was entered, in reverse order.
+
+        Failures are logged.
+        """
         self.retired = True
+        self.call_off()
         waiting, self._waiting = self._waiting, []
         for _, drop in waiting:
             drop()
@@ -176,8 +193,8 @@ class Owner:
         try:
             await asyncio.wait_for(_guarded(stack.aclose(), "closing what it had entered"), 5.0)
         except BaseException as error:  # a plugin's own __exit__ may raise anything
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            mine = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and mine is not None and mine.cancelling():
                 raise
             log.warning("%s g%d: closing what it had entered failed: %r", self.plugin, self.generation, error)
         for thread in self.threads:
