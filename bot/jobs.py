@@ -24,9 +24,11 @@ from bot.dispatch.scheduler import Every as Periodic
 from bot.dispatch.scheduler import Handle, Scheduler
 from bot.dispatch.table import Handler
 from bot.storage import Jobs as Rows
+from bot.storage import StoreError
 
 log = logging.getLogger(__name__)
 
+AGAIN_SECONDS = 30.0  # until rows that could not be read are read again
 LONGEST_SECONDS = 10 * 366 * 86400.0
 
 
@@ -148,14 +150,33 @@ class Jobs:
     def replace(
         self, plugin: str, owner: Owner | None, periodic: Sequence[Handler], later: Mapping[str, Handler]
     ) -> None:
-        """Part of a commit: a plugin's jobs are those of its new version."""
+        """Part of a commit: a plugin's jobs are those of its new version. Never raises: the rest is live already."""
         assert owner is not None
         before = self._owners.get(plugin)
         if before is not None and before is not owner:
             before.call_off()
         self._later[plugin], self._owners[plugin] = later, owner
-        self._scheduler.replace(plugin, [self._periodic(handler, owner) for handler in periodic])
-        for job in self._rows.all(plugin):
+        try:
+            self._scheduler.replace(plugin, [self._periodic(handler, owner) for handler in periodic])
+        except ValueError:  # the loader has seen to their names and times, so this is a fault of ours
+            log.exception("the periodic jobs of %s can't be run", plugin)
+            self._scheduler.replace(plugin, [])
+        self._arm_all(plugin)
+
+    def _arm_all(self, plugin: str) -> None:
+        if plugin not in self._owners:
+            return
+        try:
+            rows = self._rows.all(plugin)
+        except StoreError as error:
+            log.error("the stored jobs of %s can't be read and wait: %s", plugin, error)
+
+            async def again() -> None:
+                self._arm_all(plugin)
+
+            self._scheduler.schedule(self._wall() + AGAIN_SECONDS, again)
+            return
+        for job in rows:
             if job.id not in self._armed:
                 self._arm(plugin, job.function, job.id, job.due, job.args, job.address)
 

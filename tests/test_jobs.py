@@ -15,7 +15,7 @@ from bot.dispatch.owner import Owner
 from bot.dispatch.scheduler import Scheduler
 from bot.dispatch.table import Handler
 from bot.jobs import Jobs
-from bot.storage import Backend
+from bot.storage import Backend, StoreError
 from bot.testing import FakeClock
 
 
@@ -172,6 +172,22 @@ async def test_a_job_may_be_scheduled_from_any_thread(bench: Bench) -> None:
     assert len(await bench.later("11m")) == 2
 
 
+async def test_rows_that_cannot_be_read_at_the_commit_are_read_again(
+    bench: Bench, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.backend.jobs.add("weather", KEY, bench.clock.time() + 60)
+
+    def fail(plugin: str) -> None:
+        raise StoreError("the disk failed to read or write")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.backend.jobs, "all", fail)
+        bench.live(1)
+        await bench.later("31s")
+    assert caplog.text.count("the stored jobs of weather can't be read and wait: the disk failed") == 2
+    assert await bench.later("1m") == [(KEY, 1, (), None)]
+
+
 # --- passing ones
 
 
@@ -279,6 +295,13 @@ async def test_what_json_cannot_hold_is_told_to_setup_not_to_the_commit(bench: B
 async def test_a_periodic_job_runs_again_and_again(bench: Bench) -> None:
     bench.live(1, every(300.0))
     assert [len(await bench.later("5m")) for _ in range(3)] == [1, 1, 1]
+
+
+async def test_two_of_one_name_are_logged_and_do_not_keep_the_commit_from_happening(bench: Bench, caplog: Any) -> None:
+    bench.live(1, every(300.0))
+    bench.live(2, every(300.0), every(60.0))
+    assert "the periodic jobs of weather can't be run" in caplog.text
+    assert await bench.later("10m") == []
 
 
 async def test_it_keeps_its_due_time_over_a_reload(bench: Bench) -> None:
