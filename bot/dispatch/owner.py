@@ -38,8 +38,10 @@ class Owner:
     """
 
     __slots__ = (
+        "_loop",
         "_stack",
         "_started_by",
+        "_thread",
         "_waiting",
         "calls",
         "digest",
@@ -65,6 +67,8 @@ class Owner:
         self.threads: list[threading.Thread] = []
         self.timers: set[Timer] = set()
         self._stack = AsyncExitStack()
+        self._loop: asyncio.AbstractEventLoop | None = None  # the bot's, and its thread; given by the commit
+        self._thread = 0
         self._waiting: list[tuple[Callable[[], object], Callable[[], object]]] = []
 
     @contextmanager
@@ -79,29 +83,59 @@ class Owner:
     # -- what plugins ask for through their context
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str | None = None) -> asyncio.Task[Any] | None:
-        """Run a coroutine in the background, from commit on."""
-        if self.retired:
+        """Run a coroutine in the background, from commit on.
+
+        Returns:
+            Its task; None before the commit, and in another thread than the loop's, which it is handed over to.
+
+        Raises:
+            RuntimeError: this version has ended.
+        """
+        try:
+            self._not_over()
+        except RuntimeError:
             coroutine.close()
-            raise RuntimeError(f"this version of {self.plugin} has ended; it can't start anything new")
+            raise
         if not self.live:
             self.when_live(lambda: self._begin(coroutine, name), coroutine.close)
             return None
+        if threading.get_ident() != self._thread:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._begin, coroutine, name)
+            return None
         return self._begin(coroutine, name)
 
-    def _begin(self, coroutine: Coroutine[Any, Any, Any], name: str | None) -> asyncio.Task[Any]:
+    def _not_over(self) -> None:
+        if self.retired:
+            raise RuntimeError(f"this version of {self.plugin} has ended; it can't start anything new")
+
+    def _begin(self, coroutine: Coroutine[Any, Any, Any], name: str | None) -> asyncio.Task[Any] | None:
+        if self.retired:  # while it was handed over
+            coroutine.close()
+            return None
         with self.entered():
             task = asyncio.get_running_loop().create_task(coroutine, name=name)  # adopted by the task factory
         self._started_by.pop(task, None)  # in the background, whoever asked for it
         return task
 
     def enter(self, opened: Any) -> Any:
-        """Enter a context manager, left at the end of the generation; an async one gives an awaitable."""
+        """Enter a context manager, left at the end of the generation; an async one gives an awaitable.
+
+        Raises:
+            RuntimeError: this version has ended, so nobody would leave it.
+        """
+        self._not_over()
         if hasattr(opened, "__aenter__"):
             return self._stack.enter_async_context(opened)
         return self._stack.enter_context(opened)
 
     def thread(self, function: Callable[..., Any], args: tuple[Any, ...] = ()) -> threading.Thread:
-        """Make a daemon thread that inherits the context, and start it, from commit on."""
+        """Make a daemon thread that inherits the context, and start it, from commit on.
+
+        Raises:
+            RuntimeError: this version has ended.
+        """
+        self._not_over()
         context = copy_context()
         context.run(current.set, self)
         thread = threading.Thread(target=context.run, args=(function, *args), name=f"{self.plugin}.{function.__name__}")
@@ -133,7 +167,8 @@ class Owner:
         task.add_done_callback(self._ended)
 
     def go_live(self, generation: int) -> None:
-        """Part of the commit: begin what `setup` asked for. Never awaits or raises."""
+        """Part of the commit, on the loop: begin what `setup` asked for. Never awaits or raises."""
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self.live, self.generation, self.since = True, generation, time.monotonic()
         waiting, self._waiting = self._waiting, []
         for begin, _ in waiting:
