@@ -182,7 +182,10 @@ class Pipeline:
         event = call.event
         if event is None or event.user is None:
             return ""
-        return f"{event.network.name}/{event.user.account or event.network.fold(event.user.nick)}"
+        # A nick is changed with one line; an account is vouched for, and ident and host last as long as a connection.
+        user, fold = event.user, event.network.fold
+        known = f"account:{fold(user.account)}" if user.account else fold(f"{user.ident}@{user.host}")
+        return f"{event.network.name}/{known}"
 
     def _log(self, call: Call, what: str, error: BaseException | None) -> None:
         where = f" in {call.ctx.channel}" if call.ctx.channel else ""
