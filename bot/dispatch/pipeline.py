@@ -84,9 +84,13 @@ class Pipeline:
         try:
             await self._run(call)
         finally:
-            call.outlet.finish()
-            del call.handler.owner.calls[task]
-            current.reset(token)
+            try:
+                call.outlet.finish()
+            except Exception:  # a fault of ours; the call is over all the same
+                logging.getLogger(__name__).exception("the last line of %s could not be said", call.handler.key)
+            finally:
+                del call.handler.owner.calls[task]
+                current.reset(token)
 
     # -- the steps
 

@@ -545,3 +545,15 @@ async def test_the_first_step_is_the_outermost(bench: Bench) -> None:
     call, _ = bench.call(lambda ctx: None)
     await compose((step("a"), step("b")), last)(call)
     assert order == ["a in", "b in", "last", "b out", "a out"]
+
+
+async def test_a_call_whose_last_line_fails_is_over_all_the_same(
+    bench: Bench, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(outlet: CallOutlet) -> None:
+        raise ValueError("no line")
+
+    monkeypatch.setattr(CallOutlet, "finish", fail)
+    assert await bench.said(lambda ctx: "x") == ["x"]
+    assert bench.owner.calls == {} and current.get() is None
+    assert "the last line of weather.forecast could not be said" in caplog.text
