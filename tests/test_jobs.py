@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -13,7 +15,7 @@ from bot.dispatch.owner import Owner
 from bot.dispatch.scheduler import Scheduler
 from bot.dispatch.table import Handler
 from bot.jobs import Jobs
-from bot.storage import Backend
+from bot.storage import Backend, StoreError
 from bot.testing import FakeClock
 
 
@@ -170,6 +172,22 @@ async def test_a_job_may_be_scheduled_from_any_thread(bench: Bench) -> None:
     assert len(await bench.later("11m")) == 2
 
 
+async def test_rows_that_cannot_be_read_at_the_commit_are_read_again(
+    bench: Bench, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.backend.jobs.add("weather", KEY, bench.clock.time() + 60)
+
+    def fail(plugin: str) -> None:
+        raise StoreError("the disk failed to read or write")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.backend.jobs, "all", fail)
+        bench.live(1)
+        await bench.later("31s")
+    assert caplog.text.count("the stored jobs of weather can't be read and wait: the disk failed") == 2
+    assert await bench.later("1m") == [(KEY, 1, (), None)]
+
+
 # --- passing ones
 
 
@@ -188,6 +206,41 @@ async def test_it_ends_with_its_version(bench: Bench, end: str) -> None:
     else:
         bench.jobs.remove("weather")
     assert await bench.later("11m") == []
+
+
+async def test_one_that_an_old_call_schedules_after_the_commit_ends_with_the_old_version(bench: Bench) -> None:
+    old = bench.live(1)
+    bench.live(2)
+    bench.jobs.schedule(old, "10m", passing, (), None)
+    await asyncio.sleep(0)
+    await old.let_go()
+    assert await bench.later("11m") == []
+
+
+class Seen(Owner):
+    """One whose end can be seen."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("end", ["ran", "called off", "let go"])
+async def test_a_handle_that_is_kept_does_not_keep_the_version(bench: Bench, end: str) -> None:
+    owner = Seen("weather")
+    owner.go_live(1)
+    handle = bench.jobs.schedule(owner, "10m", passing, (), None)
+    await asyncio.sleep(0)
+    if end == "ran":
+        await bench.later("11m")
+    elif end == "called off":
+        handle.cancel()
+        await asyncio.sleep(0)
+    else:
+        await owner.let_go()
+    assert owner.timers == set()
+    passed = weakref.ref(owner)
+    del owner
+    gc.collect()
+    assert passed() is None
 
 
 async def test_it_can_be_called_off(bench: Bench) -> None:
@@ -242,6 +295,13 @@ async def test_what_json_cannot_hold_is_told_to_setup_not_to_the_commit(bench: B
 async def test_a_periodic_job_runs_again_and_again(bench: Bench) -> None:
     bench.live(1, every(300.0))
     assert [len(await bench.later("5m")) for _ in range(3)] == [1, 1, 1]
+
+
+async def test_two_of_one_name_are_logged_and_do_not_keep_the_commit_from_happening(bench: Bench, caplog: Any) -> None:
+    bench.live(1, every(300.0))
+    bench.live(2, every(300.0), every(60.0))
+    assert "the periodic jobs of weather can't be run" in caplog.text
+    assert await bench.later("10m") == []
 
 
 async def test_it_keeps_its_due_time_over_a_reload(bench: Bench) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ async def owning_loop() -> None:
 
 
 @pytest.fixture
-def owner() -> Owner:
+async def owner() -> Owner:
     made = Owner("weather", "1a2b3c4")
     made.go_live(4)
     return made
@@ -247,10 +247,42 @@ async def test_whatever_leaving_raises_stays_in_the_log(
     assert "weather g4: closing what it had entered failed" in caplog.text and type(error).__name__ in caplog.text
 
 
-async def test_a_version_that_has_ended_starts_nothing_new(owner: Owner) -> None:
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda owner: owner.spawn(forever()),
+        lambda owner: owner.enter(contextlib.nullcontext()),
+        lambda owner: owner.thread(threading.Event().wait),
+    ],
+    ids=["spawn", "enter", "thread"],
+)
+async def test_a_version_that_has_ended_starts_nothing_new(owner: Owner, start: Callable[[Owner], object]) -> None:
     await owner.let_go()
     with pytest.raises(RuntimeError, match="this version of weather has ended"):
-        owner.spawn(forever())
+        start(owner)
+
+
+async def test_what_a_thread_spawns_is_handed_to_the_loop(owner: Owner) -> None:
+    ran = asyncio.Event()
+
+    async def work() -> None:
+        ran.set()
+        await forever()
+
+    assert await asyncio.to_thread(owner.spawn, work()) is None
+    await asyncio.wait_for(ran.wait(), 5)
+    assert len(owner.tasks) == 1
+    await owner.let_go()
+    assert owner.tasks == set()
+
+
+async def test_what_is_handed_over_while_the_version_ends_never_begins(owner: Owner) -> None:
+    spawning = threading.Thread(target=owner.spawn, args=(forever(),))
+    spawning.start()
+    spawning.join(10)
+    await owner.let_go()  # an unawaited coroutine would be a warning, and that an error
+    await turns()
+    assert owner.tasks == set()
 
 
 async def test_letting_go_twice_is_nothing(owner: Owner) -> None:
