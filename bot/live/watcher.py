@@ -2,7 +2,7 @@
 
 Any event restarts a quiet window; at its end `settle` is called, which looks for itself at what changed. The window
 is `settle_ms` for one known plugin file, 8 ms for more than one or for a shared module. It is held while a writer has
-a file open (`modified` without `closed`) and while git holds `index.lock`, each with a limit. A safety sweep every
+a file open (`modified` without `closed`, where the system tells of both: inotify) and while git holds `index.lock`, each with a limit. A safety sweep every
 `sweep_seconds` heals what events lose: a folder removed and made again, a queue that overflowed, the target of a
 symlink, file systems without events.
 
@@ -114,6 +114,7 @@ class Watcher:
         self._retry_at = 0.0
         self._told = ""  # why not, so that it is said once
         self._names: set[str] = set()
+        self._tells_of_closing = False  # inotify alone does; elsewhere a write is over when it is quiet
         self._writing: dict[str, float] = {}  # path -> time of its last write
         self._last = 0.0
         self._locked_since: float | None = None
@@ -158,7 +159,7 @@ class Watcher:
                 continue
             self._last = time.monotonic()
             self._names.add(relative.parts[0].removesuffix(".py") if relative.parts else "")
-            if isinstance(event, FileModifiedEvent):
+            if isinstance(event, FileModifiedEvent) and self._tells_of_closing:
                 self._writing[path] = self._last
             else:
                 self._writing.pop(path, None)
@@ -263,6 +264,7 @@ class Watcher:
                 log.warning("no file events (%s); looking every %g s instead", error, self.sweep_seconds)
             return
         self._observer, self._watched, self._refused, self._told = observer, there, {}, ""
+        self._tells_of_closing = type(observer).__name__ == "InotifyObserver"
 
     def _alive(self) -> bool:
         observer = self._observer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -167,6 +168,7 @@ def test_the_long_window_is_never_shorter_than_the_configured_one(tmp_path: Path
 async def test_a_file_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
     path = str(tmp_path / "weather.py")
     watcher = Watcher([tmp_path], Settle(), settle_seconds=0.0)
+    watcher._tells_of_closing = True
     watcher.mark(FileModifiedEvent(path))
     quiet = asyncio.create_task(watcher._quiet())
     done, _ = await asyncio.wait([quiet], timeout=0.05)
@@ -175,11 +177,24 @@ async def test_a_file_that_is_being_written_is_waited_for(tmp_path: Path) -> Non
     await asyncio.wait_for(quiet, PATIENCE)
 
 
+async def test_where_no_end_of_a_write_is_told_none_is_waited_for(tmp_path: Path) -> None:
+    watcher = Watcher([tmp_path], Settle(), settle_seconds=0.0)
+    watcher.mark(FileModifiedEvent(str(tmp_path / "weather.py")))
+    assert watcher._writing == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify")
+async def test_inotify_tells_of_the_end_of_a_write(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (watcher, _):
+        assert watcher._tells_of_closing
+
+
 async def test_a_writer_that_never_closes_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "OPEN_SECONDS", 0.02)
     watcher = Watcher([tmp_path], Settle(), settle_seconds=0.0)
+    watcher._tells_of_closing = True
     watcher.mark(FileModifiedEvent(str(tmp_path / "weather.py")))
     await asyncio.wait_for(watcher._quiet(), PATIENCE)
 
