@@ -2,9 +2,9 @@
 
 Any event restarts a quiet window; at its end `settle` is called, which looks for itself at what changed. The window
 is `settle_ms` for one known plugin file, 8 ms for more than one or for a shared module. It is held while a writer has
-a file open (`modified` without `closed`, where the system tells of both: inotify) and while git holds `index.lock`, each with a limit. A safety sweep every
-`sweep_seconds` heals what events lose: a folder removed and made again, a queue that overflowed, the target of a
-symlink, file systems without events.
+a file open (`modified` without `closed`, where the system tells of both: inotify) and while git holds `index.lock`,
+each with a limit. A safety sweep every `sweep_seconds` heals what events lose: a folder removed and made again, a queue
+that overflowed, the target of a symlink, file systems without events.
 
 The only import of watchdog. What it does when: measured with watchdog 7.1 on Linux, see docs/architecture.md,
 «Watching».
