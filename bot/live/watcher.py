@@ -2,9 +2,9 @@
 
 Any event restarts a quiet window; at its end `settle` is called, which looks for itself at what changed. The window
 is `settle_ms` for one known plugin file, 8 ms for more than one or for a shared module. It is held while a writer has
-a file open (`modified` without `closed`) and while git holds `index.lock`, each with a limit. A safety sweep every
-`sweep_seconds` heals what events lose: a folder removed and made again, a queue that overflowed, the target of a
-symlink, file systems without events.
+a file open (`modified` without `closed`, where the system tells of both: inotify) and while git holds `index.lock`,
+each with a limit. A safety sweep every `sweep_seconds` heals what events lose: a folder removed and made again, a queue
+that overflowed, the target of a symlink, file systems without events.
 
 The only import of watchdog. What it does when: measured with watchdog 7.1 on Linux, see docs/architecture.md,
 «Watching».
@@ -42,6 +42,7 @@ BURST_SECONDS = 0.008  # at 3 ms one sweep in six fell into the middle of a git 
 OPEN_SECONDS = 2.0  # how long a file that its writer holds open is waited for since its last write
 LOCK_SECONDS = 5.0  # a lock this old was left by a git that crashed
 LOCK_POLL_SECONDS = 0.005
+RETRY_SECONDS = 60.0  # until watches that were refused are asked for again
 
 # What the kernel is asked for: no reads, no opens, no attributes, or our own reading would wake us.
 WANTED = [
@@ -109,7 +110,11 @@ class Watcher:
         self._foreseen = 0.0  # the event that was looked ahead after
         self._observer: Any = None
         self._watched: dict[Path, tuple[int, int]] = {}  # directory -> (device, inode) it had when its watch was set
+        self._refused: dict[Path, tuple[int, int]] = {}  # what could not be watched
+        self._retry_at = 0.0
+        self._told = ""  # why not, so that it is said once
         self._names: set[str] = set()
+        self._tells_of_closing = False  # inotify alone does; elsewhere a write is over when it is quiet
         self._writing: dict[str, float] = {}  # path -> time of its last write
         self._last = 0.0
         self._locked_since: float | None = None
@@ -154,7 +159,7 @@ class Watcher:
                 continue
             self._last = time.monotonic()
             self._names.add(relative.parts[0].removesuffix(".py") if relative.parts else "")
-            if isinstance(event, FileModifiedEvent):
+            if isinstance(event, FileModifiedEvent) and self._tells_of_closing:
                 self._writing[path] = self._last
             else:
                 self._writing.pop(path, None)
@@ -237,27 +242,36 @@ class Watcher:
                 there[directory] = (stat.st_dev, stat.st_ino)
             except OSError:
                 continue
-        alive = self._observer is not None and self._observer.is_alive()
-        emitters = all(emitter.is_alive() for emitter in self._observer.emitters) if alive else False
-        if there == self._watched and alive and emitters:
+        if (there == self._watched and self._alive()) or (there == self._refused and time.monotonic() < self._retry_at):
             return
         self._unwatch()
         if not there:
             return
-        observer = Observer()
-        handler = _Forward(asyncio.get_running_loop(), self.mark)
+        observer: Any = None
         try:
+            observer = Observer()
+            handler = _Forward(asyncio.get_running_loop(), self.mark)
             for directory in there:
                 observer.schedule(handler, str(directory.resolve()), recursive=True, event_filter=WANTED)
             observer.start()
         except OSError as error:
             # The limits of inotify, or a file system without it.
-            log.warning("no file events (%s); looking every %g s instead", error, self.sweep_seconds)
+            if observer is not None:
+                observer.stop()  # never started, but what it has begun by then are threads and descriptors
+            self._refused, self._retry_at = there, time.monotonic() + RETRY_SECONDS
+            if self._told != str(error):
+                self._told = str(error)
+                log.warning("no file events (%s); looking every %g s instead", error, self.sweep_seconds)
             return
-        self._observer, self._watched = observer, there
+        self._observer, self._watched, self._refused, self._told = observer, there, {}, ""
+        self._tells_of_closing = type(observer).__name__ == "InotifyObserver"
+
+    def _alive(self) -> bool:
+        observer = self._observer
+        return observer is not None and observer.is_alive() and all(each.is_alive() for each in observer.emitters)
 
     def _unwatch(self) -> None:
-        observer, self._observer, self._watched = self._observer, None, {}
+        observer, self._observer, self._watched, self._refused = self._observer, None, {}, {}
         if observer is not None:
             observer.stop()
             observer.join(2.0)
