@@ -257,7 +257,8 @@ def built_in(chat: Chat, owner: Owner) -> Mapping[str, Handler]:
 
 def place_of(ctx: Context) -> tuple[str, str]:
     """Return (network, target) of where a command came from."""
-    return ctx.network.name, ctx.channel or ctx.user.nick
+    network, _, target = ctx.address.partition("/")
+    return network, target
 
 
 def _first_line(text: str) -> str:

@@ -92,7 +92,7 @@ class Attempt:
         for image in self.images.values():
             if image.owner is not None and self.error is None:
                 try:
-                    await run_hooks("setup", image, context, relay, seconds)
+                    await run_hooks("setup", image, context, relay, seconds, self.staging)
                 except PluginError as error:
                     self.error = error
         if self.error is not None:

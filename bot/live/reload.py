@@ -145,7 +145,9 @@ class Reloader:
         image = self.live.get(name)
         if image is None or image.owner is None:
             return Report()
-        self._planner.stopped[name] = image.unit.digest
+        disk = await self._builder.run(self._planner.look, 60.0)
+        # Stopped as it is on disk: that may be a version which could not be loaded.
+        self._planner.stopped[name] = disk.units.get(name, image.unit).digest
         try:
             return await self._transaction({name}, False)
         finally:

@@ -475,6 +475,14 @@ async def test_unload_ends_with_a_change_of_content(bench: Bench) -> None:
     assert await bench.save(a=says("2")) == "a loaded g2"
 
 
+async def test_unload_takes_a_plugin_out_whose_file_is_broken(bench: Bench) -> None:
+    await bench.save(a=says("1"))
+    await bench.save(a="x =")
+    assert str(await bench.reloader.unload("a")) == "a unloaded"
+    assert await bench.settle() == "" and list(bench.reloader.stopped) == ["a"]
+    assert await bench.save(a=says("2")) == "a loaded g2"
+
+
 async def test_what_is_not_live_cannot_be_unloaded(bench: Bench) -> None:
     assert not await bench.reloader.unload("nothing")
 
