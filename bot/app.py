@@ -47,9 +47,11 @@ from bot.live.reload import Reloader
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks
 from bot.places import Places
+from bot.protocol.casemap import fold
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
 from bot.storage import Backend
+from bot.waits import waits
 from bot.wire.connection import Connection, Reactor
 from bot.wire.keeper import Keeper
 from bot.wire.link import MemoryLink
@@ -213,20 +215,26 @@ class App:
 
     @staticmethod
     def _be_in(connection: Connection, wanted: Mapping[str, str]) -> None:
-        for channel in connection.channels.keys() - wanted.keys():
-            connection.part(channel)
-        for channel, key in wanted.items():
-            if channel not in connection.channels:
-                connection.join(channel, key)
+        # Before the server has told how it folds, ASCII is what all foldings agree on.
+        mapping = connection.roster.isupport.casemapping if connection.registered else "ascii"
+        new = {fold(channel, mapping): (channel, key) for channel, key in wanted.items()}
+        for channel, key in list(connection.channels.items()):
+            if fold(channel, mapping) not in new:
+                connection.part(channel)
+            elif new[fold(channel, mapping)][1] == (key or ""):
+                del new[fold(channel, mapping)]
+        for channel, its_key in new.values():
+            connection.join(channel, its_key)
 
     async def apply(self, config: Config) -> list[str]:
         """Take new settings; return what has to wait for a restart or reconnect, in words."""
-        notes = []
         old, self.config = self.config, config
         self._pipeline.handler_seconds = config.timeouts.handler_seconds
         self.reloader.patience = Patience.of(config)
-        if old.plugins.directories != config.plugins.directories or old.state_dir != config.state_dir:
-            notes.append("plugins.directories and state_dir change with a restart")
+        self.watcher.settle_seconds = config.reload.settle_ms / 1000
+        self.watcher.sweep_seconds = config.reload.sweep_seconds
+        await self.watcher.switch(config.reload.watch)
+        self.watcher.poke()
         for name in old.networks.keys() - config.networks.keys():
             await self.networks.pop(name).connection.stop("neverquit: no longer configured here")
         for name, settings in config.networks.items():
@@ -234,17 +242,9 @@ class App:
                 self._open(settings)
                 continue
             connection = self.networks[name].connection
-            connection.settings = settings
+            connection.configure(settings)
             self._be_in(connection, self.places.channels(settings))
-            before = old.networks[name]
-            if (before.host, before.port, before.tls, before.sasl) != (
-                settings.host,
-                settings.port,
-                settings.tls,
-                settings.sasl,
-            ):
-                notes.append(f"networks.{name}: host, port, tls and sasl are used at the next connection")
-        return notes
+        return waits(old, config)
 
     async def idle(self) -> None:
         """Wait until no call of a handler is under way; for tests."""
@@ -317,9 +317,7 @@ class App:
 
     def _call(self, match: Match, event: Event, settings: NetworkSettings) -> Call:
         handler, network, user = match.handler, event.network, event.user
-        place = None
-        if event.channel or user:
-            place = (network.name, event.channel or (user.nick if user else ""))
+        place = (network.name, event.place) if event.place else None
         asker = (*place, network.fold(user.nick)) if place and user else None
         outlet = CallOutlet(
             self,
@@ -409,7 +407,8 @@ class App:
         ctx = Context(owner, outlet, self, home=place)
         if place is not None:
             ctx.network = self.networks[place[0]]
-            ctx.channel = place[1] if ctx.network.roster.is_channel(place[1]) else None
+            _, channel = ctx.network.roster.isupport.split_status(place[1])
+            ctx.channel = channel if ctx.network.roster.is_channel(channel) else None
         return self._pipeline.run(Call(handler, ctx, outlet, args=args))
 
     def _task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -419,7 +418,7 @@ class App:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    # -- what the reloader asks: live.reload.Host
+    # -- what the reloader asks: live.handoff.Host
 
     def context(self, owner: Owner, key: str) -> Context:
         """Return a context for hooks."""

@@ -69,8 +69,16 @@ class Places:
         return True
 
     def remember(self, network: str, channel: str, key: str | None) -> None:
-        """Remember that a channel was joined (its key, or "") or left (None) from chat."""
-        self._channels[f"{network}/{channel}"] = self._own("channels")[f"{network}/{channel}"] = key
+        """Remember that a channel was joined (its key, or "") or left (None) from chat, in place of what was so before.
+
+        Kept as it was written; another spelling of the same channel goes.
+        """
+        own, begin = self._own("channels"), f"{network}/"
+        for known in [place for place in self._channels if place.startswith(begin)]:
+            if self._fold(network, known.removeprefix(begin)) == self._fold(network, channel):
+                del self._channels[known]
+                own.pop(known, None)
+        self._channels[begin + channel] = own[begin + channel] = key
 
     def channels(self, settings: Network) -> Mapping[str, str]:
         """Return the channels to be in on a network, with their keys ("" for none)."""

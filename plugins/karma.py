@@ -7,7 +7,7 @@ from bot import Context, UserError, command, rule, store
 points = store("points", per="channel")  # folded name -> number
 names = store("names", per="channel")  # folded name -> as it was last written
 
-MAX_NAME = 32
+MOST = 5000  # names remembered in a channel: anybody can make up any number of them
 VOTE = re.compile(r"(?:^|(?<=\s))(?:\(([^()]{1,32})\)|([^\s()+-][^\s()]{0,31}?))(\+\+|--)(?=\s|$|[.,!?;:])")
 
 
@@ -24,8 +24,13 @@ def vote(ctx: Context, sign: str) -> str | None:
         if ctx.network.same(name, ctx.user.nick):
             said.append(f"{name}: your own karma is for others to give")
             continue
+        names[ctx].pop(key, None)  # a store keeps its order like a dict, so those not voted on for longest come first
         names[ctx][key] = name
         said.append(f"{name}: {points[ctx].add(key, change)}")
+    if len(names[ctx]) > MOST:
+        for old in list(names[ctx])[: MOST // 10]:
+            names[ctx].pop(old, None)
+            points[ctx].pop(old, None)
     return ", ".join(said) or None
 
 

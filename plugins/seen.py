@@ -6,12 +6,18 @@ from bot import Context, command, format_duration, on, store
 
 last = store("last", per="network")  # folded nick -> {"nick", "at" (seconds since 1970), "did", "channel"}
 MAX_TEXT = 120
+MOST = 5000  # nicks remembered on a network: anybody can come under any number of them
 
 
 def note(ctx: Context, nick: str, did: str, channel: str | None) -> None:
     """Remember what a nick did last."""
     did = did if len(did) <= MAX_TEXT else did[: MAX_TEXT - 3] + "..."
-    last[ctx][ctx.network.fold(nick)] = {"nick": nick, "at": time.time(), "did": did, "channel": channel}
+    here, key = last[ctx], ctx.network.fold(nick)
+    here.pop(key, None)  # a store keeps its order like a dict, so those who are longest gone come first
+    here[key] = {"nick": nick, "at": time.time(), "did": did, "channel": channel}
+    if len(here) > MOST:
+        for old in list(here)[: MOST // 10]:
+            here.pop(old, None)
 
 
 @on("message")

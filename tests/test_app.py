@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from bot.config import Channel, Config, Plugins
+from bot.config import Channel, Config, Plugins, Reconnect, Reload, Secret
 from bot.demo import BOT, NETWORK
 from bot.errors import UserError
+from bot.protocol.message import Message
+from bot.protocol.roster import Applied
 from bot.testing import CHANNEL, Bot, running_bot
 
 ECHO = """
@@ -534,6 +536,59 @@ async def test_a_failure_that_stays_is_told_after_a_moment(bot: Bot) -> None:
     assert await bot.heard(save) == ["echo not loaded: echo.py:1: SyntaxError: invalid syntax"]
 
 
+# --- words to those of a rank in a channel
+
+
+WHERE = """
+    from bot import command
+    @command("where")
+    def where(ctx):
+        return f"{ctx.channel} {ctx.address}"
+    @command("later")
+    def later(ctx):
+        ctx.schedule("1m", told)
+    def told(ctx):
+        ctx.say(f"{ctx.channel} later")
+"""
+
+
+async def ranked(bot: Bot, text: str) -> list[str]:
+    """What the bot sends when `you` says a text to the operators of the channel."""
+    connection, mark = bot.app.networks[NETWORK].connection, bot.server.mark()
+    connection.roster.isupport.apply(["STATUSMSG=@+"])
+    message = Message.parse(f":you!u@h PRIVMSG @{CHANNEL} :{text}")
+    bot.app.line(connection, "99999", 0, message, Applied())
+    await bot.app.idle()
+    await bot.quiet()
+    return [line for who, way, line in list(bot.server.log)[mark:] if (who, way) == (BOT, "in") and "PRIVMSG" in line]
+
+
+async def test_a_word_to_the_operators_needs_the_prefix(bot: Bot) -> None:
+    await bot.write("spot", WHERE)
+    assert await ranked(bot, "where is it") == []
+
+
+async def test_a_word_to_the_operators_is_answered_to_them(bot: Bot) -> None:
+    await bot.write("spot", WHERE)
+    assert await ranked(bot, "!where") == [f"PRIVMSG @{CHANNEL} :{CHANNEL} {NETWORK}/@{CHANNEL}"]
+
+
+async def test_what_is_scheduled_there_is_said_there(bot: Bot) -> None:
+    await bot.write("spot", WHERE)
+    await ranked(bot, "!later")
+    mark = bot.server.mark()
+    await bot.clock.advance("1m")
+    await bot.server.wait_for(
+        lambda who, way, line: (who, way, line) == (BOT, "in", f"PRIVMSG @{CHANNEL} :{CHANNEL} later"), since=mark
+    )
+
+
+async def test_a_plugin_that_is_off_in_a_channel_is_off_for_its_operators(bot: Bot) -> None:
+    await bot.write("spot", WHERE)
+    await bot.say(f"!disable spot {CHANNEL}")
+    assert await ranked(bot, "!where") == []
+
+
 # --- channels and configuration
 
 
@@ -552,8 +607,34 @@ async def test_a_new_configuration_says_what_waits(bot: Bot) -> None:
     notes = await bot.app.apply(replace(config, networks={NETWORK: network}, state_dir="/elsewhere"))
     assert notes == [
         "plugins.directories and state_dir change with a restart",
-        "networks.demo: host, port, tls and sasl are used at the next connection",
+        "networks.demo: port is used at the next connection",
     ]
+
+
+async def test_a_new_configuration_sets_times_and_keys_at_once(bot: Bot) -> None:
+    config, connection = bot.app.config, bot.app.networks[NETWORK].connection
+    network = config.networks[NETWORK]
+    network = replace(
+        network, channels=(Channel(CHANNEL.upper(), Secret("sesame")),), reconnect=Reconnect(1.0, 9.0), prefix=("?",)
+    )
+    settings = replace(config, reload=Reload(True, 500.0, sweep_seconds=9.0), networks={NETWORK: network})
+    mark = bot.server.mark()
+    assert await bot.app.apply(settings) == []
+    assert (bot.app.watcher.settle_seconds, bot.app.watcher.sweep_seconds) == (0.5, 9.0)
+    assert (connection._backoff.minimum, connection._backoff.maximum) == (1.0, 9.0)
+    assert connection.channels == {CHANNEL: "sesame"}
+    await bot.server.wait_for(
+        lambda who, way, line: (who, way, line) == (BOT, "in", f"JOIN {CHANNEL.upper()} sesame"), since=mark
+    )
+
+
+async def test_a_new_configuration_begins_and_ends_the_watching(bot: Bot) -> None:
+    config = bot.app.config
+    assert bot.app.watcher._task is None
+    await bot.app.apply(replace(config, reload=replace(config.reload, watch=True)))
+    assert bot.app.watcher._task is not None
+    await bot.app.apply(config)
+    assert bot.app.watcher._task is None
 
 
 async def test_a_network_that_is_no_longer_configured_is_left(bot: Bot) -> None:

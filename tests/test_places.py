@@ -102,3 +102,19 @@ def test_channels_that_were_joined_and_left_from_chat(bench: Bench) -> None:
 def test_a_channel_is_one_in_any_case_of_letters(bench: Bench) -> None:
     bench.places.remember("libera", "#KEY", "other")
     assert bench.places.channels(LIBERA) == {"#a": "", "#quiet": "", "#KEY": "other"}
+
+
+def test_a_channel_is_remembered_under_one_spelling(bench: Bench) -> None:
+    bench.places.remember("libera", "#Foo", "")
+    bench.places.remember("libera", "#foo", None)
+    bench.places.remember("libera", "#Foo", "")
+    assert bench.disk["channels"] == {"libera/#Foo": ""}
+    assert bench.places.channels(LIBERA) == bench.again().channels(LIBERA)
+    assert "#Foo" in bench.places.channels(LIBERA)
+
+
+def test_another_channel_and_another_network_keep_what_was_remembered(bench: Bench) -> None:
+    bench.places.remember("libera", "#b", "")
+    bench.places.remember("oftc", "#c", "")
+    bench.places.remember("libera", "#c", None)
+    assert bench.disk["channels"] == {"libera/#b": "", "oftc/#c": "", "libera/#c": None}

@@ -110,6 +110,7 @@ class Context:
     """
 
     __slots__ = (
+        "_asked_at",
         "_home",
         "_outlet",
         "_owner",
@@ -146,6 +147,7 @@ class Context:
         self._owner, self._outlet, self._services, self._home = owner, outlet, services, home
         self.network = event.network if event else None  # type: ignore[assignment]  # see above
         self.channel = event.channel if event else None
+        self._asked_at = event.place if event else ""
         self.user = event.user if event else None  # type: ignore[assignment]  # see above
         self.message = event.message if event else None  # type: ignore[assignment]  # see above
         self.text = event.text if event else ""
@@ -195,10 +197,8 @@ class Context:
     def _place(self) -> tuple[str, str]:
         if self._home:  # of a scheduled function: where it was scheduled
             return self._home
-        if self.network and self.channel:
-            return self.network.name, self.channel
-        if self.network and self.user:
-            return self.network.name, self.user.nick
+        if self.network and self._asked_at:
+            return self.network.name, self._asked_at
         raise LookupError("this runs without a channel or user; say where: ctx.to('network/#channel').say(...)")
 
     # -- what belongs to the plugin

@@ -1,8 +1,10 @@
 """One IRC line as the events that handlers can ask for: a table from verbs to readers, pure.
 
-What is never an event: our own lines, whatever they are (echo-message included), lines replayed from history, and CTCP
-other than ACTION. A reader gets the message and what the roster said of it, and names the fields which a handler may
-take as parameters. Verbs: RFC 1459 section 4, IRCv3 account-notify, away-notify, extended-join.
+What is never an event: our own lines, whatever they are (echo-message included), lines replayed from history, CTCP
+other than ACTION, and a PRIVMSG to neither a channel nor us (to everybody on a server, `$*`). One to those of a rank in
+a channel (`@#a`, STATUSMSG of 005) is an event of that channel, and answered to whom it was said. A reader gets the
+message and what the roster said of it, and names the fields which a handler may take as parameters. Verbs:
+RFC 1459 section 4, IRCv3 account-notify, away-notify, extended-join.
 """
 
 from __future__ import annotations
@@ -65,6 +67,14 @@ class Event:
     text: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def place(self) -> str:
+        """Where an answer goes: `#a`, `@#a` if only those of a rank were spoken to, the author's nick in private."""
+        if self.channel is not None:
+            target: str = self.fields.get("target", self.channel)
+            return target
+        return self.user.nick if self.user else ""
+
 
 # What a reader yields: the event's name, its channel (None in private), its text, and its own fields.
 _Found: TypeAlias = Iterator[tuple[str, str | None, str, dict[str, Any]]]
@@ -73,8 +83,12 @@ _Read: TypeAlias = Callable[[Network, Message, "Applied"], _Found]
 
 def _text(network: Network, message: Message, applied: Applied) -> _Found:
     target, text = message.param(0), message.param(1)
-    channel = target if network.roster.is_channel(target) else None
+    _, bare = network.roster.isupport.split_status(target)
+    # Whatever 005 says of CHANTYPES later, a channel that we are in is one.
+    channel = bare if network.roster.is_channel(bare) or network.roster.channel(bare) is not None else None
     name = "message" if message.command == "PRIVMSG" else "notice"
+    if name == "message" and channel is None and not network.roster.is_me(target):
+        return
     if text.startswith("\x01"):
         verb, _, rest = text.strip("\x01").partition(" ")
         if name != "message" or verb.upper() != "ACTION":

@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from bot.api import kept
 from bot.api.context import Context
 from bot.api.kept import Rows
 from bot.dispatch.owner import Owner
 from bot.dispatch.relay import Relay
-from bot.dispatch.table import Handler
+from bot.dispatch.table import Handler, Table
 from bot.errors import PluginError
 from bot.live.loader import Image, place, sentence
 
@@ -34,6 +34,20 @@ class Disk(Protocol):
     """Where `store` values lie."""
 
     def rows(self, plugin: str, name: str) -> Rows: ...
+
+
+class Host(Protocol):
+    """What the bot around lends to plugins."""
+
+    def context(self, owner: Owner, key: str) -> Context:
+        """Return a context without channel and user, for hooks."""
+
+    def settings(self, plugin: str) -> Mapping[str, Any]: ...
+    def committed(self, table: Table, plugins: Mapping[str, Image]) -> None:
+        """Part of the commit, once for each plugin: jobs are replaced here. Must not await."""
+
+    def unloaded(self, plugins: Collection[str]) -> None:
+        """Part of the commit: jobs of these plugins end."""
 
 
 class Shelf:

@@ -8,13 +8,14 @@ One settled set of files is one report; of several entries at most three are tol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
 from bot.api.declare import Command
 from bot.dispatch.table import Handler
+from bot.logs import clean
 
 MAX_ENTRIES = 3
 FAILURE_WAITS_SECONDS = 0.05  # until a failure is told: a save may be several writes, and the next may mend it
@@ -49,11 +50,8 @@ class Report:
         ordered = sorted(self.entries, key=lambda entry: entry.ok)
         shown = "; ".join(entry.text for entry in ordered[:MAX_ENTRIES])
         more = len(ordered) - MAX_ENTRIES
-        return f"{shown}; +{more} more" if more > 0 else shown
-
-    def about(self, plugin: str) -> Report:
-        """Return the part that speaks of one plugin."""
-        return Report(tuple(entry for entry in self.entries if plugin in entry.plugins))
+        # An author's error may quote a setting, and this is said in channels.
+        return clean(f"{shown}; +{more} more" if more > 0 else shown)
 
 
 def loaded(plugin: str, generation: int, digest: str, left_behind: str = "") -> Entry:
@@ -123,6 +121,3 @@ def _shape(code: CodeType) -> Any:
     # Without line numbers: a function that only moved down has not changed.
     constants = tuple(_shape(one) if isinstance(one, CodeType) else (type(one), one) for one in code.co_consts)
     return code.co_code, constants, code.co_names, code.co_varnames
-
-
-Told = Callable[[Report], None]

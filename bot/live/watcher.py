@@ -2,9 +2,9 @@
 
 Any event restarts a quiet window; at its end `settle` is called, which looks for itself at what changed. The window
 is `settle_ms` for one known plugin file, 8 ms for more than one or for a shared module. It is held while a writer has
-a file open (`modified` without `closed`) and while git holds `index.lock`, each with a limit. A safety sweep every
-`sweep_seconds` heals what events lose: a folder removed and made again, a queue that overflowed, the target of a
-symlink, file systems without events.
+a file open (`modified` without `closed`, where the system tells of both: inotify) and while git holds `index.lock`,
+each with a limit. A safety sweep every `sweep_seconds` heals what events lose: a folder removed and made again, a queue
+that overflowed, the target of a symlink, file systems without events.
 
 The only import of watchdog. What it does when: measured with watchdog 7.1 on Linux, see docs/architecture.md,
 «Watching».
@@ -42,6 +42,7 @@ BURST_SECONDS = 0.008  # at 3 ms one sweep in six fell into the middle of a git 
 OPEN_SECONDS = 2.0  # how long a file that its writer holds open is waited for since its last write
 LOCK_SECONDS = 5.0  # a lock this old was left by a git that crashed
 LOCK_POLL_SECONDS = 0.005
+RETRY_SECONDS = 60.0  # until watches that were refused are asked for again
 
 # What the kernel is asked for: no reads, no opens, no attributes, or our own reading would wake us.
 WANTED = [
@@ -88,6 +89,8 @@ class Watcher:
         settle: the reload; called again while it runs only after it has ended.
         foresee: called in the quiet window of one known file, in time that would be slept: reads and compiles ahead.
         is_known: tells of a unit's name whether it is a live plugin, whose change is the common case.
+
+    `settle_seconds` and `sweep_seconds` may be set at any time; `poke` ends a wait by the old ones.
     """
 
     def __init__(
@@ -101,12 +104,17 @@ class Watcher:
         is_known: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self._directories = tuple(directories)
-        self._settle, self._settle_seconds, self._sweep_seconds = settle, settle_seconds, sweep_seconds
+        self._settle, self.settle_seconds, self.sweep_seconds = settle, settle_seconds, sweep_seconds
+        self._settling = asyncio.Lock()
         self._foresee, self._is_known = foresee, is_known
         self._foreseen = 0.0  # the event that was looked ahead after
         self._observer: Any = None
         self._watched: dict[Path, tuple[int, int]] = {}  # directory -> (device, inode) it had when its watch was set
+        self._refused: dict[Path, tuple[int, int]] = {}  # what could not be watched
+        self._retry_at = 0.0
+        self._told = ""  # why not, so that it is said once
         self._names: set[str] = set()
+        self._tells_of_closing = False  # inotify alone does; elsewhere a write is over when it is quiet
         self._writing: dict[str, float] = {}  # path -> time of its last write
         self._last = 0.0
         self._locked_since: float | None = None
@@ -127,6 +135,14 @@ class Watcher:
             self._task = None
         self._unwatch()
 
+    async def switch(self, on: bool) -> None:
+        """Begin to watch, or end it once a settle under way has ended; nothing when that is so already."""
+        if not on:
+            async with self._settling:
+                await self.stop()
+        elif self._task is None:
+            await self.start()
+
     def poke(self) -> None:
         """Ask for a settle without an event: a grace has ended."""
         self._changed.set()
@@ -143,7 +159,7 @@ class Watcher:
                 continue
             self._last = time.monotonic()
             self._names.add(relative.parts[0].removesuffix(".py") if relative.parts else "")
-            if isinstance(event, FileModifiedEvent):
+            if isinstance(event, FileModifiedEvent) and self._tells_of_closing:
                 self._writing[path] = self._last
             else:
                 self._writing.pop(path, None)
@@ -163,7 +179,7 @@ class Watcher:
     async def _run(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._sweep_seconds or None):
+                async with asyncio.timeout(self.sweep_seconds or None):
                     await self._changed.wait()
             except TimeoutError:
                 self._watch()
@@ -171,7 +187,8 @@ class Watcher:
             self._changed.clear()
             self._names.clear()
             try:
-                await self._settle()
+                async with self._settling:
+                    await self._settle()
             except Exception:
                 log.exception("a reload failed inside the bot; the next change is taken as ever")
 
@@ -204,7 +221,7 @@ class Watcher:
 
     def _window(self) -> float:
         quick = self._one() or not self._names
-        return self._settle_seconds if quick else max(BURST_SECONDS, self._settle_seconds)
+        return self.settle_seconds if quick else max(BURST_SECONDS, self.settle_seconds)
 
     def _locked(self, now: float) -> bool:
         if not any(lock.exists() for lock in map(_index_lock, self._directories) if lock is not None):
@@ -225,27 +242,36 @@ class Watcher:
                 there[directory] = (stat.st_dev, stat.st_ino)
             except OSError:
                 continue
-        alive = self._observer is not None and self._observer.is_alive()
-        emitters = all(emitter.is_alive() for emitter in self._observer.emitters) if alive else False
-        if there == self._watched and alive and emitters:
+        if (there == self._watched and self._alive()) or (there == self._refused and time.monotonic() < self._retry_at):
             return
         self._unwatch()
         if not there:
             return
-        observer = Observer()
-        handler = _Forward(asyncio.get_running_loop(), self.mark)
+        observer: Any = None
         try:
+            observer = Observer()
+            handler = _Forward(asyncio.get_running_loop(), self.mark)
             for directory in there:
                 observer.schedule(handler, str(directory.resolve()), recursive=True, event_filter=WANTED)
             observer.start()
         except OSError as error:
             # The limits of inotify, or a file system without it.
-            log.warning("no file events (%s); looking every %g s instead", error, self._sweep_seconds)
+            if observer is not None:
+                observer.stop()  # never started, but what it has begun by then are threads and descriptors
+            self._refused, self._retry_at = there, time.monotonic() + RETRY_SECONDS
+            if self._told != str(error):
+                self._told = str(error)
+                log.warning("no file events (%s); looking every %g s instead", error, self.sweep_seconds)
             return
-        self._observer, self._watched = observer, there
+        self._observer, self._watched, self._refused, self._told = observer, there, {}, ""
+        self._tells_of_closing = type(observer).__name__ == "InotifyObserver"
+
+    def _alive(self) -> bool:
+        observer = self._observer
+        return observer is not None and observer.is_alive() and all(each.is_alive() for each in observer.emitters)
 
     def _unwatch(self) -> None:
-        observer, self._observer, self._watched = self._observer, None, {}
+        observer, self._observer, self._watched, self._refused = self._observer, None, {}, {}
         if observer is not None:
             observer.stop()
             observer.join(2.0)

@@ -18,7 +18,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from irc.client import NickMask
 from irc.client_aio import AioConnection, AioReactor
@@ -32,7 +32,7 @@ from bot.protocol.roster import Applied, Roster
 from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
 from bot.wire.link import LINK_VERSION, Frame, LinkEnd
-from bot.wire.opening import Limits, identity, in_place, one_line, orders, reveal
+from bot.wire.opening import URGENT, Limits, identity, in_place, one_line, orders, refusal, reveal
 from bot.wire.outbox import NOT_SENT, SENT, Outbox
 from bot.wire.reconnect import Backoff
 from bot.wire.rejoin import Wanted
@@ -49,9 +49,6 @@ BORROWED = {
 #: DISCONNECT or PUBMSG must not be able to fake one.
 _VERBS = {"ACCOUNT", "AWAY", "BATCH", "CAP", "CHGHOST", "ERROR", "INVITE", "JOIN", "KICK", "MODE", "NICK", "NOTICE"}
 _VERBS |= {"PART", "PONG", "PRIVMSG", "QUIT", "SETNAME", "TAGMSG", "TOPIC", "WALLOPS"}
-
-#: Commands that overtake chatter when they come through the library's methods.
-_URGENT = {"AUTHENTICATE", "AWAY", "CAP", "JOIN", "KICK", "MODE", "NICK", "PART", "PASS", "PONG", "QUIT", "USER"}
 
 
 class Listener(Protocol):
@@ -114,13 +111,6 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
             connection.outbox.room(self.window)
 
 
-def _refusal(why: str) -> Callable[..., NoReturn]:
-    def refuse(*_args: object, **_named: object) -> NoReturn:
-        raise NotImplementedError(why)
-
-    return refuse
-
-
 class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
     """One network. Made, used and ended on the loop's thread.
 
@@ -181,6 +171,11 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         """Dial, and keep dialling for ever; returns at once."""
         if self._state == "idle":
             self._dial()
+
+    def configure(self, settings: Network) -> None:
+        """Take new settings. What the connection itself was made with is used when it is next made."""
+        self.settings, self.server, self.port = settings, settings.host, settings.port
+        self._backoff.between(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds)
 
     async def stop(self, reason: str) -> None:
         """Say QUIT, close, and never dial again. Returns when closed, after `stop_seconds` at the latest."""
@@ -405,7 +400,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
 
     def send_raw(self, string: str) -> None:
         """Send a line as it is; all of the library's command methods end here."""
-        self._put(string, "-/-", 0, string.partition(" ")[0].upper() in _URGENT)
+        self._put(string, "-/-", 0, string.partition(" ")[0].upper() in URGENT)
 
     def send_items(self, *items: str | None) -> None:
         """Send a command as the library's methods give it: words, empty ones left out, each kept in its place."""
@@ -441,7 +436,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             self.reactor.send(Frame("close", (self.name,), one_line(message)))
 
     quit = disconnect
-    connect = _refusal("start() connects; host, port and nick are in config.yaml")
-    reconnect = _refusal("a lost connection is dialled again by itself; `reconnect` in config.yaml paces it")
-    set_rate_limit = _refusal("lines are paced by the keeper; `flood` in config.yaml is the pace")
-    set_keepalive = _refusal("the keeper asks with PING when a server is silent")
+    connect = refusal("start() connects; host, port and nick are in config.yaml")
+    reconnect = refusal("a lost connection is dialled again by itself; `reconnect` in config.yaml paces it")
+    set_rate_limit = refusal("lines are paced by the keeper; `flood` in config.yaml is the pace")
+    set_keepalive = refusal("the keeper asks with PING when a server is silent")

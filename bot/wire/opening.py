@@ -6,11 +6,16 @@ The `open` frame carries JSON, because the keeper may be older than the worker: 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from bot.config import Network, Secret
 from bot.errors import UnsafeText
 from bot.protocol.registration import Identity, Sasl
+
+#: Commands that overtake chatter when they come through the library's methods.
+URGENT = {"AUTHENTICATE", "AWAY", "CAP", "JOIN", "KICK", "MODE", "NICK", "PART", "PASS", "PONG", "QUIT", "USER"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +90,12 @@ def in_place(words: list[str]) -> str:
     prose = middle and " " in last and not last.startswith(":") and words[0] != "MODE"
     colon = ":" if prose else ""
     return " ".join([*middle, colon + last])
+
+
+def refusal(why: str) -> Callable[..., NoReturn]:
+    """Stand-in for a method of the library that would do harm here; says what to use."""
+
+    def refuse(*_args: object, **_named: object) -> NoReturn:
+        raise NotImplementedError(why)
+
+    return refuse

@@ -19,10 +19,14 @@ class Backoff:
     """
 
     def __init__(self, minimum: float, maximum: float, random: Random | None = None) -> None:
-        self.minimum = max(0.0, minimum)
-        self.maximum = max(self.minimum, maximum)
+        self.between(minimum, maximum)
         self.tries = 0
         self._random = random if random is not None else Random()
+
+    def between(self, minimum: float, maximum: float) -> None:
+        """Keep to other limits from the next wait on."""
+        self.minimum = max(0.0, minimum)
+        self.maximum = max(self.minimum, maximum)
 
     def next(self) -> float:
         """The seconds to wait now; each call makes the next wait longer."""

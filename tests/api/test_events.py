@@ -38,6 +38,7 @@ def network() -> Network:
     made = Network()
     for line in (
         ":irc 001 bot :Welcome",
+        ":irc 005 bot STATUSMSG=@+ :are supported by this server",
         ":bot!b@h JOIN #a",
         ":irc 353 bot = #a :bot @bob",
         ":irc 366 bot #a :end",
@@ -62,6 +63,9 @@ CASES = [
     ("NOTICE #a :hi", ("notice", "#a", "hi"), {"target": "#a", "text": "hi", "channel": "#a"}),
     ("PRIVMSG #a :\x01ACTION waves\x01", ("action", "#a", "waves"), {"target": "#a", "text": "waves", "channel": "#a"}),
     ("PRIVMSG #a :\x01action waves", ("action", "#a", "waves"), {"target": "#a", "text": "waves", "channel": "#a"}),
+    ("PRIVMSG @#a :hi", ("message", "#a", "hi"), {"target": "@#a", "text": "hi", "channel": "#a"}),
+    ("NOTICE +#a :hi", ("notice", "#a", "hi"), {"target": "+#a", "text": "hi", "channel": "#a"}),
+    ("NOTICE $* :hi", ("notice", None, "hi"), {"target": "$*", "text": "hi", "channel": None}),
     ("PRIVMSG #a", ("message", "#a", ""), {"target": "#a", "text": "", "channel": "#a"}),
     ("PART #a :bye", ("part", "#a", "bye"), {"channel": "#a", "reason": "bye"}),
     ("PART #a", ("part", "#a", ""), {"channel": "#a", "reason": ""}),
@@ -116,7 +120,7 @@ def test_an_event_carries_its_number_and_its_line(network: Network) -> None:
 def test_a_channel_is_what_the_server_says_is_one(network: Network) -> None:
     assert network.hear(":bob!b@h PRIVMSG &x :hi")[0].channel == "&x"
     network.hear(":irc 005 bot CHANTYPES=# :are supported")
-    assert network.hear(":bob!b@h PRIVMSG &x :hi")[0].channel is None
+    assert network.hear(":bob!b@h NOTICE &x :hi")[0].channel is None
 
 
 @pytest.mark.parametrize("verb", READERS)
@@ -203,3 +207,32 @@ def test_the_account_is_that_of_this_very_message(network: Network) -> None:
 def test_missing_parts_are_empty_and_never_raise(network: Network, verb: str, rest: str) -> None:
     for event in network.hear(f":bob!b@h {verb}{rest}"):
         assert isinstance(event.text, str)
+
+
+# --- where an answer goes
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("PRIVMSG #a :x", "#a"),
+        ("PRIVMSG @#a :x", "@#a"),
+        ("PRIVMSG bot :x", "bob"),
+        ("MODE bot +i", "bob"),
+        ("JOIN #a", "#a"),
+        ("QUIT :x", "bob"),
+    ],
+)
+def test_an_answer_goes_to_those_who_heard_the_question(network: Network, line: str, place: str) -> None:
+    (event,) = network.hear(f":bob!b@host {line}")
+    assert event.place == place
+
+
+def test_an_answer_to_nobody_has_no_place(network: Network) -> None:
+    (event,) = network.hear(":irc 372 bot :motd")
+    assert event.place == ""
+
+
+@pytest.mark.parametrize("target", ["$*", "somebody", "%#a"])
+def test_a_word_to_neither_a_channel_nor_us_is_no_event(network: Network, target: str) -> None:
+    assert network.hear(f":bob!b@host PRIVMSG {target} :hello") == []

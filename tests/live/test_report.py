@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bot import logs
 from bot.api.declare import Command, On
 from bot.dispatch.owner import Owner
 from bot.dispatch.table import Handler
@@ -89,10 +90,12 @@ def test_an_empty_report_is_nothing() -> None:
     assert not Report() and str(Report()) == ""
 
 
-def test_a_part_of_it_speaks_of_one_plugin() -> None:
-    both = failed([("a", 0), ("b", 0)], "x")
-    report = Report((both, *entries("a", "c")))
-    assert [entry.text for entry in report.about("b").entries] == [both.text]
+def test_a_secret_that_an_error_quotes_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_secrets", set())
+    monkeypatch.setattr(logs, "_pattern", None)
+    logs.redact("hunter2secret")
+    report = Report((failed([("s", 0)], "s.py:2: ValueError: bad key hunter2secret"),))
+    assert str(report) == "s not loaded: s.py:2: ValueError: bad key ***"
 
 
 # --- the difference

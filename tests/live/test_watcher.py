@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -166,6 +168,7 @@ def test_the_long_window_is_never_shorter_than_the_configured_one(tmp_path: Path
 async def test_a_file_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
     path = str(tmp_path / "weather.py")
     watcher = Watcher([tmp_path], Settle(), settle_seconds=0.0)
+    watcher._tells_of_closing = True
     watcher.mark(FileModifiedEvent(path))
     quiet = asyncio.create_task(watcher._quiet())
     done, _ = await asyncio.wait([quiet], timeout=0.05)
@@ -174,11 +177,24 @@ async def test_a_file_that_is_being_written_is_waited_for(tmp_path: Path) -> Non
     await asyncio.wait_for(quiet, PATIENCE)
 
 
+async def test_where_no_end_of_a_write_is_told_none_is_waited_for(tmp_path: Path) -> None:
+    watcher = Watcher([tmp_path], Settle(), settle_seconds=0.0)
+    watcher.mark(FileModifiedEvent(str(tmp_path / "weather.py")))
+    assert watcher._writing == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify")
+async def test_inotify_tells_of_the_end_of_a_write(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (watcher, _):
+        assert watcher._tells_of_closing
+
+
 async def test_a_writer_that_never_closes_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "OPEN_SECONDS", 0.02)
     watcher = Watcher([tmp_path], Settle(), settle_seconds=0.0)
+    watcher._tells_of_closing = True
     watcher.mark(FileModifiedEvent(str(tmp_path / "weather.py")))
     await asyncio.wait_for(watcher._quiet(), PATIENCE)
 
@@ -260,14 +276,64 @@ async def test_a_watch_that_has_died_is_set_again(tmp_path: Path) -> None:
 async def test_where_there_are_no_events_it_says_so_and_sweeps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    class Refusing:
-        def schedule(self, *arguments: Any, **options: Any) -> None:
-            raise OSError("inotify watch limit reached")
-
-    monkeypatch.setattr(watching, "Observer", Refusing)
+    refuse(monkeypatch)
     async with watched(tmp_path, sweep_seconds=0.01) as (_, settle):
         assert await settle.next() >= 1
     assert "no file events (inotify watch limit reached); looking every 0.01 s instead" in caplog.text
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Watches begin and are refused then. Returns the observers that were tried, as they are."""
+    made: list[Any] = []
+    real = watching.Observer
+
+    def observer() -> Any:
+        made.append(one := real())
+        start = one.start
+
+        def refusing() -> None:
+            start()
+            raise OSError("inotify watch limit reached")
+
+        one.start = refusing
+        return one
+
+    monkeypatch.setattr(watching, "Observer", observer)
+    return made
+
+
+async def test_a_watch_that_is_refused_leaves_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, before = refuse(monkeypatch), threading.active_count()
+    async with watched(tmp_path):
+        made[0].join(PATIENCE)
+        assert len(made) == 1 and threading.active_count() == before
+
+
+async def test_a_bot_that_can_have_no_observer_at_all_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise OSError("inotify instance limit reached")
+
+    monkeypatch.setattr(watching, "Observer", none)
+    async with watched(tmp_path, sweep_seconds=0.01) as (_, settle):
+        assert await settle.next() >= 1
+
+
+async def test_a_refused_watch_is_asked_for_again_after_a_minute_or_a_change_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    made = refuse(monkeypatch)
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    async with watched(one, two) as (watcher, _):
+        watcher._watch()
+        assert len(made) == 1
+        two.mkdir()
+        watcher._watch()
+        assert len(made) == 2
+        watcher._retry_at = 0.0
+        watcher._watch()
+        assert len(made) == 3
+    assert caplog.text.count("no file events") == 1
 
 
 # --- settling
@@ -315,3 +381,23 @@ async def test_stopping_twice_is_nothing(tmp_path: Path) -> None:
     async with watched(tmp_path) as (watcher, _):
         await watcher.stop()
         await watcher.stop()
+
+
+async def test_switching_off_lets_a_settle_under_way_end(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (watcher, settle):
+        go, ended = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> None:
+            await go.wait()
+            ended.set()
+
+        settle.then = slow
+        watcher.poke()
+        await settle.next()
+        off = asyncio.create_task(watcher.switch(False))
+        await asyncio.sleep(0)
+        go.set()
+        await off
+        assert ended.is_set() and watcher._task is None
+        await watcher.switch(True)
+        assert watcher._task is not None and watcher._observer is not None

@@ -61,3 +61,15 @@ async def test_it_survives_a_reload(karma: Bot) -> None:
     await karma.say("tea++")
     await karma.reload("karma")
     assert await karma.say("!karma tea") == ["tea: 1"]
+
+
+async def test_of_too_many_names_those_not_voted_on_for_longest_are_forgotten(bot: Bot) -> None:
+    source = FILE.read_text().replace("MOST = 5000", "MOST = 10")
+    assert (await bot.write("karma", source)).ok
+    for number in range(10):
+        await bot.say(f"a{number}++")
+    await bot.say("a0++")
+    assert await bot.say("!karma a1") == ["a1: 1"]
+    await bot.say("new++")
+    assert await bot.say("!karma a1") == ["a1: 0"]
+    assert await bot.say("!karma a0") == ["a0: 2"]

@@ -97,3 +97,16 @@ async def test_what_was_said_elsewhere_is_not_told_here(seen: Bot) -> None:
 async def test_a_long_text_is_cut(seen: Bot) -> None:
     await seen.say("x" * 300, "bob")
     assert (await ask(seen, "bob")).endswith("xxx...")
+
+
+async def test_of_too_many_nicks_those_longest_gone_are_forgotten(bot: Bot) -> None:
+    source = FILE.read_text().replace("MOST = 5000", "MOST = 10")
+    assert (await bot.write("seen", source)).ok
+    bob = await bot.person("bob")
+    for number in range(9):
+        bob.send(f"NICK bob{number}")
+    await bot.quiet(bob)
+    await bot.say("still here", "ann")
+    assert await ask(bot, "bob") == "I have not seen bob"
+    assert (await ask(bot, "bob2")).endswith("changing nick to bob3")
+    assert (await ask(bot, "ann")).endswith("saying: still here")

@@ -45,3 +45,9 @@ def test_a_minimum_of_zero_still_grows() -> None:
 
 def test_a_maximum_below_the_minimum_counts_as_the_minimum() -> None:
     assert Backoff(10, 1, Random(1)).next() == 10
+
+
+def test_other_limits_count_from_the_next_wait_on() -> None:
+    backoff = Backoff(2, 300, Random(1))
+    backoff.between(20, 25)
+    assert 20 <= backoff.next() <= 25
