@@ -19,7 +19,7 @@ from bot.api.context import Scheduled
 from bot.api.declare import Every, Job, declarations
 from bot.api.durations import parse_duration
 from bot.api.values import encode
-from bot.dispatch.owner import Owner
+from bot.dispatch.owner import Owner, called
 from bot.dispatch.scheduler import Every as Periodic
 from bot.dispatch.scheduler import Handle, Scheduler
 from bot.dispatch.table import Handler
@@ -112,7 +112,7 @@ class Jobs:
             owner.when_live(lambda: self._keep(stored, owner.plugin, key, due, args, address))
             return stored
         is_async = asyncio.iscoroutinefunction(function)
-        handler = Handler(owner.plugin, f"{owner.plugin}.{function.__name__}", function, Job(), owner, is_async)
+        handler = Handler(owner.plugin, f"{owner.plugin}.{called(function)}", function, Job(), owner, is_async)
         passing = _Passing(owner, self._loop)
         owner.when_live(
             lambda: self._loop.call_soon_threadsafe(self._pass, passing, owner, handler, due, args, address)

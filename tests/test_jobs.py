@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -195,6 +196,11 @@ async def test_a_function_without_a_mark_runs_in_its_own_version(bench: Bench) -
     bench.jobs.schedule(bench.live(1), "10m", passing, (object(),), "libera/#a")
     ((key, generation, _, address),) = await bench.later("11m")
     assert (key, generation, address) == ("weather.passing", 1, "libera/#a")
+
+
+async def test_it_may_be_a_partial(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", functools.partial(passing, "tea"), (), None)
+    assert [key for key, *_ in await bench.later("11m")] == ["weather.passing"]
 
 
 @pytest.mark.parametrize("end", ["replace", "remove"])

@@ -2,8 +2,8 @@
 
 The effects of a call are numbered k = 0, 1, 2 ... in the order said, so that the keeper can accept each once. Lines
 that go back to the asker are limited to `reply_lines`; the rest waits for `!more`. So the last line of the allowance
-is held back until it is known whether more follows. Speaking is allowed from any thread: other threads hand their
-lines to the loop.
+is held back until it is known whether more follows. What is more than can wait is dropped unread, with a note. Speaking
+is allowed from any thread: other threads hand their lines to the loop.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bot.protocol.message import Message
 MAX_TEXT_CHARACTERS = 65_536
 MAX_WAITING_LINES = 500
 MAX_ASKERS = 1_000
+CUT = "[the rest is cut]"
 
 
 class Sender(Protocol):
@@ -67,8 +68,8 @@ class CallOutlet:
     """
 
     __slots__ = (
-        *("_asker", "_cause", "_count", "_ended", "_extra", "_handler", "_held", "_hint", "_k", "_limit"),
-        *("_pending", "_place", "_sender"),
+        *("_asker", "_cause", "_count", "_cut", "_ended", "_extra", "_handed", "_handler", "_held", "_hint", "_k"),
+        *("_limit", "_pending", "_place", "_sender"),
     )
 
     def __init__(
@@ -88,7 +89,8 @@ class CallOutlet:
         self._k = self._count = 0
         self._held: Message | None = None
         self._extra: list[Message] = []
-        self._ended = False
+        self._handed = 0  # texts from other threads
+        self._cut = self._ended = False
 
     def send(self, network: str, target: str, kind: str, text: str) -> Sent:
         """Say a text; see `api.context.Outlet`. Safe from any thread.
@@ -99,16 +101,26 @@ class CallOutlet:
         Message("PRIVMSG", (target, "")).encode()
         if threading.get_ident() == self._sender.thread:
             return Sent(self._send(network, target, kind, text))
+        # A thread may be far ahead of the loop; each text is a line at least, so from here on they will be cut.
+        if self._counts(network, target) and text.strip():
+            self._handed += 1
+            if self._handed > self._limit + MAX_WAITING_LINES + 1:
+                return Sent()
         self._sender.loop.call_soon_threadsafe(self._send, network, target, kind, text)
         return Sent()
 
+    def _counts(self, network: str, target: str) -> bool:
+        return self._place == (network, target) and self._limit > 0 and not self._ended
+
     def _send(self, network: str, target: str, kind: str, text: str) -> Awaitable[object] | None:
+        counted = self._counts(network, target)
+        if counted and self._cut:
+            return None
         if len(text) > MAX_TEXT_CHARACTERS:
             text = text[:MAX_TEXT_CHARACTERS] + " [cut]"
         command = "NOTICE" if kind == "notice" else "PRIVMSG"
         room = self._sender.room(network, command, target) - (len(_ACTION) + 1 if kind == "action" else 0)
         waiting: Awaitable[object] | None = None
-        counted = self._place == (network, target) and self._limit > 0 and not self._ended
         for line in lines(text):
             for piece in split(line, room):
                 message = _message(command, target, piece, kind == "action")
@@ -118,6 +130,10 @@ class CallOutlet:
                     self._held = message
                 elif len(self._extra) < MAX_WAITING_LINES:
                     self._extra.append(message)
+                else:
+                    self._extra[-1] = _message(command, target, CUT, False)
+                    self._cut = True
+                    return waiting
                 self._count += counted
         return waiting
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ class Owner:
         self._not_over()
         context = copy_context()
         context.run(current.set, self)
-        thread = threading.Thread(target=context.run, args=(function, *args), name=f"{self.plugin}.{function.__name__}")
+        thread = threading.Thread(target=context.run, args=(function, *args), name=f"{self.plugin}.{called(function)}")
         thread.daemon = True
 
         def begin() -> None:
@@ -235,6 +236,13 @@ class Owner:
         for thread in self.threads:
             if thread.is_alive():
                 log.warning("%s g%d: the thread %s still runs", self.plugin, self.generation, thread.name)
+
+
+def called(function: Callable[..., Any]) -> str:
+    """Return the name of anything that can be called: of a partial that of its function, of an object its class's."""
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _label(task: asyncio.Task[Any]) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable
+from types import SimpleNamespace
 
 import pytest
 
-from bot.dispatch.outlet import MAX_ASKERS, MAX_TEXT_CHARACTERS, MAX_WAITING_LINES, CallOutlet, Pending
+from bot.dispatch.outlet import CUT, MAX_ASKERS, MAX_TEXT_CHARACTERS, MAX_WAITING_LINES, CallOutlet, Pending
 from bot.errors import UnsafeText
 from bot.protocol.message import Message
 
@@ -253,9 +254,40 @@ async def test_without_a_place_nothing_is_counted() -> None:
 async def test_what_waits_is_bounded() -> None:
     sender, pending = Sender(), Pending()
     out = outlet(sender, limit=1, pending=pending)
-    say(out, *["x"] * (MAX_WAITING_LINES + 50))
+    say(out, *["x"] * (MAX_WAITING_LINES + 1))
     out.finish()
-    assert len(pending.take(BOB)) == MAX_WAITING_LINES
+    assert [message.params[1] for message in pending.take(BOB)] == ["x"] * MAX_WAITING_LINES
+
+
+@pytest.mark.parametrize("text", ["x", "x\n" * 2000], ids=["many texts", "long texts"])
+async def test_what_is_beyond_that_is_cut_with_a_note(text: str) -> None:
+    sender, pending = Sender(), Pending()
+    out = outlet(sender, limit=1, pending=pending)
+    say(out, *[text] * (MAX_WAITING_LINES + 50))
+    out.finish()
+    assert sender.texts == [f"x (+{MAX_WAITING_LINES} more: !more)"]
+    assert [message.params[1] for message in pending.take(BOB)] == ["x"] * (MAX_WAITING_LINES - 1) + [CUT]
+
+
+async def test_what_is_cut_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = outlet(Sender())
+    say(out, "x\n" * (MAX_WAITING_LINES + 50))
+    monkeypatch.setattr("bot.dispatch.outlet.split", None)
+    say(out, "never split")
+
+
+async def test_a_thread_that_is_far_ahead_of_the_loop_hands_over_no_more_than_can_wait() -> None:
+    sender, pending = Sender(), Pending()
+    out = outlet(sender, limit=3, pending=pending)
+    handed: list[object] = []
+    sender.loop = SimpleNamespace(call_soon_threadsafe=lambda *call: handed.append(call))  # type: ignore[assignment]
+    await asyncio.to_thread(say, out, *["x"] * 10_000)
+    assert len(handed) == MAX_WAITING_LINES + 4
+    for function, *arguments in handed:  # type: ignore[misc]
+        function(*arguments)
+    out.finish()
+    assert sender.texts == ["x", "x", f"x (+{MAX_WAITING_LINES} more: !more)"]
+    assert pending.take(BOB)[-1].params[1] == CUT
 
 
 async def test_finishing_without_a_word_says_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bot.dispatch.owner import Owner, current, task_factory
+from bot.dispatch.owner import Owner, called, current, task_factory
 
 
 @pytest.fixture(autouse=True)
@@ -313,6 +314,29 @@ async def test_a_thread_knows_whose_it_is(owner: Owner) -> None:
     seen: list[Owner | None] = []
     owner.thread(lambda: seen.append(current.get())).join(10)
     assert seen == [owner]
+
+
+class Listener:
+    def __call__(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (forever, "forever"),
+        (functools.partial(forever, []), "forever"),
+        (functools.partial(Listener()), "Listener"),
+        (Listener(), "Listener"),
+    ],
+)
+def test_whatever_can_be_called_has_a_name(function: Callable[..., object], name: str) -> None:
+    assert called(function) == name
+
+
+async def test_a_thread_may_run_a_partial(owner: Owner) -> None:
+    thread = owner.thread(functools.partial(threading.Event().wait, 0))
+    thread.join(10)
+    assert thread.name == "weather.wait"
 
 
 # --- calls in flight
