@@ -92,7 +92,8 @@ class Keeper:
         self._timer_at = float("inf")
         self._reactions: dict[str, Callable[..., None]] = {
             "open": self._open, "go": self._go, "say": self._say, "begin": self._begin, "done": self._done,
-            "seen": self._seen, "save": self._save, "close": self._close, "beat": lambda _payload: None,
+            "seen": self._seen, "save": self._save, "close": self._close, "drop": self._drop,
+            "beat": lambda _payload: None,
         }  # fmt: skip
         self._link: LinkEnd | None = None
         self.attach(link_end)
@@ -349,6 +350,12 @@ class Keeper:
             if net.dial is not None:
                 net.dial.cancel()
             self._down(net, reason.decode(errors="replace"))
+
+    def _drop(self, name: str, _payload: bytes) -> None:
+        net = self._net(name)
+        net.queue.clear()
+        net.owed = 0
+        self._changed()
 
     # -- time --
 
