@@ -79,7 +79,6 @@ class Keeper:
         self.lost = 0  # lines dropped because MAX_HELD_BYTES was reached
         self.duplicates = 0  # effects that had been accepted before
         self.refused = 0  # lines to send that held CR or NUL, or came without credit
-        self._started = clock()
         self._boot = secrets.token_hex(4)
         self._nets: dict[str, Net] = {}
         self._entries: dict[str, Entry] = {}  # in the order of arrival, which is the order of delivery
@@ -99,11 +98,6 @@ class Keeper:
         self.attach(link_end)
 
     # -- what the program and the test kit ask --
-
-    @property
-    def uptime(self) -> float:
-        """Seconds since this keeper was made."""
-        return self.clock() - self._started
 
     @property
     def queued(self) -> int:
