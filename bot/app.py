@@ -21,6 +21,7 @@ from typing import Any
 
 from bot.announce import Announcer
 from bot.api import kept
+from bot.api import settings as plugin_settings
 from bot.api.checks import is_admin
 from bot.api.context import Context, Scheduled
 from bot.api.context import Owner as AnyOwner
@@ -47,6 +48,7 @@ from bot.live.watcher import Watcher
 from bot.logs import context
 from bot.networks import Network, Networks
 from bot.places import Places
+from bot.protocol.casemap import fold
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
 from bot.storage import Backend
@@ -86,6 +88,10 @@ class App:
         self.backend = backend or Backend.open(config.state_dir)
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
+        self.shelf = Shelf(self.backend)
+        # Before the link and the clock are made: calls run in the context that they copy.
+        kept.shelf.set(self.shelf)
+        plugin_settings.source.set(self.settings)
         self.pending = Pending()
         self.networks = Networks()
         self.started = time.monotonic()
@@ -114,7 +120,6 @@ class App:
         link = MemoryLink()
         self.keeper = Keeper(link.keeper, clock=clock)
         self._reactor = Reactor(link.worker)
-        self.shelf = Shelf(self.backend)
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self._run_later, job_clock.time)
         folders = directories(config.plugins.directories)
         self.reloader = Reloader(
@@ -144,7 +149,6 @@ class App:
         """Load the plugins, begin to watch, and dial."""
         self.loop.set_task_factory(task_factory)
         sys.setswitchinterval(0.001)  # a busy plugin thread delays the loop by 1.5 ms instead of 5 to 10
-        kept.shelf.set(self.shelf)
         install([str(directory) for directory in directories(self.config.plugins.directories)])
         report = await self.reloader.settle()
         for network in self.config.networks.values():
@@ -212,13 +216,14 @@ class App:
 
     @staticmethod
     def _be_in(connection: Connection, wanted: Mapping[str, str]) -> None:
-        fold = connection.roster.fold
-        new = {fold(channel): (channel, key) for channel, key in wanted.items()}
+        # Before the server has told how it folds, ASCII is what all foldings agree on.
+        mapping = connection.roster.isupport.casemapping if connection.registered else "ascii"
+        new = {fold(channel, mapping): (channel, key) for channel, key in wanted.items()}
         for channel, key in list(connection.channels.items()):
-            if fold(channel) not in new:
+            if fold(channel, mapping) not in new:
                 connection.part(channel)
-            elif new[fold(channel)][1] == (key or ""):
-                del new[fold(channel)]
+            elif new[fold(channel, mapping)][1] == (key or ""):
+                del new[fold(channel, mapping)]
         for channel, its_key in new.values():
             connection.join(channel, its_key)
 
@@ -416,7 +421,7 @@ class App:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    # -- what the reloader asks: live.reload.Host
+    # -- what the reloader asks: live.handoff.Host
 
     def context(self, owner: Owner, key: str) -> Context:
         """Return a context for hooks."""

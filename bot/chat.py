@@ -10,7 +10,7 @@ import asyncio
 import difflib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bot.api.arguments import Signature
@@ -118,10 +118,10 @@ class Chat:
     async def reload(self, ctx: Context, name: str) -> str | None:
         """Take a plugin's file live now, or `all` of them, changed or not."""
         if name == "all":
-            return self._answer(ctx, await self._app.reloader.settle(everything=True), "there is no plugin to reload")
+            return await self._taken(ctx, self._app.reloader.settle(everything=True), "there is no plugin to reload")
         await self._check(name)
-        report = await self._app.reloader.settle({name})
-        return self._answer(ctx, report, f"{name}: nothing to reload; it is off (!load or !enable {name})")
+        nothing = f"{name}: nothing to reload; it is off (!load or !enable {name})"
+        return await self._taken(ctx, self._app.reloader.settle({name}), nothing)
 
     @command("load", admin=True)
     async def load(self, ctx: Context, name: str) -> str | None:
@@ -129,15 +129,14 @@ class Chat:
         await self._check(name)
         if name in self._app.places.off_everywhere():
             raise UserError(f"{name} is disabled; !enable {name} loads it")
-        return self._answer(
-            ctx, await self._app.reloader.load(name), f"{name} can't be found in the plugin directories"
-        )
+        nothing = f"{name} can't be found in the plugin directories"
+        return await self._taken(ctx, self._app.reloader.load(name), nothing)
 
     @command("unload", admin=True)
     async def unload(self, ctx: Context, name: str) -> str | None:
         """Take a plugin out until !load, a change of its file, or a restart."""
         await self._check(name)
-        return self._answer(ctx, await self._app.reloader.unload(name), f"{name} is not loaded")
+        return await self._taken(ctx, self._app.reloader.unload(name), f"{name} is not loaded")
 
     @command("enable", admin=True)
     async def enable(self, ctx: Context, name: str, channel: str = "") -> str | None:
@@ -160,8 +159,8 @@ class Chat:
             raise UserError(f"{name} is {word}{where} already")
         if channel:
             return f"{name} {word}{where}"
-        report = await (self._app.reloader.load(name) if on else self._app.reloader.settle())
-        return f"{name} {word} everywhere; {self._answer(ctx, report, '')}".removesuffix("; ")
+        settling = self._app.reloader.load(name) if on else self._app.reloader.settle()
+        return f"{name} {word} everywhere; {await self._taken(ctx, settling, '')}".removesuffix("; ")
 
     # -- channels and the bot itself, for admins
 
@@ -216,6 +215,18 @@ class Chat:
 
     def _unknown(self, name: str) -> UserError:
         return UserError(f"no such plugin: {name[:64]}{_nearest(name, self._app.reloader.known())}")
+
+    async def _taken(self, ctx: Context, settling: Coroutine[Any, Any, Report], nothing: str) -> str:
+        """Wait for a report and return its text; one that comes when the call's time is up is said all the same."""
+        task = asyncio.get_running_loop().create_task(settling)
+        try:
+            report = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(
+                lambda ended: ended.cancelled() or ctx.say(self._answer(ctx, ended.result(), nothing))
+            )
+            raise
+        return self._answer(ctx, report, nothing)
 
     def _answer(self, ctx: Context, report: Report, nothing: str) -> str:
         self._app.announcer.report(report, asked_at=place_of(ctx))

@@ -18,14 +18,17 @@ from bot.api.context import Owner as AnyOwner
 from bot.api.context import Scheduled
 from bot.api.declare import Every, Job, declarations
 from bot.api.durations import parse_duration
+from bot.api.values import encode
 from bot.dispatch.owner import Owner
 from bot.dispatch.scheduler import Every as Periodic
 from bot.dispatch.scheduler import Handle, Scheduler
 from bot.dispatch.table import Handler
 from bot.storage import Jobs as Rows
+from bot.storage import StoreError
 
 log = logging.getLogger(__name__)
 
+AGAIN_SECONDS = 30.0  # until rows that could not be read are read again
 LONGEST_SECONDS = 10 * 366 * 86400.0
 
 
@@ -38,21 +41,26 @@ class Run(Protocol):
 
 
 class _Stored:
-    """The handle of a stored job."""
+    """The handle of a stored job; it has a number once it is stored."""
 
-    def __init__(self, jobs: Jobs, number: int) -> None:
-        self._jobs, self.id = jobs, number
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self.id: int | None = None
+        self.cancelled = False
 
     def cancel(self) -> None:
         """Let it never run."""
-        self._jobs.cancel(self.id)
+        self.cancelled = True
+        if self.id is not None:
+            self._jobs.cancel(self.id)
 
 
 class _Passing:
     """The handle of a job that ends with its version; made and cancelled in any thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._timers = owner.timers  # not the owner: a handle that is kept must not keep its version alive
         self.handle: Handle | None = None
         self.cancelled = False
 
@@ -64,6 +72,7 @@ class _Passing:
     def _cancel(self) -> None:
         if self.handle is not None:
             self.handle.cancel()
+            self._timers.discard(self.handle)
 
 
 class Jobs:
@@ -74,7 +83,6 @@ class Jobs:
         self._later: dict[str, Mapping[str, Handler]] = {}
         self._owners: dict[str, Owner] = {}
         self._armed: dict[int, Handle] = {}  # stored jobs whose timer runs
-        self._passing: list[tuple[AnyOwner, Handle]] = []  # jobs that end with their version
         self._loop = asyncio.get_running_loop()
 
     def schedule(
@@ -85,7 +93,7 @@ class Jobs:
         args: tuple[Any, ...],
         address: str | None,
     ) -> Scheduled:
-        """Run `function(ctx, *args)` once.
+        """Run `function(ctx, *args)` once; what a `setup` schedules is nowhere before its version goes live.
 
         Raises:
             ValueError: not a time, or one in over ten years.
@@ -95,27 +103,39 @@ class Jobs:
         if seconds > LONGEST_SECONDS:
             raise ValueError(f"{when} is too far away; ten years is the limit")
         due = self._wall() + seconds
+        assert isinstance(owner, Owner)
         if any(isinstance(mark, Job) for mark in declarations(function)):
             # As `live.declared` names functions: the same name in every version.
             key = f"{function.__module__.removeprefix('plugins.')}.{function.__qualname__}"
-            number = self._rows.add(owner.plugin, key, due, args, address)
-            self._loop.call_soon_threadsafe(self._arm, owner.plugin, key, number, due, args, address)
-            return _Stored(self, number)
-        assert isinstance(owner, Owner)
+            encode(list(args))  # a mistake is told to who makes it, not to the commit
+            stored = _Stored(self)
+            owner.when_live(lambda: self._keep(stored, owner.plugin, key, due, args, address))
+            return stored
         is_async = asyncio.iscoroutinefunction(function)
         handler = Handler(owner.plugin, f"{owner.plugin}.{function.__name__}", function, Job(), owner, is_async)
-        passing = _Passing(self._loop)
-        self._loop.call_soon_threadsafe(self._pass, passing, owner, handler, due, args, address)
+        passing = _Passing(owner, self._loop)
+        owner.when_live(
+            lambda: self._loop.call_soon_threadsafe(self._pass, passing, owner, handler, due, args, address)
+        )
         return passing
+
+    def _keep(
+        self, stored: _Stored, plugin: str, key: str, due: float, args: tuple[Any, ...], address: str | None
+    ) -> None:
+        if not stored.cancelled:
+            stored.id = self._rows.add(plugin, key, due, args, address)
+            self._loop.call_soon_threadsafe(self._arm, plugin, key, stored.id, due, args, address)
 
     def _pass(
         self, passing: _Passing, owner: Owner, handler: Handler, due: float, args: tuple[Any, ...], address: str | None
     ) -> None:
-        handle = passing.handle = self._scheduler.schedule(due, lambda: self._run(owner, handler, args, address))
-        self._passing = [(one, timer) for one, timer in self._passing if timer.pending]
-        self._passing.append((owner, handle))
-        if passing.cancelled or owner.retired:
-            handle.cancel()
+        def run() -> Coroutine[Any, Any, object]:
+            owner.timers.discard(handle)
+            return self._run(owner, handler, args, address)
+
+        if not passing.cancelled and not owner.retired:
+            handle = passing.handle = self._scheduler.schedule(due, run)
+            owner.timers.add(handle)
 
     def cancel(self, number: int) -> None:
         """Cross a stored job off."""
@@ -130,20 +150,42 @@ class Jobs:
     def replace(
         self, plugin: str, owner: Owner | None, periodic: Sequence[Handler], later: Mapping[str, Handler]
     ) -> None:
-        """Part of a commit: a plugin's jobs are those of its new version."""
+        """Part of a commit: a plugin's jobs are those of its new version. Never raises: the rest is live already."""
         assert owner is not None
-        self._end_passing(plugin, owner)
+        before = self._owners.get(plugin)
+        if before is not None and before is not owner:
+            before.call_off()
         self._later[plugin], self._owners[plugin] = later, owner
-        self._scheduler.replace(plugin, [self._periodic(handler, owner) for handler in periodic])
-        for job in self._rows.all(plugin):
+        try:
+            self._scheduler.replace(plugin, [self._periodic(handler, owner) for handler in periodic])
+        except ValueError:  # the loader has seen to their names and times, so this is a fault of ours
+            log.exception("the periodic jobs of %s can't be run", plugin)
+            self._scheduler.replace(plugin, [])
+        self._arm_all(plugin)
+
+    def _arm_all(self, plugin: str) -> None:
+        if plugin not in self._owners:
+            return
+        try:
+            rows = self._rows.all(plugin)
+        except StoreError as error:
+            log.error("the stored jobs of %s can't be read and wait: %s", plugin, error)
+
+            async def again() -> None:
+                self._arm_all(plugin)
+
+            self._scheduler.schedule(self._wall() + AGAIN_SECONDS, again)
+            return
+        for job in rows:
             if job.id not in self._armed:
                 self._arm(plugin, job.function, job.id, job.due, job.args, job.address)
 
     def remove(self, plugin: str) -> None:
         """Part of a commit: a plugin has gone; its stored jobs wait for it."""
-        self._end_passing(plugin, None)
         self._later.pop(plugin, None)
-        self._owners.pop(plugin, None)
+        before = self._owners.pop(plugin, None)
+        if before is not None:
+            before.call_off()
         self._scheduler.replace(plugin, [])
 
     def _periodic(self, handler: Handler, owner: Owner) -> Periodic:
@@ -152,12 +194,6 @@ class Jobs:
         when = mark.cron if mark.cron is not None else mark.seconds
         assert when is not None
         return Periodic(handler.key, when, lambda: self._run(owner, handler, (), None))
-
-    def _end_passing(self, plugin: str, stays: Owner | None) -> None:
-        for owner, timer in self._passing:
-            if owner.plugin == plugin and owner is not stays:
-                timer.cancel()
-        self._passing = [(owner, timer) for owner, timer in self._passing if owner.plugin != plugin or owner is stays]
 
     def _arm(self, plugin: str, key: str, number: int, due: float, args: tuple[Any, ...], address: str | None) -> None:
         async def run() -> None:

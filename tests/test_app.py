@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bot import logs
-from bot.config import Channel, Reconnect, Reload, Secret
+from bot.config import Channel, Config, Plugins, Reconnect, Reload, Secret
 from bot.demo import BOT, NETWORK
 from bot.errors import UserError
 from bot.protocol.message import Message
@@ -416,6 +416,57 @@ async def test_an_address_of_another_network_is_refused_with_those_there_are(bot
         bot.app.resolve("oftc/x")
     with pytest.raises(UserError, match="there is no network oftc; there are demo"):
         bot.app.network("oftc")
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_keep_and_store_of_a_handler_are_those_of_the_plugin(bot: Bot, kind: str) -> None:
+    await bot.write(
+        "p",
+        f"""
+        from bot import command, keep, store, every
+        STATE_NAME = "state"
+        kept, stored = keep("n", dict), store("n")
+
+        @command("add")
+        {kind} add(ctx):
+            return f"{{keep('n', dict) is kept}} {{store('n').add('k')}} {{stored['k']}}"
+
+        @every("5m")
+        {kind} tick(ctx):
+            store("n").add("k", 10)
+        """,
+    )
+    assert await bot.say("!add") == ["True 1 1"]
+    await bot.heard(bot.clock.advance("5m"))
+    assert await bot.say("!add") == ["True 12 12"]
+    assert bot.app.backend.rows("state", "n").read("", "k") == "12"
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_a_handler_reads_the_settings_of_its_plugin(kind: str) -> None:
+    config = Config(plugins=Plugins(settings={"p": {"units": "imperial"}}))
+    async with running_bot(config=config) as bot:
+        await bot.write(
+            "p",
+            f"""
+            from bot import command, every, settings, setup
+            seen = []
+
+            @setup
+            {kind} up(ctx):
+                seen.append(settings()["units"])
+
+            @every("5m")
+            {kind} tick(ctx):
+                seen.append(settings()["units"])
+
+            @command("units")
+            {kind} units(ctx):
+                return f"{{settings()['units']}} {{seen}}"
+            """,
+        )
+        await bot.heard(bot.clock.advance("5m"))
+        assert await bot.say("!units") == ["imperial ['imperial', 'imperial']"]
 
 
 async def test_the_settings_of_a_plugin_are_read_only(bot: Bot) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +147,25 @@ async def test_reload_tells_what_is_wrong_and_the_old_version_answers(weather: B
     line = await one(weather, "!reload weather")
     assert line == "weather stays g1: weather.py:1: SyntaxError: invalid syntax; the old version goes on answering"
     assert await one(weather, "!weather") == "sunny"
+
+
+async def test_a_reload_that_takes_longer_than_a_call_may_ends_and_is_told(bot: Bot) -> None:
+    slow = "import asyncio\nfrom bot import command, setup\ngate = asyncio.Event()\n"
+    slow += "@setup\nasync def u(ctx):\n    await gate.wait()\n@command('slow')\ndef slow(ctx): return 'ok'\n"
+    (bot.plugins / "slow.py").write_text(slow)
+    bot.app._pipeline.handler_seconds = 0.05
+    assert await bot.say("!reload slow") == ["reload took longer than 0.05 s and was stopped"]
+    bot.app._pipeline.handler_seconds = 30.0
+    (built,) = bot.app.reloader._under_way
+    gate = next(each for each in gc.get_objects() if getattr(each, "__name__", "") == "plugins.slow").gate
+    heard = await bot.heard(lambda: released(gate, built))
+    assert re.fullmatch(r"slow loaded g1 \(.{7}\)", heard[0])
+    assert await bot.say("!slow") == ["ok"]
+
+
+async def released(gate: asyncio.Event, task: asyncio.Task[Any]) -> None:
+    gate.set()
+    await task
 
 
 async def test_reload_all_takes_every_plugin(weather: Bot) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -13,7 +15,7 @@ from bot.dispatch.owner import Owner
 from bot.dispatch.scheduler import Scheduler
 from bot.dispatch.table import Handler
 from bot.jobs import Jobs
-from bot.storage import Backend
+from bot.storage import Backend, StoreError
 from bot.testing import FakeClock
 
 
@@ -54,9 +56,9 @@ class Bench:
     async def _run(self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None) -> None:
         self.ran.append((handler.key, owner.generation, args, address))
 
-    def live(self, generation: int, *periodic: Handler, later: bool = True) -> Owner:
+    def live(self, generation: int, *periodic: Handler, later: bool = True, owner: Owner | None = None) -> Owner:
         """Commit a version of the plugin `weather`."""
-        owner = Owner("weather")
+        owner = owner or Owner("weather")
         owner.go_live(generation)
         handler = Handler("weather", KEY, due, Job(), owner, False)
         self.jobs.replace("weather", owner, periodic, {KEY: handler} if later else {})
@@ -170,6 +172,22 @@ async def test_a_job_may_be_scheduled_from_any_thread(bench: Bench) -> None:
     assert len(await bench.later("11m")) == 2
 
 
+async def test_rows_that_cannot_be_read_at_the_commit_are_read_again(
+    bench: Bench, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.backend.jobs.add("weather", KEY, bench.clock.time() + 60)
+
+    def fail(plugin: str) -> None:
+        raise StoreError("the disk failed to read or write")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.backend.jobs, "all", fail)
+        bench.live(1)
+        await bench.later("31s")
+    assert caplog.text.count("the stored jobs of weather can't be read and wait: the disk failed") == 2
+    assert await bench.later("1m") == [(KEY, 1, (), None)]
+
+
 # --- passing ones
 
 
@@ -190,6 +208,41 @@ async def test_it_ends_with_its_version(bench: Bench, end: str) -> None:
     assert await bench.later("11m") == []
 
 
+async def test_one_that_an_old_call_schedules_after_the_commit_ends_with_the_old_version(bench: Bench) -> None:
+    old = bench.live(1)
+    bench.live(2)
+    bench.jobs.schedule(old, "10m", passing, (), None)
+    await asyncio.sleep(0)
+    await old.let_go()
+    assert await bench.later("11m") == []
+
+
+class Seen(Owner):
+    """One whose end can be seen."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("end", ["ran", "called off", "let go"])
+async def test_a_handle_that_is_kept_does_not_keep_the_version(bench: Bench, end: str) -> None:
+    owner = Seen("weather")
+    owner.go_live(1)
+    handle = bench.jobs.schedule(owner, "10m", passing, (), None)
+    await asyncio.sleep(0)
+    if end == "ran":
+        await bench.later("11m")
+    elif end == "called off":
+        handle.cancel()
+        await asyncio.sleep(0)
+    else:
+        await owner.let_go()
+    assert owner.timers == set()
+    passed = weakref.ref(owner)
+    del owner
+    gc.collect()
+    assert passed() is None
+
+
 async def test_it_can_be_called_off(bench: Bench) -> None:
     bench.jobs.schedule(bench.live(1), "10m", passing, (), None).cancel()
     assert await bench.later("11m") == []
@@ -202,12 +255,53 @@ async def test_a_version_that_has_ended_schedules_nothing_any_more(bench: Bench)
     assert await bench.later("11m") == []
 
 
+# --- what a setup schedules
+
+
+@pytest.mark.parametrize("function", [due, passing])
+async def test_what_setup_schedules_is_nowhere_where_the_version_never_goes_live(
+    bench: Bench, function: Callable[..., Any]
+) -> None:
+    owner = Owner("weather")
+    bench.jobs.schedule(owner, "10m", function, (), None)
+    await asyncio.sleep(0)
+    assert bench.backend.jobs.all() == []
+    await owner.let_go()
+    assert await bench.later("11m") == [] and bench.backend.jobs.all() == []
+
+
+@pytest.mark.parametrize("function", [due, passing])
+@pytest.mark.parametrize("called_off", [False, True])
+async def test_what_setup_schedules_begins_with_the_commit(
+    bench: Bench, function: Callable[..., Any], called_off: bool
+) -> None:
+    owner = Owner("weather")
+    handle = bench.jobs.schedule(owner, "10m", function, ("tea",), None)
+    if called_off:
+        handle.cancel()
+    bench.live(1, owner=owner)
+    ran = [args for _, _, args, _ in await bench.later("11m")]
+    assert ran == ([] if called_off else [("tea",)]) and bench.backend.jobs.all() == []
+
+
+async def test_what_json_cannot_hold_is_told_to_setup_not_to_the_commit(bench: Bench) -> None:
+    with pytest.raises(TypeError):
+        bench.jobs.schedule(Owner("weather"), "10m", due, (object(),), None)
+
+
 # --- periodic ones
 
 
 async def test_a_periodic_job_runs_again_and_again(bench: Bench) -> None:
     bench.live(1, every(300.0))
     assert [len(await bench.later("5m")) for _ in range(3)] == [1, 1, 1]
+
+
+async def test_two_of_one_name_are_logged_and_do_not_keep_the_commit_from_happening(bench: Bench, caplog: Any) -> None:
+    bench.live(1, every(300.0))
+    bench.live(2, every(300.0), every(60.0))
+    assert "the periodic jobs of weather can't be run" in caplog.text
+    assert await bench.later("10m") == []
 
 
 async def test_it_keeps_its_due_time_over_a_reload(bench: Bench) -> None:

@@ -216,12 +216,19 @@ class Context:
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any] | None:
         """Run a coroutine in the background; it is cancelled when this version of the plugin goes.
 
-        In `setup` it begins when the version goes live, and None is returned.
+        Returns:
+            Its task; None in a `def` function, and in `setup`, where it begins when the version goes live.
+
+        Raises:
+            RuntimeError: this version has ended; `thread` and `enter` raise it as well.
         """
         return self._owner.spawn(coroutine, name)
 
     def thread(self, function: Callable[..., Any], *args: Any) -> threading.Thread:
-        """Run a function in a thread that belongs to this version of the plugin."""
+        """Run a function in a thread that belongs to this version of the plugin.
+
+        In `setup` the thread that is returned starts when the version goes live.
+        """
         return self._owner.thread(function, args)
 
     def enter(self, opened: Any) -> Any:

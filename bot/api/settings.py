@@ -22,7 +22,8 @@ from bot.api.kept import plugin_of
 
 T = TypeVar("T")
 
-# Set by the loader around the execution of a plugin: name of a plugin -> its settings.
+# Name of a plugin -> its settings; set by the bot for all that runs in it, and by the loader in its own thread. Outside
+# a bot there is none, and all settings have their defaults.
 source: ContextVar[Callable[[str], Mapping[str, Any]] | None] = ContextVar("settings", default=None)
 
 

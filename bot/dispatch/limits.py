@@ -3,7 +3,7 @@
 A sliding window per handler and user: in no stretch of ten seconds are there more than three runs, which is what the
 text says; a bucket that refills would let six pass. No clock of its own, `now` is an argument. Memory is bounded: of
 10,000 users the one longest unseen is forgotten, which can only be kind to them. Who counts as one user (an account,
-else a host) and what a refusal says is the pipeline's.
+else ident and host) and what a refusal says is the pipeline's.
 """
 
 from __future__ import annotations

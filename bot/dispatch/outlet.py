@@ -145,7 +145,8 @@ class CallOutlet:
         room = self._sender.room(network, held.command, target) - (len(_ACTION) + 1 if action else 0)
         hint = f" (+{len(self._extra)} more: {self._hint})"
         if len(body.encode()) + len(hint.encode()) > room:
-            body, *rest = split(body, room - len(hint.encode()) - 1)
+            # Of a line that is nothing but codes no piece is left.
+            body, *rest = split(body, room - len(hint.encode()) - 1) or [""]
             self._extra[:0] = [_message(held.command, target, piece, action) for piece in rest]
             hint = f" (+{len(self._extra)} more: {self._hint})"
         return _message(held.command, target, body + hint, action)

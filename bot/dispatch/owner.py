@@ -16,23 +16,32 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar, copy_context
-from typing import Any
+from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
 
 current: ContextVar[Owner | None] = ContextVar("owner", default=None)
 
 
+class Timer(Protocol):
+    """A call that is to run later, and ends with its version."""
+
+    def cancel(self) -> object: ...
+
+
 class Owner:
     """One generation of one plugin.
 
-    `live` is set by the commit: before it, what `setup` spawns waits. `calls` are the handler calls in flight, each
-    with the function that tells its asker when the call has to be cut short.
+    `live` is set by the commit: before it, what `setup` starts waits. `calls` are the handler calls in flight, each
+    with the function that tells its asker when the call has to be cut short. `timers` are the scheduled calls that end
+    with it; one that has begun or was called off is taken out by who put it in.
     """
 
     __slots__ = (
+        "_loop",
         "_stack",
         "_started_by",
+        "_thread",
         "_waiting",
         "calls",
         "digest",
@@ -43,6 +52,7 @@ class Owner:
         "since",
         "tasks",
         "threads",
+        "timers",
     )
 
     def __init__(self, plugin: str, digest: str = "") -> None:
@@ -55,8 +65,11 @@ class Owner:
         self.tasks: set[asyncio.Task[Any]] = set()
         self._started_by: dict[asyncio.Task[Any], asyncio.Task[Any]] = {}  # a task -> the call that it is a part of
         self.threads: list[threading.Thread] = []
+        self.timers: set[Timer] = set()
         self._stack = AsyncExitStack()
-        self._waiting: list[tuple[Coroutine[Any, Any, Any], str | None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None  # the bot's, and its thread; given by the commit
+        self._thread = 0
+        self._waiting: list[tuple[Callable[[], object], Callable[[], object]]] = []
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -70,12 +83,35 @@ class Owner:
     # -- what plugins ask for through their context
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str | None = None) -> asyncio.Task[Any] | None:
-        """Run a coroutine in the background, from commit on."""
-        if self.retired:
+        """Run a coroutine in the background, from commit on.
+
+        Returns:
+            Its task; None before the commit, and in another thread than the loop's, which it is handed over to.
+
+        Raises:
+            RuntimeError: this version has ended.
+        """
+        try:
+            self._not_over()
+        except RuntimeError:
             coroutine.close()
-            raise RuntimeError(f"this version of {self.plugin} has ended; it can't start anything new")
+            raise
         if not self.live:
-            self._waiting.append((coroutine, name))
+            self.when_live(lambda: self._begin(coroutine, name), coroutine.close)
+            return None
+        if threading.get_ident() != self._thread:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._begin, coroutine, name)
+            return None
+        return self._begin(coroutine, name)
+
+    def _not_over(self) -> None:
+        if self.retired:
+            raise RuntimeError(f"this version of {self.plugin} has ended; it can't start anything new")
+
+    def _begin(self, coroutine: Coroutine[Any, Any, Any], name: str | None) -> asyncio.Task[Any] | None:
+        if self.retired:  # while it was handed over
+            coroutine.close()
             return None
         with self.entered():
             task = asyncio.get_running_loop().create_task(coroutine, name=name)  # adopted by the task factory
@@ -83,20 +119,41 @@ class Owner:
         return task
 
     def enter(self, opened: Any) -> Any:
-        """Enter a context manager, left at the end of the generation; an async one gives an awaitable."""
+        """Enter a context manager, left at the end of the generation; an async one gives an awaitable.
+
+        Raises:
+            RuntimeError: this version has ended, so nobody would leave it.
+        """
+        self._not_over()
         if hasattr(opened, "__aenter__"):
             return self._stack.enter_async_context(opened)
         return self._stack.enter_context(opened)
 
     def thread(self, function: Callable[..., Any], args: tuple[Any, ...] = ()) -> threading.Thread:
-        """Start a daemon thread that inherits the context."""
+        """Make a daemon thread that inherits the context, and start it, from commit on.
+
+        Raises:
+            RuntimeError: this version has ended.
+        """
+        self._not_over()
         context = copy_context()
         context.run(current.set, self)
         thread = threading.Thread(target=context.run, args=(function, *args), name=f"{self.plugin}.{function.__name__}")
         thread.daemon = True
-        thread.start()
-        self.threads = [*(t for t in self.threads if t.is_alive()), thread]
+
+        def begin() -> None:
+            thread.start()
+            self.threads = [*(t for t in self.threads if t.is_alive()), thread]
+
+        self.when_live(begin)
         return thread
+
+    def when_live(self, begin: Callable[[], object], drop: Callable[[], object] = lambda: None) -> None:
+        """Do `begin`: with the commit, where that is still to come, and `drop` in its place if it never comes."""
+        if self.live:
+            begin()
+        else:
+            self._waiting.append((begin, drop))
 
     # -- what the bot does with it
 
@@ -110,11 +167,15 @@ class Owner:
         task.add_done_callback(self._ended)
 
     def go_live(self, generation: int) -> None:
-        """Part of the commit: begin what `setup` asked for. Never awaits."""
+        """Part of the commit, on the loop: begin what `setup` asked for. Never awaits or raises."""
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self.live, self.generation, self.since = True, generation, time.monotonic()
         waiting, self._waiting = self._waiting, []
-        for coroutine, name in waiting:
-            self.spawn(coroutine, name)
+        for begin, _ in waiting:
+            try:
+                begin()
+            except Exception:  # no thread to be had, the disk is full, ...; the rest goes live all the same
+                log.exception("%s g%d: something that its setup asked for could not begin", self.plugin, generation)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
@@ -141,12 +202,21 @@ class Owner:
             await asyncio.wait(list(late), timeout=1.0)
         return len(late)
 
+    def call_off(self) -> None:
+        """Cancel the calls that it scheduled."""
+        while self.timers:
+            self.timers.pop().cancel()
+
     async def let_go(self) -> None:
-        """Cancel the background tasks and leave what was entered, in reverse order; failures are logged."""
+        """Cancel what it scheduled and the background tasks, and leave what was entered, in reverse order.
+
+        Failures are logged.
+        """
         self.retired = True
-        for coroutine, _ in self._waiting:
-            coroutine.close()
-        self._waiting = []
+        self.call_off()
+        waiting, self._waiting = self._waiting, []
+        for _, drop in waiting:
+            drop()
         tasks = [task for task in self.tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -156,8 +226,11 @@ class Owner:
                 log.warning("%s g%d: the task %s ignores its cancellation", self.plugin, self.generation, _label(task))
         stack, self._stack = self._stack, AsyncExitStack()
         try:
-            await asyncio.wait_for(stack.aclose(), 5.0)
-        except Exception as error:  # a plugin's own __exit__ may raise anything
+            await asyncio.wait_for(_guarded(stack.aclose(), "closing what it had entered"), 5.0)
+        except BaseException as error:  # a plugin's own __exit__ may raise anything
+            mine = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and mine is not None and mine.cancelling():
+                raise
             log.warning("%s g%d: closing what it had entered failed: %r", self.plugin, self.generation, error)
         for thread in self.threads:
             if thread.is_alive():
@@ -170,12 +243,12 @@ def _label(task: asyncio.Task[Any]) -> str:
     return name if name != "None" else getattr(task.get_coro(), "__qualname__", name)
 
 
-async def _guarded(coroutine: Coroutine[Any, Any, Any]) -> Any:
+async def _guarded(coroutine: Coroutine[Any, Any, Any], where: str = "a background task") -> Any:
     # asyncio lets these two leave the loop, whichever task raises them.
     try:
         return await coroutine
     except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"{type(error).__name__} in a background task") from error
+        raise RuntimeError(f"{type(error).__name__} in {where}") from error
 
 
 def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:

@@ -84,9 +84,13 @@ class Pipeline:
         try:
             await self._run(call)
         finally:
-            call.outlet.finish()
-            del call.handler.owner.calls[task]
-            current.reset(token)
+            try:
+                call.outlet.finish()
+            except Exception:  # a fault of ours; the call is over all the same
+                logging.getLogger(__name__).exception("the last line of %s could not be said", call.handler.key)
+            finally:
+                del call.handler.owner.calls[task]
+                current.reset(token)
 
     # -- the steps
 
@@ -182,7 +186,10 @@ class Pipeline:
         event = call.event
         if event is None or event.user is None:
             return ""
-        return f"{event.network.name}/{event.user.account or event.network.fold(event.user.nick)}"
+        # A nick is changed with one line; an account is vouched for, and ident and host last as long as a connection.
+        user, fold = event.user, event.network.fold
+        known = f"account:{fold(user.account)}" if user.account else fold(f"{user.ident}@{user.host}")
+        return f"{event.network.name}/{known}"
 
     def _log(self, call: Call, what: str, error: BaseException | None) -> None:
         where = f" in {call.ctx.channel}" if call.ctx.channel else ""

@@ -21,6 +21,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, Protocol
@@ -61,6 +62,8 @@ class LoopClock:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        # Not the context of who arms a timer: one wakes the jobs of all plugins, and it outlives a version.
+        self._context = copy_context()
 
     def time(self) -> float:
         return time.time()
@@ -69,7 +72,7 @@ class LoopClock:
         return self._loop.time()
 
     def call_at(self, monotonic: float, callback: Callable[[], None]) -> Timer:
-        return self._loop.call_at(monotonic, callback)
+        return self._loop.call_at(monotonic, callback, context=self._context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ An attempt touches nothing that is live. Whatever goes wrong ends up in `error`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bot.api.context import Context
@@ -15,7 +15,8 @@ from bot.dispatch.owner import Owner
 from bot.dispatch.relay import Relay
 from bot.errors import PluginError
 from bot.live.builder import Builder
-from bot.live.claims import Refusal
+from bot.live.claims import Claims, Refusal
+from bot.live.discover import Unit
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, run_hooks
 from bot.live.loader import Build, Compiled, Image, TookTooLong, shown
@@ -37,6 +38,13 @@ class Attempt:
         self.images: dict[str, Image] = {}
         self.staging = Staging(shelf, {})
         self.error: PluginError | None = None
+        self._committed = False
+
+    @classmethod
+    def again(cls, images: Iterable[Image], shelf: Shelf) -> Attempt:
+        """Return an attempt at versions that were live once, from the sources that they were made of."""
+        units = {image.unit.name: image.unit for image in images}
+        return cls(Group(tuple(units)), Plan(units, frozenset(), frozenset(), {}, (), {}), shelf)
 
     async def build(
         self,
@@ -72,8 +80,10 @@ class Attempt:
             stay = (user for user in self.group.units if user not in self.group.gone)
             users = sorted(user for user in stay if name in self._plan.edges.get(user, ()))
             if users:
-                verb = "import" if len(users) > 1 else "imports"
-                why = f"the file is gone, but {', '.join(users)} still {verb} it"
+                verb, who = "import" if len(users) > 1 else "imports", ", ".join(users)
+                why = f"the file is gone, but {who} still {verb} it"
+                if name in self._plan.off:
+                    why = f"{who} {verb} it; unload {who} first"
                 return PluginError(name, shown(live[name].unit), 0, why)
         return None
 
@@ -82,14 +92,21 @@ class Attempt:
         for image in self.images.values():
             if image.owner is not None and self.error is None:
                 try:
-                    await run_hooks("setup", image, context, relay, seconds)
+                    await run_hooks("setup", image, context, relay, seconds, self.staging)
                 except PluginError as error:
                     self.error = error
         if self.error is not None:
             await self.discard()
 
+    def commit(self) -> None:
+        """Part of the commit: what was kept becomes real, and `discard` does nothing any more."""
+        self._committed = True
+        self.staging.commit()
+
     async def discard(self) -> None:
-        """Let go of all that the new versions have opened. Idempotent."""
+        """Let go of all that the new versions have opened, unless they are live. Idempotent."""
+        if self._committed:
+            return
         for image in self.images.values():
             if image.owner is not None:
                 await image.owner.let_go()
@@ -108,3 +125,41 @@ class Clash(PluginError):
 def line_of(command: str, image: Image) -> int:
     """Return the line of a command's function."""
     return next((each.line for each in image.handlers if getattr(each.declaration, "name", "") == command), 0)
+
+
+def mark_clashes(
+    tried: Sequence[Attempt],
+    live: Mapping[str, Image],
+    units: Mapping[str, Unit],
+    built_in: Collection[str],
+    claims: Claims,
+) -> dict[str, Refusal]:
+    """Refuse groups whose commands belong to others; return why live plugins must go: an owner has come back."""
+    leaving = {name for one in tried if one.error is None for name in one.group.gone}
+    has = {name: live[name].commands for name in sorted(live) if live[name].owner is not None and name not in leaving}
+    new = {
+        name: image.commands
+        for one in tried
+        if one.error is None
+        for name, image in one.images.items()
+        if image.owner is not None
+    }
+    same = not leaving and all(has.get(name) == commands for name, commands in new.items())
+    if same and all(one.error is None for one in tried):
+        return {}  # the common save: who is live and with which commands stays as it was decided
+    for one in tried:
+        for name, image in one.images.items():
+            taken = next((command for command in image.commands if command in built_in), None)
+            if taken is not None and one.error is None:
+                why = f"!{taken} is built in and can't be claimed; rename the command"
+                one.error = PluginError(name, shown(image.unit), line_of(taken, image), why)
+                new.pop(name, None)
+    owners = {name for command in claims.commands() for name in claims.order(command)}
+    # Those own nothing now: neither live nor on disk to be loaded.
+    absent = {name for name in owners if name in leaving or (name not in units and name not in live)}
+    refused = claims.resolve({**has, **new}, has, absent)
+    for one in tried:
+        losers = [refused[name] for name in one.images if name in refused]
+        if losers and one.error is None:
+            one.error = Clash(losers[0], one.images[losers[0].plugin])
+    return {name: loss for name, loss in refused.items() if name in has and name not in new}

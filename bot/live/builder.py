@@ -30,25 +30,34 @@ class Builder:
         self._thread: threading.Thread | None = None
 
     async def run(self, function: Callable[[], T], deadline_seconds: float) -> T:
-        """Run a function in the thread and return what it returns.
+        """Run a function in the thread and return what it returns; cancelled, it interrupts the function.
 
         Raises:
             TimeoutError: it could not even be interrupted; its thread is left behind.
             BaseException: whatever it raised, the interruption included.
         """
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=_work, args=(self._jobs,), name="builder", daemon=True)
+            self._thread = threading.Thread(
+                target=_work, args=(self._jobs, self._interruption), name="builder", daemon=True
+            )
             self._thread.start()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._jobs.put((function, loop, future))
-        done, _ = await asyncio.wait([future], timeout=deadline_seconds)
+        try:
+            done, _ = await asyncio.wait([future], timeout=deadline_seconds)
+        except asyncio.CancelledError:
+            self._interrupt(self._thread)
+            try:
+                await asyncio.wait([future], timeout=1.0)
+            finally:
+                self._leave()  # the interruption may have come too late for the function
+            raise
         if not done:
             self._interrupt(self._thread)
             done, _ = await asyncio.wait([future], timeout=1.0)
         if not done:
-            self.stop()  # it ends when the function does, if it ever does
-            self._jobs = queue.SimpleQueue()
+            self._leave()
             raise TimeoutError
         failed, result = future.result()
         if failed:
@@ -61,12 +70,24 @@ class Builder:
             self._jobs.put(None)
             self._thread = None
 
+    def _leave(self) -> None:
+        """Leave the thread behind: it ends when its function does, if it ever does."""
+        self.stop()
+        self._jobs = queue.SimpleQueue()
+
     def _interrupt(self, thread: threading.Thread) -> None:
         assert thread.ident is not None
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(self._interruption))
 
 
-def _work(jobs: queue.SimpleQueue[Any]) -> None:
+def _work(jobs: queue.SimpleQueue[Any], interruption: type[BaseException]) -> None:
+    try:
+        _work_off(jobs)
+    except interruption:  # it came after the function that it was meant for
+        return
+
+
+def _work_off(jobs: queue.SimpleQueue[Any]) -> None:
     while (job := jobs.get()) is not None:
         function, loop, future = job
         # The pair, not future.set_exception: a StopIteration or SystemExit would be refused or re-raised there.

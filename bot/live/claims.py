@@ -3,7 +3,8 @@
 A command belongs to the plugin name that first had it. The ledger holds, for each command, the plugin names that ever
 claimed it in the order of their claims: the first is its owner. A newcomer that claims a command which someone has is
 refused as a whole; it goes live by itself once the holder goes. An owner that comes back under its name takes its
-command back. The ledger survives restarts; `resolve` is pure.
+command back. The ledger survives restarts; `resolve` is pure. A commit changes it in memory, which can't fail; it is
+written afterwards.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Refusal:
 
 
 class Claims:
-    """The ledger. One writer: the reloader's commit.
+    """The ledger. One writer: the reloader.
 
     Args:
         ledger: command -> list of plugin names; a mapping that is kept on disk.
@@ -32,6 +33,7 @@ class Claims:
     def __init__(self, ledger: MutableMapping[str, Any]) -> None:
         self._disk = ledger
         self._ledger: dict[str, list[str]] = {command: list(names) for command, names in ledger.items()}
+        self._unwritten: dict[str, None] = {}
 
     def order(self, command: str) -> Sequence[str]:
         """Return who ever claimed a command, its owner first."""
@@ -114,21 +116,37 @@ class Claims:
         return order.index(plugin) if plugin in order else len(order)
 
     def note(self, plugin: str, commands: Collection[str], *, live: bool) -> None:
-        """Write down what a plugin claims; a live one gives up what it no longer has."""
+        """Take down, in memory, what a plugin claims; a live one gives up what it no longer has."""
         for command in commands:
             order = self._ledger.setdefault(command, [])
             if plugin not in order:
                 order.append(plugin)
-                self._disk[command] = order
+                self._unwritten[command] = None
         if live:
             for command, order in list(self._ledger.items()):
                 if plugin in order and command not in commands:
                     order.remove(plugin)
-                    if order:
-                        self._disk[command] = order
-                    else:
+                    self._unwritten[command] = None
+                    if not order:
                         del self._ledger[command]
-                        self._disk.pop(command, None)
+
+    @property
+    def written(self) -> bool:
+        """Whether the disk has it all."""
+        return not self._unwritten
+
+    def write(self) -> None:
+        """Write what has changed; what can't be written is written the next time.
+
+        Raises:
+            Exception: whatever the mapping on disk raises.
+        """
+        for command in list(self._unwritten):
+            if command in self._ledger:
+                self._disk[command] = list(self._ledger[command])
+            else:
+                self._disk.pop(command, None)
+            del self._unwritten[command]
 
 
 def _claimants(candidates: Mapping[str, Collection[str]]) -> dict[str, list[str]]:

@@ -56,8 +56,10 @@ def find(unit: Unit, modules: Mapping[str, ModuleType], owner: Owner) -> Found:
     names: dict[str, Handler] = {}
     for name, module in modules.items():
         for key, function in _declared(module, name.removeprefix(f"{PACKAGE}.")):
-            for declaration in declarations(function):
-                handler = _handler(unit, name, key, function, declaration, owner)
+            for number, declaration in enumerate(declarations(function), 1):
+                # Each mark a key of its own: jobs keep their time under it, and effects are told apart by it.
+                mark_key = key if number == 1 else f"{key}.{number}"
+                handler = _handler(unit, name, mark_key, function, declaration, owner)
                 match declaration:
                     case Every():
                         jobs.append(handler)

@@ -58,6 +58,7 @@ class Plan:
         edges: who imports whom, on disk where that can be read, else as it is live.
         groups: what has to be built or taken away, in groups connected by imports.
         odd: files that can't be plugins by their name and were not told of yet: name -> why.
+        off: those of `gone` whose file is there: unloaded or disabled.
     """
 
     units: Mapping[str, Unit]
@@ -66,6 +67,7 @@ class Plan:
     edges: Mapping[str, frozenset[str]]
     groups: tuple[Group, ...]
     odd: Mapping[str, str]
+    off: frozenset[str] = frozenset()
 
 
 class Planner:
@@ -106,13 +108,13 @@ class Planner:
 
         Args:
             off: plugins that are disabled.
-            force: plugins to be built whether they changed or not, without any waiting; `everything` adds all.
+            force: plugins to be built whether they changed or not, without any waiting; `everything` adds all but those
+                that are unloaded.
             first: nothing was ever live, so nothing is worth waiting for.
         """
         disk = await self._run(self.look, 60.0)
         if everything:
             force |= self.known
-            self.stopped.clear()
         odd = {name: why for name, why in disk.odd.items() if self._odd.get(name) != why}
         self._odd = disk.odd
         units, gone = self._present(disk, live, off, force, first)
@@ -123,7 +125,8 @@ class Planner:
         edges = self._edges(units, live)
         affected = self._affected(units, live, dirty, gone, edges)
         found = groups(affected | gone, edges, gone)
-        return Plan(units, frozenset(gone), frozenset(dirty | gone), edges, tuple(found), odd)
+        off_there = frozenset(gone & disk.units.keys())
+        return Plan(units, frozenset(gone), frozenset(dirty | gone), edges, tuple(found), odd, off_there)
 
     def look(self) -> Disk:
         """Sweep the folders; for the builder's thread."""

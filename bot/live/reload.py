@@ -8,8 +8,8 @@
     retire     the old generation finishes its calls, then lets go of all it had
 
 Whoever wants a change taken calls `settle`: the watcher when files have settled, an admin's `!reload`, a start. One
-runs at a time; a second caller gets the next round, which sees every change made before it began. This is the one
-writer of `table`.
+runs at a time, in a task of the reloader's own; a second caller gets the next round, which sees every change made
+before it began. This is the one writer of `table`.
 """
 
 from __future__ import annotations
@@ -17,42 +17,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, MutableMapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, MutableMapping, Sequence
+from contextvars import copy_context
+from typing import Any
 
-from bot.api.context import Context
-from bot.dispatch.owner import Owner
+from bot.dispatch.owner import current
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table, build
 from bot.errors import PluginError
 from bot.live import report
-from bot.live.attempt import Attempt, Clash, line_of
+from bot.live.attempt import Attempt, Clash, mark_clashes
 from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
 from bot.live.discover import Discovery, Unit
 from bot.live.failures import Failures, signature
 from bot.live.graph import Group
-from bot.live.handoff import Shelf, Staging, retire, run_hooks
-from bot.live.loader import Image, TookTooLong, shown
+from bot.live.handoff import Host, Shelf, retire, run_hooks
+from bot.live.loader import Image, TookTooLong
 from bot.live.names import publish, uninstall
+from bot.live.outcome import dropped_aliases, successes
 from bot.live.plan import Patience, Plan, Planner, needed
 from bot.live.report import Entry, Report
 
 log = logging.getLogger(__name__)
-
-
-class Host(Protocol):
-    """What the bot around lends to plugins."""
-
-    def context(self, owner: Owner, key: str) -> Context:
-        """Return a context without channel and user, for hooks."""
-
-    def settings(self, plugin: str) -> Mapping[str, Any]: ...
-    def committed(self, table: Table, plugins: Mapping[str, Image]) -> None:
-        """Part of the commit: jobs are replaced here. Must not await or raise."""
-
-    def unloaded(self, plugins: Collection[str]) -> None:
-        """Part of the commit: jobs of these plugins end."""
 
 
 class Reloader:
@@ -91,6 +78,7 @@ class Reloader:
         self._generations: dict[str, int] = {}
         self._failures = Failures(clock)
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
+        self._under_way: set[asyncio.Task[Report]] = set()
         self._retiring: set[asyncio.Task[None]] = set()
 
     # -- what others ask
@@ -119,16 +107,27 @@ class Reloader:
             force: plugin names to be taken at once, changed or not, whatever failed before.
             everything: force all of them.
         """
+        return await self._run(lambda: self._transaction(set(force), everything))
+
+    async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+        """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
+        context = copy_context()
+        context.run(current.set, None)  # it belongs to no plugin, whoever asked
+        task = context.run(asyncio.get_running_loop().create_task, self._guarded(transaction))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _guarded(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         async with self._lock:
-            began = time.perf_counter()
+            commits = self.commits
             try:
-                return await self._transaction(set(force), everything, began)
-            except Exception:
+                return await transaction()
+            except (Exception, TookTooLong):
                 # A fault of ours must not cost the bot its reloading.
-                log.exception("a reload failed inside the bot; everything stays as it was")
-                return Report(
-                    (Entry("the reload failed inside the bot; everything stays as it was, see the log", (), False),)
-                )
+                stays = "everything stays as it was" if self.commits == commits else "what went live stays live"
+                log.exception("a reload failed inside the bot; %s", stays)
+                return Report((Entry(f"the reload failed inside the bot; {stays}, see the log", (), False),))
 
     async def foresee(self) -> None:
         """Read and compile what differs so far; `settle` is the quicker for it, and nothing else changes."""
@@ -140,12 +139,21 @@ class Reloader:
 
     async def unload(self, name: str) -> Report:
         """Take a plugin out until `load`, a change of its content, or a restart."""
-        async with self._lock:
-            image = self.live.get(name)
-            if image is None or image.owner is None:
-                return Report()
-            self._planner.stopped[name] = image.unit.digest
-            return await self._transaction(set(), False, time.perf_counter())
+        return await self._run(lambda: self._unload(name))
+
+    async def _unload(self, name: str) -> Report:
+        image = self.live.get(name)
+        if image is None or image.owner is None:
+            return Report()
+        disk = await self._builder.run(self._planner.look, 60.0)
+        # Stopped as it is on disk: that may be a version which could not be loaded.
+        self._planner.stopped[name] = disk.units.get(name, image.unit).digest
+        try:
+            return await self._transaction({name}, False)
+        finally:
+            if name in self.live:  # refused: it is as if nobody had asked
+                self._planner.stopped.pop(name, None)
+                self._failures.forget([name])
 
     async def load(self, name: str) -> Report:
         """Load a plugin that is not live, or build it anew."""
@@ -154,6 +162,9 @@ class Reloader:
 
     async def close(self) -> None:
         """End all plugins, at most for a moment each: the bot is about to end."""
+        for transaction in (under_way := list(self._under_way)):
+            transaction.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         async with self._lock:
             images = [image for image in self.live.values() if image.owner is not None]
             self.live = {}
@@ -166,7 +177,8 @@ class Reloader:
 
     # -- plan
 
-    async def _transaction(self, force: set[str], everything: bool, began: float) -> Report:
+    async def _transaction(self, force: set[str], everything: bool) -> Report:
+        began = time.perf_counter()
         plan = await self._planner.plan(
             self.live, self._disabled(), force, everything=everything, first=self.commits == 0
         )
@@ -176,19 +188,24 @@ class Reloader:
         if not worth:
             return Report(tuple(entries))
         tried = [Attempt(group, plan, self._shelf) for group in worth]
+        try:
+            entries += await self._try(tried, plan, began, force)
+        finally:
+            for one in tried:
+                await one.discard()
+        await self._write_claims()
+        return Report(tuple(entries))
+
+    async def _try(self, tried: list[Attempt], plan: Plan, began: float, force: set[str]) -> list[Entry]:
         for one in tried:
             await one.build(self._planner, self._builder, self.live, self._host.settings, self.patience.import_)
-        displaced = self._mark_clashes(tried, plan.units)
+        displaced = mark_clashes(tried, self.live, plan.units, self._built_in, self._claims)
         for one in tried:
             if one.error is None:
                 await one.prepare(self._host.context, self._relay, self.patience.setup)
         if displaced:  # by a version whose setup may have failed since
-            displaced = self._mark_clashes(tried, plan.units)
-            for one in tried:
-                if one.error is not None:
-                    await one.discard()
-        entries += await self._finish(tried, displaced, plan.units, began, force)
-        return Report(tuple(entries))
+            displaced = mark_clashes(tried, self.live, plan.units, self._built_in, self._claims)
+        return await self._finish(tried, displaced, plan.units, began, force)
 
     def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:
         """Tell whether a group may fare better than the last time it was tried."""
@@ -200,42 +217,6 @@ class Reloader:
             if loss is not None and same and loss.holder in self.live and loss.holder not in plan.touched:
                 return False  # it still waits for the same holder
         return signature(group.units, plan.units) not in self._failures
-
-    # -- claim
-
-    def _mark_clashes(self, tried: list[Attempt], units: Mapping[str, Unit]) -> dict[str, Refusal]:
-        """Refuse groups whose commands belong to others; return why live plugins must go: an owner has come back."""
-        leaving = {name for one in tried if one.error is None for name in one.group.gone}
-        live = {name: image.commands for name, image in self.plugins().items() if name not in leaving}
-        new = {
-            name: image.commands
-            for one in tried
-            if one.error is None
-            for name, image in one.images.items()
-            if image.owner is not None
-        }
-        same = not leaving and all(live.get(name) == commands for name, commands in new.items())
-        if same and all(one.error is None for one in tried):
-            return {}  # the common save: who is live and with which commands stays as it was decided
-        for one in tried:
-            for name, image in one.images.items():
-                taken = next((c for c in image.commands if c in self._built_in), None)
-                if taken is not None and one.error is None:
-                    why = f"!{taken} is built in and can't be claimed; rename the command"
-                    one.error = PluginError(name, shown(image.unit), line_of(taken, image), why)
-                    new.pop(name, None)
-        absent = self._absent(leaving, units)
-        refused = self._claims.resolve({**live, **new}, live, absent)
-        for one in tried:
-            losers = [refused[name] for name in one.images if name in refused]
-            if losers and one.error is None:
-                one.error = Clash(losers[0], one.images[losers[0].plugin])
-        return {name: loss for name, loss in refused.items() if name in live and name not in new}
-
-    def _absent(self, leaving: set[str], units: Mapping[str, Unit]) -> set[str]:
-        """Names that own nothing now: neither live nor on disk to be loaded."""
-        owners = {name for command in self._claims.commands() for name in self._claims.order(command)}
-        return {name for name in owners if name in leaving or (name not in units and name not in self.live)}
 
     # -- commit
 
@@ -257,22 +238,28 @@ class Reloader:
         after = {name: image for name, image in {**self.live, **images}.items() if name not in gone}
         after = self._without_orphans(after)
         gone |= self.live.keys() - after.keys()
-        handlers = [handler for image in self._in_claim_order(after) for handler in image.handlers]
-        recent = self._recent()
-        table = await self._builder.run(lambda: self._warm(build(handlers, self.table, self._built_in), recent), 60.0)
+        table = await self._table_of(after)
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
-        self._commit(table, after, images, gone, [one.staging for one in good])
+        self._commit(table, after, images, gone, good)
         self._note_waiting(tried)
         self._refused |= {name: (before[name].unit.digest, loss) for name, loss in displaced.items()}
         self._signatures_done(good, units)
         milliseconds = (time.perf_counter() - began) * 1000
-        started = await self._start(images, before)
+        starting = {name for name, image in images.items() if image.found.hooks.get("start")}
+        self._retire_later(image for name, image in before.items() if name not in starting)
+        try:
+            started = await self._start(starting, images, before)
+        finally:
+            self._retire_later(image for name, image in before.items() if name in starting)
         entries += started.values()
-        entries += self._successes(good, before, images, gone, started, milliseconds)
-        for image in before.values():
-            if image.owner is not None:
-                self._retire_later(image)
+        entries += successes(good, before, gone, started, self._shelf, milliseconds)
+        entries += dropped_aliases(self.table, images)
         return entries
+
+    async def _table_of(self, images: Mapping[str, Image]) -> Table:
+        handlers = [handler for image in self._in_claim_order(images) for handler in image.handlers]
+        recent = self._recent()
+        return await self._builder.run(lambda: self._warm(build(handlers, self.table, self._built_in), recent), 60.0)
 
     def _warm(self, table: Table, recent: Sequence[str]) -> Table:
         # Cold, a set of 1,000 rules takes 150 us a line instead of 3.
@@ -299,74 +286,112 @@ class Reloader:
         return sorted(after.values(), key=lambda image: (image.unit.name not in self.live, image.unit.name))
 
     def _commit(
-        self, table: Table, after: dict[str, Image], images: dict[str, Image], gone: set[str], staged: list[Staging]
+        self,
+        table: Table,
+        after: dict[str, Image],
+        images: Mapping[str, Image],
+        gone: Collection[str],
+        good: list[Attempt],
     ) -> None:
-        """Make it live. No await, nothing that can fail: everything was made ready before."""
+        """Make it live. No await, nothing that can fail: everything was made ready before, and what others do in it
+        is guarded, since half a commit would be neither the old version nor the new one."""
         self.table, self.live = table, after
-        for staging in staged:
-            staging.commit()
+        self.commits += 1
+        for one in good:
+            one.commit()
         publish(images, gone, self.live)
+        self._shelf.committed({image.state_name for image in self.live.values()})
+        _step(self._host.unloaded, gone)
         for name, image in images.items():
             if image.owner is not None:
                 self._generations[name] = self._generations.get(name, 0) + 1
-                image.owner.go_live(self._generations[name])
                 self._claims.note(name, image.commands, live=True)
                 self._refused.pop(name, None)
-        self._host.unloaded(gone)
-        self._host.committed(table, {name: image for name, image in images.items() if image.owner is not None})
-        self._shelf.committed({image.state_name for image in self.live.values()})
-        self.commits += 1
+                _step(image.owner.go_live, self._generations[name])
+                _step(self._host.committed, table, {name: image})
+
+    async def _write_claims(self) -> None:
+        """Bring the ledger to disk, off the loop: a disk that is slow, full or locked costs nothing that is live."""
+        if not self._claims.written:
+            try:
+                await self._builder.run(self._claims.write, 10.0)
+            except (Exception, TookTooLong):
+                log.exception("who has which command could not be written down; the next change tries again")
 
     def _signatures_done(self, good: list[Attempt], units: Mapping[str, Unit]) -> None:
         names = {name for one in good for name in one.group.units}
         self._failures.forget(names)
 
-    async def _start(self, images: Mapping[str, Image], before: Mapping[str, Image]) -> dict[str, Entry]:
-        """Run `@start` where there is one: the old generation lets go first; return the ones that failed."""
+    async def _start(
+        self, names: Collection[str], images: Mapping[str, Image], before: Mapping[str, Image]
+    ) -> dict[str, Entry]:
+        """Run `@start`, each after the old generation has ended; return the ones that failed."""
         failed = {}
-        for name, image in images.items():
-            if not image.found.hooks.get("start"):
-                continue
+        for name in (name for name in images if name in names):
             old = before.get(name)
             if old is not None and old.owner is not None:
-                await old.owner.let_go()
+                await self._retire(old, self.patience.grace)
             try:
-                await run_hooks("start", image, self._host.context, self._relay, self.patience.setup)
+                await run_hooks("start", images[name], self._host.context, self._relay, self.patience.setup)
             except PluginError as error:
-                failed[name] = await self._back(name, image, old, error)
+                failed[name] = await self._back(name, before, error)
         return failed
 
-    async def _back(self, name: str, image: Image, old: Image | None, error: PluginError) -> Entry:
-        """Commit the previous version again, or nothing where there was none."""
-        after = {other: one for other, one in self.live.items() if other != name}
-        if old is not None and old.owner is not None:
-            old.owner.retired = False
-            after[name] = old
-        handlers = [handler for one in self._in_claim_order(after) for handler in one.handlers]
-        self.table, self.live = build(handlers, self.table, self._built_in), after
+    async def _back(self, name: str, before: Mapping[str, Image], error: PluginError) -> Entry:
+        """Bring the version before back, made anew from its own sources; it has ended, and can't go on as it was."""
+        digest, why, old = self.live[name].unit.digest, str(error), before.get(name)
         self._generations[name] -= 1
-        publish({name: old} if old else {}, set() if old else {name}, after)
-        if old is None:
-            self._host.unloaded([name])
+        if old is None or old.owner is None:
+            await self._take_out(name)
         else:
-            self._host.committed(self.table, {name: old})
             try:
-                await run_hooks("start", old, self._host.context, self._relay, self.patience.setup)
-            except PluginError as again:
-                log.error("%s: its start failed again after the way back: %s", name, again)
-        if image.owner is not None:
-            await image.owner.let_go()
-        self._failures.note(frozenset({(name, image.unit.digest)}))
-        return report.failed([(name, self._generation(name))], str(error))
+                await self._again(name, before)
+            except PluginError as second:
+                log.error("%s: the version before can't come back: %s", name, second, exc_info=second.__cause__)
+                why += f"; the version before can't come back: {second}"
+                await self._take_out(name)
+        self._failures.note(frozenset({(name, digest)}))
+        return report.failed([(name, self._generation(name))], why)
+
+    async def _again(self, name: str, before: Mapping[str, Image]) -> None:
+        """Commit a version that was live, under its number, with the shared modules that it had.
+
+        Raises:
+            PluginError: it can't be built, set up or started any more.
+        """
+        edges = {other: image.imports for other, image in before.items()}
+        shared = [before[other] for other in needed([name], edges) if other in before and before[other].owner is None]
+        one = Attempt.again([*shared, before[name]], self._shelf)
+        try:
+            await one.build(self._planner, self._builder, self.live, self._host.settings, self.patience.import_)
+            if one.error is None:
+                await one.prepare(self._host.context, self._relay, self.patience.setup)
+            if one.error is not None:
+                raise one.error
+            failed, image = self.live[name], one.images[name]
+            after = self._without_orphans({**self.live, name: image})
+            table = await self._table_of(after)
+            self._generations[name] -= 1
+            self._commit(table, after, {name: image}, self.live.keys() - after.keys(), [one])
+        finally:
+            await one.discard()
+        await self._retire(failed, self.patience.grace)
+        await run_hooks("start", image, self._host.context, self._relay, self.patience.setup)
+
+    async def _take_out(self, name: str) -> None:
+        image = self.live[name]
+        after = self._without_orphans({other: one for other, one in self.live.items() if other != name})
+        self._commit(await self._table_of(after), after, {}, self.live.keys() - after.keys(), [])
+        await self._retire(image, self.patience.grace)
 
     # -- retire
 
-    def _retire_later(self, image: Image) -> None:
-        if self.live.get(image.unit.name) is image:
-            return  # it was committed again
-        task = asyncio.get_running_loop().create_task(self._retire(image, self.patience.grace))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+    def _retire_later(self, images: Iterable[Image]) -> None:
+        for image in images:
+            if image.owner is not None and not image.owner.retired:
+                task = asyncio.get_running_loop().create_task(self._retire(image, self.patience.grace))
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
 
     def _retire(self, image: Image, grace: float) -> Coroutine[Any, Any, None]:
         return retire(image, self._host.context, self._relay, grace, self.patience.setup)
@@ -409,38 +434,9 @@ class Reloader:
         others = [each for each in one.images if not each.startswith("_") and each != name]
         return [report.failed([(each, self._generation(each)) for each in (name, *sorted(others))], str(error))]
 
-    def _successes(
-        self,
-        good: list[Attempt],
-        before: Mapping[str, Image],
-        images: Mapping[str, Image],
-        gone: set[str],
-        failed: Collection[str],
-        milliseconds: float,
-    ) -> list[Entry]:
-        entries = []
-        for one in good:
-            for name, image in one.images.items():
-                if image.owner is None or name in failed:
-                    continue
-                generation, digest, old = self._generations[name], image.unit.digest, before.get(name)
-                if old is None or old.owner is None:
-                    entries.append(report.loaded(name, generation, digest, self._left_behind(image, before, gone)))
-                    continue
-                was = (old.owner.generation, old.unit.digest)
-                commands, state = report.difference(old.handlers, image.handlers), one.staging.state_of(name)
-                entries.append(report.changed(name, was, (generation, digest), commands, state, milliseconds))
-        entries += (report.unloaded(name) for name in sorted(gone) if name in before and before[name].owner is not None)
-        for alias, plugin, holder in self.table.dropped:
-            if plugin in images:
-                text = f"{plugin}: the alias !{alias} belongs to {holder}; !{plugin}.{alias} works"
-                entries.append(Entry(text, (plugin,), True))
-        return entries
 
-    def _left_behind(self, image: Image, before: Mapping[str, Image], gone: set[str]) -> str:
-        """Return the state name of the plugin whose file this newcomer's was, if kept values did not follow it."""
-        for name in sorted(gone & before.keys()):
-            state = before[name].state_name
-            if state != image.state_name and self._shelf.values.get(state) and before[name].commands == image.commands:
-                return state
-        return ""
+def _step(step: Callable[..., object], *arguments: object) -> None:
+    try:
+        step(*arguments)
+    except Exception:
+        log.exception("a step of the commit failed inside the bot; the others are done")

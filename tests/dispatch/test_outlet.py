@@ -210,6 +210,14 @@ async def test_the_hint_fits_into_the_line_and_what_it_pushes_out_comes_first() 
     assert " ".join([shown.partition(" (+")[0], *rest]) == "one two three four five six seven eight nine"
 
 
+async def test_a_line_of_codes_alone_may_be_the_one_with_the_hint() -> None:
+    sender, pending = Sender(room=40), Pending()
+    out = outlet(sender, limit=1, pending=pending)
+    say(out, "\x02" * 40, "next")
+    out.finish()
+    assert sender.texts == [" (+1 more: !more)"]
+
+
 async def test_an_action_keeps_its_form_around_the_hint() -> None:
     sender, pending = Sender(), Pending()
     out = outlet(sender, limit=1, pending=pending)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ async def owning_loop() -> None:
 
 
 @pytest.fixture
-def owner() -> Owner:
+async def owner() -> Owner:
     made = Owner("weather", "1a2b3c4")
     made.go_live(4)
     return made
@@ -143,6 +143,36 @@ async def test_what_setup_spawned_is_dropped_where_the_version_never_goes_live()
     await owner.let_go()  # an unawaited coroutine would be a warning, and that an error
 
 
+async def test_a_thread_of_setup_starts_with_the_commit() -> None:
+    owner, ran = Owner("weather"), threading.Event()
+    first, second = owner.thread(ran.set), owner.thread(ran.wait, (10,))
+    assert not first.is_alive() and not ran.is_set() and owner.threads == []
+    owner.go_live(1)
+    first.join(10)
+    second.join(10)
+    assert ran.is_set() and second in owner.threads
+
+
+async def test_what_cannot_begin_with_the_commit_does_not_keep_it_from_happening(caplog: Any) -> None:
+    owner, ran = Owner("weather"), list[int]()
+
+    def fail() -> None:
+        raise OSError("no thread")
+
+    owner.when_live(fail)
+    owner.when_live(lambda: ran.append(1))
+    owner.go_live(1)
+    assert ran == [1] and "weather g1: something that its setup asked for could not begin" in caplog.text
+
+
+async def test_what_setup_asked_for_is_dropped_once_where_the_version_never_goes_live() -> None:
+    owner, did = Owner("weather"), list[str]()
+    owner.when_live(lambda: did.append("begun"), lambda: did.append("dropped"))
+    await owner.let_go()
+    await owner.let_go()
+    assert did == ["dropped"]
+
+
 # --- the end
 
 
@@ -192,10 +222,67 @@ async def test_one_that_fails_to_be_left_does_not_keep_the_others(owner: Owner, 
     assert "weather g4: closing what it had entered failed: OSError('stuck')" in caplog.text
 
 
-async def test_a_version_that_has_ended_starts_nothing_new(owner: Owner) -> None:
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(), BaseException("x")]
+)
+@pytest.mark.parametrize("kind", ["with", "async with"])
+async def test_whatever_leaving_raises_stays_in_the_log(
+    owner: Owner, caplog: Any, error: BaseException, kind: str
+) -> None:
+    class Plain:
+        def __enter__(self) -> None: ...
+        def __exit__(self, *raised: object) -> None:
+            raise error
+
+    class Async:
+        async def __aenter__(self) -> None: ...
+        async def __aexit__(self, *raised: object) -> None:
+            raise error
+
+    if kind == "with":
+        owner.enter(Plain())
+    else:
+        await owner.enter(Async())
+    await owner.let_go()
+    assert "weather g4: closing what it had entered failed" in caplog.text and type(error).__name__ in caplog.text
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda owner: owner.spawn(forever()),
+        lambda owner: owner.enter(contextlib.nullcontext()),
+        lambda owner: owner.thread(threading.Event().wait),
+    ],
+    ids=["spawn", "enter", "thread"],
+)
+async def test_a_version_that_has_ended_starts_nothing_new(owner: Owner, start: Callable[[Owner], object]) -> None:
     await owner.let_go()
     with pytest.raises(RuntimeError, match="this version of weather has ended"):
-        owner.spawn(forever())
+        start(owner)
+
+
+async def test_what_a_thread_spawns_is_handed_to_the_loop(owner: Owner) -> None:
+    ran = asyncio.Event()
+
+    async def work() -> None:
+        ran.set()
+        await forever()
+
+    assert await asyncio.to_thread(owner.spawn, work()) is None
+    await asyncio.wait_for(ran.wait(), 5)
+    assert len(owner.tasks) == 1
+    await owner.let_go()
+    assert owner.tasks == set()
+
+
+async def test_what_is_handed_over_while_the_version_ends_never_begins(owner: Owner) -> None:
+    spawning = threading.Thread(target=owner.spawn, args=(forever(),))
+    spawning.start()
+    spawning.join(10)
+    await owner.let_go()  # an unawaited coroutine would be a warning, and that an error
+    await turns()
+    assert owner.tasks == set()
 
 
 async def test_letting_go_twice_is_nothing(owner: Owner) -> None:

@@ -358,7 +358,7 @@ async def test_others_are_told_so_at_most_once_a_minute(bench: Bench) -> None:
 
 async def test_each_user_is_told_for_themselves(bench: Bench) -> None:
     for nick in ("Bob", "carl"):
-        said = await bench.said(lambda ctx: "x", declaration=ADMIN, user=User(nick, "x", "h"))
+        said = await bench.said(lambda ctx: "x", declaration=ADMIN, user=User(nick, nick, "h"))
         assert said == ["forecast: admins only"]
 
 
@@ -395,6 +395,25 @@ async def test_a_limit_follows_the_account_through_another_nick(bench: Bench) ->
     for nick in ("Bob", "Bobby"):
         await bench.said(lambda ctx: "ok", limit=TWICE, user=User(nick, "b", "h", "robert"))
     assert await bench.said(lambda ctx: "ok", limit=TWICE, user=User("Rob", "b", "h", "robert")) != ["ok"]
+
+
+async def test_a_limit_follows_a_stranger_through_other_nicks(bench: Bench) -> None:
+    said = [
+        await bench.said(lambda ctx: "ok", limit=TWICE, user=User(f"Bob{n}", "b", host))
+        for n, host in enumerate(["h", "H", "h", "h", "h"])
+    ]
+    assert said == [["ok"], ["ok"], ["forecast: not so fast, try again in 10 s"], [], []]
+
+
+async def test_another_nick_is_not_told_again_that_a_command_is_for_admins(bench: Bench) -> None:
+    said = [await bench.said(lambda ctx: "x", declaration=ADMIN, user=User(nick, "b", "h")) for nick in ("a", "b")]
+    assert said == [["forecast: admins only"], []]
+
+
+async def test_who_is_called_as_another_ones_account_is_somebody_else(bench: Bench) -> None:
+    for _ in range(2):
+        await bench.said(lambda ctx: "ok", limit=TWICE, user=User("x", "x", "y", "b@h"))
+    assert await bench.said(lambda ctx: "ok", limit=TWICE, user=User("b", "b", "h")) == ["ok"]
 
 
 async def test_a_limit_does_not_hold_admins(bench: Bench) -> None:
@@ -526,3 +545,15 @@ async def test_the_first_step_is_the_outermost(bench: Bench) -> None:
     call, _ = bench.call(lambda ctx: None)
     await compose((step("a"), step("b")), last)(call)
     assert order == ["a in", "b in", "last", "b out", "a out"]
+
+
+async def test_a_call_whose_last_line_fails_is_over_all_the_same(
+    bench: Bench, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(outlet: CallOutlet) -> None:
+        raise ValueError("no line")
+
+    monkeypatch.setattr(CallOutlet, "finish", fail)
+    assert await bench.said(lambda ctx: "x") == ["x"]
+    assert bench.owner.calls == {} and current.get() is None
+    assert "the last line of weather.forecast could not be said" in caplog.text

@@ -8,6 +8,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
@@ -408,4 +409,20 @@ async def test_it_runs_on_the_real_loop() -> None:
     ran.clear()
     scheduler.schedule(time.time() + 0.001, run)
     await asyncio.wait_for(ran.wait(), 5)
+    scheduler.stop()
+
+
+async def test_a_job_runs_in_the_context_of_the_clock_not_of_who_armed_the_timer() -> None:
+    """Else the jobs of all plugins would run as the one that scheduled something last."""
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+    ran: asyncio.Queue[str] = asyncio.Queue()
+
+    async def run() -> None:
+        ran.put_nowait(who.get())
+
+    scheduler = Scheduler(LoopClock(), asyncio.create_task)
+    scheduler.replace("p", [Every("job", 0.01, run)])
+    who.set("someone")
+    scheduler.schedule(time.time() + 1000, run)
+    assert await asyncio.wait_for(ran.get(), 5) == "nobody"
     scheduler.stop()

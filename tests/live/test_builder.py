@@ -103,6 +103,25 @@ async def test_a_result_that_nobody_awaits_any_more_is_dropped(builder: Builder)
     assert await builder.run(lambda: "next", 5.0) == "next"
 
 
+async def test_a_loop_that_nobody_awaits_any_more_is_interrupted(builder: Builder) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless() -> None:
+        try:
+            while True:
+                begun.set()
+        finally:
+            ended.set()
+
+    waiting = asyncio.create_task(builder.run(endless, 60.0))
+    await asyncio.to_thread(begun.wait, 5.0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert ended.is_set()
+    assert await builder.run(lambda: "next", 5.0) == "next"
+
+
 async def test_stopping_ends_the_thread() -> None:
     builder = Builder(TooLong)
     thread = await builder.run(threading.current_thread, 5.0)
@@ -121,11 +140,10 @@ def test_the_loop_may_be_gone_when_the_function_ends() -> None:
     async def leave() -> None:
         asyncio.create_task(builder.run(lambda: free.wait(10), 10.0))  # noqa: RUF006  # it outlives the loop on purpose
         await asyncio.sleep(0)
+        threads.extend(filter(None, [builder._thread]))
 
+    threads: list[threading.Thread] = []
     asyncio.run(leave())
-    thread = builder._thread
     free.set()
-    builder.stop()
-    assert thread is not None
-    thread.join(5.0)
-    assert not thread.is_alive()
+    threads[0].join(5.0)
+    assert not threads[0].is_alive()

@@ -102,6 +102,7 @@ def test_a_live_plugin_is_noted_and_gives_up_what_it_no_longer_has() -> None:
     book = Claims(disk)
     book.note("dice", ["roll", "coin"], live=True)
     book.note("dice", ["roll"], live=True)
+    book.write()
     assert disk == {"roll": ["dice"]}
     assert book.commands() == ["roll"]
 
@@ -125,7 +126,9 @@ def test_what_nobody_claims_has_no_order() -> None:
 
 def test_the_ledger_is_read_back_after_a_restart() -> None:
     disk: dict[str, Any] = {}
-    Claims(disk).note("dice", ["roll"], live=True)
+    book = Claims(disk)
+    book.note("dice", ["roll"], live=True)
+    book.write()
     assert Claims(disk).order("roll") == ["dice"]
 
 
@@ -139,3 +142,23 @@ def test_reading_the_ledger_changes_nothing_on_disk() -> None:
 @pytest.mark.parametrize("wanted", [{}, {"a": ""}])
 def test_who_wants_nothing_is_never_refused(wanted: dict[str, str]) -> None:
     assert refused(claims(roll="dice"), wanted) == {}
+
+
+def test_what_cannot_be_written_is_written_the_next_time() -> None:
+    class Disk(dict[str, Any]):
+        full = True
+
+        def __setitem__(self, key: str, value: Any) -> None:
+            if self.full:
+                raise OSError("full")
+            super().__setitem__(key, value)
+
+    disk = Disk()
+    book = Claims(disk)
+    book.note("dice", ["roll"], live=True)
+    with pytest.raises(OSError):
+        book.write()
+    assert book.order("roll") == ["dice"] and not book.written
+    disk.full = False
+    book.write()
+    assert disk == {"roll": ["dice"]} and book.written

@@ -43,6 +43,13 @@ def test_a_function_may_be_several_handlers() -> None:
     assert [type(handler.declaration).__name__ for handler in both] == ["On", "Command"]
 
 
+def test_each_mark_of_a_function_has_a_key_of_its_own() -> None:
+    made = found("@every('5m')\n@every(cron='0 9 * * *')\n@job\n@command('a')\ndef f(ctx): ...")
+    keys = [handler.key for handler in (*made.handlers, *made.later.values(), *made.jobs)]
+    assert keys == ["weather.f", "weather.f.2", "weather.f.3", "weather.f.4"]
+    assert list(made.later) == ["weather.f"]  # stored jobs find the function by its name
+
+
 def test_parts_of_a_package_declare_too() -> None:
     assert found("", part=HEAD + "@command('a')\ndef f(ctx): ...").handlers[0].key == "weather.part.f"
 

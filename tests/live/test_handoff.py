@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from sources import unit
 
+from bot.api import kept
 from bot.api.declare import Hook
+from bot.api.kept import keep
 from bot.dispatch.owner import Owner, current
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler
@@ -71,6 +73,22 @@ def test_a_handler_that_asks_while_it_runs_gets_the_kept_value(shelf: Shelf) -> 
     value = first.keep("weather", "asked", dict)
     first.commit()
     assert shelf.keep("weather", "asked", dict) is value
+
+
+def test_a_handler_finds_the_state_under_its_name(shelf: Shelf) -> None:
+    """`STATE_NAME` holds for a handler that asks while it runs, too."""
+    first = staging(shelf, weather="state")
+    value = first.keep("weather", "asked", dict)
+    first.store("weather", "points", "bot").write("", "x", "1")
+    first.commit()
+    assert shelf.keep("weather", "asked", dict) is value
+    assert shelf.store("weather", "points", "bot").read("", "x") == "1"
+
+
+def test_after_the_commit_a_task_of_setup_keeps_on_the_shelf(shelf: Shelf) -> None:
+    first = staging(shelf, weather="state")
+    first.commit()
+    assert first.keep("weather", "asked", dict) is shelf.values["state"]["asked"]
 
 
 def test_values_of_a_plugin_that_went_stay_for_two_commits(shelf: Shelf) -> None:
@@ -158,6 +176,22 @@ async def test_a_hook_runs_as_its_plugin(relay: Relay) -> None:
     made = image(plain, slow)
     await run(made, relay)
     assert seen == [made.owner, made.owner] and current.get() is None
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_what_setup_keeps_is_kept_by_the_commit_only(relay: Relay, shelf: Shelf, kind: str) -> None:
+    def plain(ctx: Any) -> None:
+        keep("asked", dict)
+
+    async def slow(ctx: Any) -> None:
+        keep("asked", dict)
+
+    one = staging(shelf)
+    context: Any = lambda owner, key: SimpleNamespace(owner=owner, key=key)  # noqa: E731  # shorter than the rest
+    await run_hooks("setup", image(plain if kind == "def" else slow), context, relay, 5.0, one)
+    assert shelf.values == {} and kept.shelf.get() is not one
+    one.commit()
+    assert shelf.values == {__name__: {"asked": {}}}
 
 
 async def test_a_plain_hook_runs_off_the_loop(relay: Relay) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import logging
 import re
 import sys
@@ -31,6 +32,16 @@ from bot.live.reload import Reloader
 from bot.storage import Backend
 
 
+class Gate(asyncio.Event):
+    """An event that tells whether anyone has waited for it."""
+
+    asked = False
+
+    async def wait(self) -> Any:
+        self.asked = True
+        return await super().wait()
+
+
 class Bench:
     """A reloader over one folder, and what it told its host."""
 
@@ -42,6 +53,7 @@ class Bench:
         self.told: list[str] = []
         self.off: set[str] = set()
         self.now = 100.0
+        self.gate = Gate()
         self.claims: dict[str, Any] = options.pop("claims", {})
         self.reloader = Reloader(
             Discovery([folder]),
@@ -60,7 +72,15 @@ class Bench:
     # the host
 
     def context(self, owner: Owner, key: str) -> Context:
-        made: Any = SimpleNamespace(owner=owner, spawn=owner.spawn, enter=owner.enter, told=self.told.append)
+        made: Any = SimpleNamespace(
+            owner=owner,
+            spawn=owner.spawn,
+            enter=owner.enter,
+            told=self.told.append,
+            opened=io.StringIO,
+            forever=asyncio.Event().wait,
+            gate=self.gate,
+        )
         found: Context = made
         return found
 
@@ -281,6 +301,56 @@ async def test_a_fault_of_our_own_is_told_and_costs_nothing(bench: Bench, monkey
     assert [record.levelno for record in caplog.records if record.exc_info] == [logging.ERROR]
 
 
+async def test_what_fails_in_the_middle_of_the_commit_is_logged_and_the_commit_is_whole(
+    bench: Bench, monkeypatch: Any, caplog: Any
+) -> None:
+    await bench.save(a=says("1"), b=says("1", "b"), c=says("1", "c"))
+    was = [bench.reloader.live[name].owner for name in "ab"]
+
+    def committed(table: Table, plugins: Mapping[str, Image]) -> None:
+        Bench.committed(bench, table, plugins)
+        if "a" in plugins:
+            raise KeyError("jobs")
+
+    def unloaded(plugins: Collection[str]) -> None:
+        raise KeyError("jobs")
+
+    monkeypatch.setattr(bench, "committed", committed)
+    monkeypatch.setattr(bench, "unloaded", unloaded)
+    bench.told.clear()
+    assert await bench.save(a=says("2"), b=says("2", "b")) == "a g1 -> g2: ~say; b g1 -> g2: ~b"
+    assert bench.told == ["committed a", "committed b"] and bench.reloader.commits == 2
+    assert await bench.settle() == ""
+    await until(lambda: all(owner and owner.retired for owner in was))
+    assert "a step of the commit failed" in caplog.text
+
+
+async def test_a_disk_that_takes_no_claims_costs_no_reload(tmp_path: Path, bench: Bench, caplog: Any) -> None:
+    class Disk(dict[str, Any]):
+        def __setitem__(self, key: str, value: Any) -> None:
+            raise OSError("full")
+
+    second = Bench(bench.folder, claims=Disk())
+    assert await second.save(a=says("1")) == "a loaded g1"
+    assert await second.save(a=says("2", "tell")) == "a g1 -> g2: +tell -say"
+    assert second.answer("tell") == "2" and "could not be written down" in caplog.text
+    await second.close()
+
+
+async def test_what_setup_opened_is_closed_if_the_commit_is_never_reached(bench: Bench, monkeypatch: Any) -> None:
+    more = (
+        "from contextlib import contextmanager\n@contextmanager\ndef port(ctx):\n    ctx.told('open')\n    yield\n"
+        "    ctx.told('close')\n@setup\ndef u(ctx): ctx.enter(port(ctx))"
+    )
+
+    def fail(*arguments: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(bench.reloader, "_warm", fail)
+    assert "everything stays as it was" in await bench.save(a=says("1", more=more))
+    assert bench.told == ["open", "close"]
+
+
 # --- groups
 
 
@@ -405,8 +475,41 @@ async def test_unload_ends_with_a_change_of_content(bench: Bench) -> None:
     assert await bench.save(a=says("2")) == "a loaded g2"
 
 
+async def test_unload_takes_a_plugin_out_whose_file_is_broken(bench: Bench) -> None:
+    await bench.save(a=says("1"))
+    await bench.save(a="x =")
+    assert str(await bench.reloader.unload("a")) == "a unloaded"
+    assert await bench.settle() == "" and list(bench.reloader.stopped) == ["a"]
+    assert await bench.save(a=says("2")) == "a loaded g2"
+
+
 async def test_what_is_not_live_cannot_be_unloaded(bench: Bench) -> None:
     assert not await bench.reloader.unload("nothing")
+
+
+async def test_reloading_everything_leaves_out_what_was_unloaded(bench: Bench) -> None:
+    await bench.save(a=says("1"), b=says("2", "tell"))
+    await bench.reloader.unload("a")
+    assert await bench.settle(everything=True) == "b g1 -> g2:"
+    assert bench.reloader.stopped == {"a"}
+
+
+async def test_what_others_import_cannot_be_unloaded_and_the_refusal_says_why(bench: Bench) -> None:
+    await bench.save(q=says("1", "q"), p=says("2", "p", "from plugins import q"))
+    why = "q stays g1 (also p): q.py: p imports it; unload p first; the old version goes on answering"
+    for _ in "again":
+        assert plain(str(await bench.reloader.unload("q"))) == why
+    assert not bench.reloader.stopped and bench.answer("q") == "1"
+    assert await bench.settle() == ""
+    await bench.reloader.unload("p")
+    assert plain(str(await bench.reloader.unload("q"))) == "q unloaded"
+
+
+async def test_an_unload_that_fails_inside_the_bot_is_told_too(bench: Bench, monkeypatch: Any) -> None:
+    await bench.save(a=says("1"))
+    monkeypatch.setattr(bench.reloader, "_warm", None)
+    assert "everything stays as it was" in str(await bench.reloader.unload("a"))
+    assert not bench.reloader.stopped and bench.answer("say") == "1"
 
 
 async def test_a_disabled_plugin_goes_and_comes(bench: Bench) -> None:
@@ -464,6 +567,76 @@ async def test_where_start_fails_the_old_version_is_committed_again(bench: Bench
     assert "a stays g1: a.py:3: start: ZeroDivisionError" in report
     assert bench.answer("say") == "1" and bench.told.count("start 1") == 2
     assert await bench.settle() == ""
+
+
+START_FAILS = "@start\ndef s(ctx): 1/0"
+
+
+async def test_what_start_opened_and_teardown_closes_is_closed_before_the_next_start(bench: Bench) -> None:
+    more = (
+        "@start\ndef s(ctx): ctx.told('open {0}')\n@teardown\ndef t(ctx): ctx.told('close {0}')\n"
+        "@setup\ndef u(ctx): ctx.told('setup {0}')"
+    )
+    await bench.save(a=says("1", more=more.format(1)))
+    bench.told.clear()
+    await bench.save(a=says("2", more=more.format(2)))
+    assert bench.told == ["setup 2", "committed a", "close 1", "open 2"]
+    assert not bench.reloader._retiring  # and it is not torn down again
+
+
+async def test_calls_in_flight_finish_before_a_start(bench: Bench) -> None:
+    more = "import asyncio\n@start\ndef s(ctx): ctx.told('start {0}')"
+    await bench.save(a=says("1", more=more.format(1)))
+    owner = bench.reloader.live["a"].owner
+    assert owner is not None
+    released = asyncio.Event()
+
+    async def call() -> None:
+        await released.wait()
+        bench.told.append("call ended")
+
+    task = asyncio.get_running_loop().create_task(call())
+    owner.calls[task] = lambda: None
+    task.add_done_callback(lambda _: owner.calls.pop(task))
+    saved = asyncio.create_task(bench.save(a=says("2", more=more.format(2))))
+    await until(lambda: bench.answer("say") == "2")
+    released.set()
+    assert await saved == "a g1 -> g2: ~say"
+    assert bench.told[-2:] == ["call ended", "start 2"]
+
+
+async def test_the_way_back_sets_the_old_version_up_again(bench: Bench) -> None:
+    more = "box = []\n@setup\ndef u(ctx): box.append(ctx.enter(ctx.opened())); ctx.spawn(ctx.forever())"
+    says_box = more + "\n@command('closed')\ndef c(ctx): return box[0].closed"
+    await bench.save(a=says("1", more=says_box))
+    assert "stays g1" in await bench.save(a=says("2", more=f"{says_box}\n{START_FAILS}"))
+    owner = bench.reloader.live["a"].owner
+    assert owner is not None and owner.generation == 1 and len(owner.tasks) == 1
+    assert bench.answer("say") == "1" and bench.answer("closed") is False
+    assert "a g1 -> g2" in await bench.save(a=says("3"))
+
+
+async def test_the_way_back_has_the_shared_modules_that_it_had(bench: Bench) -> None:
+    more = "from plugins._shared import word\n@command('word')\ndef w(ctx): return word"
+    await bench.save(_shared="word = 'old'", a=says("1", more=more))
+    await bench.save(_shared="word = 'new'", a=says("2", more=f"{more}\n{START_FAILS}"))
+    assert (bench.answer("say"), bench.answer("word")) == ("1", "old")
+
+
+async def test_the_way_back_notes_the_claims_of_the_old_version(bench: Bench) -> None:
+    await bench.save(a=says("1", "one"))
+    await bench.save(a=says("2", "two", START_FAILS))
+    assert bench.claims == {"one": ["a"]}
+
+
+async def test_what_cannot_come_back_is_not_live_and_the_report_says_so(bench: Bench, tmp_path: Path) -> None:
+    once = f"import pathlib\nif pathlib.Path({str(tmp_path / 'gone')!r}).exists(): raise OSError('second time')"
+    await bench.save(a=says("1", more=once))
+    touch = f"import pathlib\npathlib.Path({str(tmp_path / 'gone')!r}).touch()"
+    report = await bench.save(a=says("2", more=f"{touch}\n{START_FAILS}"))
+    assert report.startswith("a not loaded: a.py:5: start: ZeroDivisionError")
+    assert "the version before can't come back: a.py:3: OSError: second time" in report
+    assert bench.answer("say") is None and await bench.settle() == ""
 
 
 async def test_where_the_first_start_fails_nothing_is_live(bench: Bench) -> None:
@@ -527,6 +700,32 @@ async def test_two_that_ask_at_once_make_one_change(bench: Bench) -> None:
     write(bench.folder, a=says("1"))
     reports = await asyncio.gather(bench.settle(), bench.settle())
     assert sorted(reports) == ["", "a loaded g1"]
+
+
+async def test_a_caller_who_goes_does_not_cut_the_transaction(bench: Bench) -> None:
+    await bench.save(a=says("1"))
+    write(bench.folder, a=says("2", more="@setup\nasync def u(ctx): await ctx.gate.wait()"))
+    asked = asyncio.create_task(bench.settle())
+    await until(lambda: bench.gate.asked)
+    asked.cancel()
+    await asyncio.wait([asked])
+    bench.gate.set()
+    assert asked.cancelled() and await bench.settle() == ""
+    assert bench.answer("say") == "2"
+
+
+async def test_closing_cuts_a_transaction_short_and_what_setup_opened_is_closed(tmp_path: Path, bench: Bench) -> None:
+    second = Bench(bench.folder)
+    more = (
+        "from contextlib import contextmanager\n@contextmanager\ndef port(ctx):\n    yield\n    ctx.told('close')\n"
+        "@setup\nasync def u(ctx):\n    ctx.enter(port(ctx))\n    await ctx.gate.wait()"
+    )
+    write(second.folder, a=says("1", more=more))
+    asked = asyncio.create_task(second.settle())
+    await until(lambda: second.gate.asked)
+    await second.close()
+    await asyncio.wait([asked])
+    assert second.told == ["close"]
 
 
 async def test_closing_tears_everything_down_and_leaves_no_name(bench: Bench) -> None:
