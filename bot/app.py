@@ -45,6 +45,7 @@ from bot.live.names import install
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
 from bot.live.watcher import Watcher
+from bot.logs import context
 from bot.networks import Network, Networks
 from bot.places import Places
 from bot.protocol.casemap import fold
@@ -343,7 +344,9 @@ class App:
         return Call(handler, ctx, outlet, event, match.rest, *match.groups, prefix=settings.prefix[0])
 
     def _spawn(self, call: Call, connection: Connection, number: str) -> None:
-        task = self.loop.create_task(self._pipeline.run(call))
+        event = call.event
+        with context(connection.name, event.channel if event else None, call.handler.plugin):  # the task inherits it
+            task = self.loop.create_task(self._pipeline.run(call))
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:

@@ -19,6 +19,7 @@ import contextlib
 import heapq
 import inspect
 import itertools
+import re
 import shutil
 import tempfile
 import textwrap
@@ -262,14 +263,24 @@ except ImportError:  # only the fixture needs it
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collect the examples of plugin files: what lies in a folder named `plugins` and declares commands."""
+    """Collect the examples of plugin files: what lies in a folder named `plugins` and imports `bot`."""
     if (
         file_path.suffix == ".py"
         and "plugins" in file_path.parent.parts
         and not file_path.name.startswith(("_", "test_"))
+        and _imports_bot(file_path)
     ):
         return PluginFile.from_parent(parent, path=file_path)
     return None
+
+
+def _imports_bot(path: Path) -> bool:
+    """Tell whether it may be a plugin of ours; folders of that name are in many projects. Not by parsing: a plugin
+    that can't be parsed is to fail, others are none of our business."""
+    try:
+        return re.search(rb"^\s*(from|import)\s+bot\b", path.read_bytes(), re.MULTILINE) is not None
+    except OSError:
+        return False
 
 
 class PluginFile(pytest.File):
@@ -277,7 +288,12 @@ class PluginFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item]:
         """Read the examples from the source, without importing it: only a bot may do that."""
-        for said, answer, line in read_examples(self.path.read_bytes()):
+        try:
+            examples = read_examples(self.path.read_bytes())
+        except (SyntaxError, ValueError) as error:
+            # An item that fails by loading it, as an error here would end the whole run.
+            examples = [("can be read", "", getattr(error, "lineno", None) or 1)]
+        for said, answer, line in examples:
             yield Example.from_parent(self, name=said, answer=answer, line=line)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bot import logs
 from bot.app import App
 from bot.config import Channel, Config, Plugins, Reconnect, Reload, Secret, Timeouts
 from bot.demo import BOT, NETWORK
@@ -589,6 +591,20 @@ async def test_a_plugin_that_is_off_in_a_channel_is_off_for_its_operators(bot: B
     await bot.write("spot", WHERE)
     await bot.say(f"!disable spot {CHANNEL}")
     assert await ranked(bot, "!where") == []
+
+
+async def test_a_record_of_a_handler_says_where_it_runs(bot: Bot) -> None:
+    stream, root = io.StringIO(), logging.getLogger()
+    level = root.level
+    logs.setup("info", "text", stream)
+    try:
+        await bot.write("noisy", "from bot import command\n@command('n')\ndef n(ctx): ctx.log.warning('heard')")
+        await bot.say("!n")
+    finally:
+        assert logs._handler is not None
+        root.removeHandler(logs._handler)
+        root.setLevel(level)
+    assert f" {NETWORK} {CHANNEL} noisy: heard" in stream.getvalue()
 
 
 # --- channels and configuration

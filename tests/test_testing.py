@@ -238,3 +238,17 @@ def test_other_files_are_not_taken_for_plugins(pytester: pytest.Pytester, folder
     (folder / "test_echo.py").write_text("async def test_it(bot):\n    assert await bot.say('!version') != []\n")
     result = collected(pytester)
     result.assert_outcomes(passed=1)
+
+
+def test_files_of_other_projects_are_left_alone(pytester: pytest.Pytester, folder: Path) -> None:
+    (folder / "theirs.py").write_text("import robot\nthis is no Python\n")
+    (pytester.path / "test_theirs.py").write_text("def test_it(): pass\n")
+    collected(pytester).assert_outcomes(passed=1)
+
+
+def test_a_plugin_that_can_not_be_parsed_fails_and_the_others_run(pytester: pytest.Pytester, folder: Path) -> None:
+    (folder / "broken.py").write_text("from bot import command\ndef (\n")
+    (folder / "echo.py").write_text(PLUGIN)
+    result = collected(pytester)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*broken not loaded: broken.py:2: SyntaxError*"])

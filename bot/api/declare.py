@@ -1,7 +1,7 @@
 """The decorators: each marks a function with what it is for, and does nothing else.
 
 A mark is a frozen value in the list `function.__neverquit__`; the function itself is returned unchanged, so it can
-still be called, tested and wrapped. Who reads the marks: `live/loader.py`, once a module has been executed. A mistake
+still be called, tested and wrapped. Who reads the marks: `live/declared.py`, once a module has been executed. A mistake
 in a declaration (an empty command name, a regular expression that is none) is raised here, at the line of the
 decorator.
 """

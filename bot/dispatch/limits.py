@@ -79,8 +79,3 @@ class Limits:
             return runs[-limit.count] + limit.seconds - now
         runs.append(now)
         return 0.0
-
-    def forget(self, handler: Hashable) -> None:
-        """Drop a handler's windows, when its plugin goes."""
-        for key in [key for key in self._windows if key[0] == handler]:
-            del self._windows[key]

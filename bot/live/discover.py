@@ -28,6 +28,9 @@ _Stat = tuple[int, int, int, int]  # inode, size, mtime and ctime in ns: the fou
 _Stats = dict[str, _Stat]  # of a unit's files, by path
 
 
+OWN = "bot"  # under this plugin name the built-in commands have their keys and settings
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One module's source as it was read."""
@@ -113,6 +116,9 @@ class Discovery:
             return
         if not _IDENTIFIER.fullmatch(name):
             disk.odd.setdefault(entry.name, f"{entry.name}: a plugin's name is letters, digits and _; rename the file")
+            return
+        if name == OWN:
+            disk.odd.setdefault(entry.name, f"{entry.name}: {OWN} is the name of what is built in; rename the file")
             return
         if name in disk.units and not (is_package and self._same_directory(disk.units[name], directory)):
             return  # an earlier directory, or a package beside a file of the same name: the package is Python's choice

@@ -26,9 +26,6 @@ WANTED = (
     *("userhost-in-names", "away-notify", "chghost", "setname", "cap-notify", "invite-notify", "batch"),
 )
 
-# Their parameters never belong in a log.
-SECRET_COMMANDS = frozenset({"PASS", "AUTHENTICATE", "OPER"})
-
 _MAX_OFFERED = 256
 _MADE_UP_NICKS = 6
 _CHUNK = 400  # characters of base64 in one AUTHENTICATE, by the specification

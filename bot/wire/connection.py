@@ -93,6 +93,13 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
         self.by_name[connection.name] = connection
         self.connections[:] = self.by_name.values()
 
+    def detach(self, connection: Connection) -> None:
+        """Forget a connection that has ended for good, and all that waits to be sent on it."""
+        if self.by_name.get(connection.name) is connection:
+            del self.by_name[connection.name]
+            self.connections[:] = self.by_name.values()
+            self.send(Frame("drop", (connection.name,)))
+
     def _frame(self, frame: Frame) -> None:
         try:
             if frame.verb == "hello":
@@ -151,8 +158,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         self.alarms = Alarms(clock)
         self.outbox = Outbox(reactor.send, reactor.window, name)
         self.registration: Registration | None = None
-        self.registered = False
-        self.malformed = 0
+        self.registered, self.malformed = False, 0
         self._clock = clock
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
         self._backoff = Backoff(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds, random)
@@ -262,6 +268,8 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             if not self._first.done():
                 self._first.set_result(reason or "stopped")
             self._ended.set_result(None)
+            self.outbox.clear()
+            self.reactor.detach(self)
 
     # -- lines in --
 
@@ -410,7 +418,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         # A lone surrogate has no bytes; it becomes `?`, as in any other text that can't be shown.
         raw = safe(line).encode(errors="replace")
         frame = Frame("say", (self.name, key, str(k), "0" if urgent else "1"), raw)
-        if not urgent:
+        if not urgent and self._state != "ended":
             return self.outbox.say(frame)
         if not self.connected:
             return NOT_SENT

@@ -79,7 +79,6 @@ class Keeper:
         self.lost = 0  # lines dropped because MAX_HELD_BYTES was reached
         self.duplicates = 0  # effects that had been accepted before
         self.refused = 0  # lines to send that held CR or NUL, or came without credit
-        self._started = clock()
         self._boot = secrets.token_hex(4)
         self._nets: dict[str, Net] = {}
         self._entries: dict[str, Entry] = {}  # in the order of arrival, which is the order of delivery
@@ -92,17 +91,13 @@ class Keeper:
         self._timer_at = float("inf")
         self._reactions: dict[str, Callable[..., None]] = {
             "open": self._open, "go": self._go, "say": self._say, "begin": self._begin, "done": self._done,
-            "seen": self._seen, "save": self._save, "close": self._close, "beat": lambda _payload: None,
+            "seen": self._seen, "save": self._save, "close": self._close, "drop": self._drop,
+            "beat": lambda _payload: None,
         }  # fmt: skip
         self._link: LinkEnd | None = None
         self.attach(link_end)
 
     # -- what the program and the test kit ask --
-
-    @property
-    def uptime(self) -> float:
-        """Seconds since this keeper was made."""
-        return self.clock() - self._started
 
     @property
     def queued(self) -> int:
@@ -349,6 +344,12 @@ class Keeper:
             if net.dial is not None:
                 net.dial.cancel()
             self._down(net, reason.decode(errors="replace"))
+
+    def _drop(self, name: str, _payload: bytes) -> None:
+        net = self._net(name)
+        net.queue.clear()
+        net.owed = 0
+        self._changed()
 
     # -- time --
 

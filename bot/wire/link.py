@@ -41,6 +41,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     "seen": (("number",), False),  # finished, keep for the state of the next worker
     "save": (("number",), True),  # a checkpoint: forget what was `seen` up to this number
     "close": (("net",), True),  # QUIT with these words, and close
+    "drop": (("net",), False),  # the network is given up: forget what waits for it, all credits are void
     "beat": ((), False),  # the worker's loop is turning
 }
 

@@ -94,6 +94,17 @@ class Outbox:
             # Shielded: one author who stops waiting must not wake, or cancel, the others.
             await asyncio.shield(self._drained)
 
+    def clear(self) -> None:
+        """Drop all that waits: the connection has ended for good."""
+        for frame, future in self._waiting:
+            if future is None:
+                self._send(frame)
+            elif not future.done():
+                future.set_result(False)
+        self._waiting.clear()
+        self._lines = 0
+        self._let_dones_pass()
+
     def _drop_oldest(self) -> None:
         _, future = self._waiting.popleft()
         self._lines -= 1

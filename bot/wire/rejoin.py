@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import zip_longest
 from random import Random
 
+from bot.protocol import numerics
 from bot.protocol.message import Message
 from bot.protocol.roster import Roster
 from bot.wire.reconnect import Backoff
@@ -22,9 +23,23 @@ STABLE_SECONDS = 300.0
 TARGETS_PER_LINE = 10
 LINE_BYTES = 510  # RFC 2812 section 2.3, without CR LF
 
-#: JOIN was refused. 403 no such channel, 405 too many, 437 unavailable, 470 forwarded, 471 full, 473 invite only,
-#: 474 banned, 475 bad key, 476 bad mask, 477 needs registration, 480 throttled or TLS only, 489 TLS only.
-REFUSALS = frozenset({"403", "405", "437", "470", "471", "473", "474", "475", "476", "477", "480", "489"})
+#: JOIN was refused.
+REFUSALS = frozenset(
+    {
+        numerics.ERR_NOSUCHCHANNEL,
+        numerics.ERR_TOOMANYCHANNELS,
+        numerics.ERR_UNAVAILRESOURCE,
+        numerics.ERR_LINKCHANNEL,
+        numerics.ERR_CHANNELISFULL,
+        numerics.ERR_INVITEONLYCHAN,
+        numerics.ERR_BANNEDFROMCHAN,
+        numerics.ERR_BADCHANNELKEY,
+        numerics.ERR_BADCHANMASK,
+        numerics.ERR_NEEDREGGEDNICK,
+        numerics.ERR_THROTTLE,
+        numerics.ERR_SECUREONLYCHAN,
+    }
+)
 
 
 class Wanted:

@@ -85,15 +85,6 @@ def test_memory_is_bounded_and_the_longest_unseen_goes_first() -> None:
     assert limits.allow("h", "b", once, 0.0) == 0.0
 
 
-def test_a_handler_can_be_forgotten() -> None:
-    limits, once = Limits(), Limit(1, 60)
-    limits.allow("h", "u", once, 0.0)
-    limits.allow("g", "u", once, 0.0)
-    limits.forget("h")
-    assert limits.allow("h", "u", once, 0.0) == 0.0
-    assert limits.allow("g", "u", once, 0.0) == 60.0
-
-
 @given(st.integers(1, 50), st.floats(0.01, 1e6), st.floats(0, 1e9))
 def test_after_the_seconds_named_it_is_allowed(count: int, seconds: float, now: float) -> None:
     limits, limit = Limits(), Limit(count, seconds)

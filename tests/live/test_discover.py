@@ -71,6 +71,13 @@ def test_a_name_that_cannot_be_imported_is_told_and_not_taken(tmp_path: Path, na
     assert disk.odd == {f"{name}.py": f"{name}.py: a plugin's name is letters, digits and _; rename the file"}
 
 
+def test_the_name_of_what_is_built_in_is_told_and_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text("")
+    disk = Discovery([tmp_path]).sweep()
+    assert disk.units == {}
+    assert disk.odd == {"bot.py": "bot.py: bot is the name of what is built in; rename the file"}
+
+
 @pytest.mark.parametrize(
     "name",
     [

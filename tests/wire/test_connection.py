@@ -823,3 +823,21 @@ async def test_the_librarys_own_state_is_ours(make: Any) -> None:
     await turns()
     assert bench.connection.is_connected()
     assert bench.connection.get_nickname() == "renamed"
+
+
+async def test_what_was_said_on_a_network_that_was_given_up_is_not_sent_when_it_is_back(make: Any) -> None:
+    bench: Bench = await make()
+    await bench.lost(await bench.up())
+    told = [bench.connection.say(Message("PRIVMSG", ("#a", str(number)))) for number in range(100)]
+    await turns()
+    assert bench.keeper.queued == 64
+    await bench.connection.stop("gone")
+    await turns()
+    assert bench.keeper.queued == 0 and not await told[-1] and bench.reactor.by_name == {}
+    assert not await bench.connection.say(Message("PRIVMSG", ("#a", "late")))
+    again = Connection("n", bench.network, bench.reactor, bench.told, clock=bench.clock, random=Random(1))
+    assert again.outbox.credit == 64
+    bench.connection = again
+    peer = await bench.up()
+    again.say(Message("PRIVMSG", ("#a", "new")))
+    assert [line for line in await bench.said(peer) if "PRIVMSG" in line] == ["PRIVMSG #a :new"]

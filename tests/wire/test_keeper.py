@@ -606,11 +606,6 @@ async def test_networks_do_not_touch_each_other(bench: Bench) -> None:
         assert (await bench.worker.next("down")).fields == ("m",)
 
 
-async def test_uptime_counts_from_the_start(bench: Bench) -> None:
-    await bench.pass_time(12)
-    assert bench.keeper.uptime == 12
-
-
 async def test_a_server_that_never_reads_costs_bounded_memory(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "MAX_UNREAD_BYTES", 100)
     peer = await bench.up()

@@ -120,3 +120,16 @@ async def test_an_author_who_stops_waiting_does_not_unsay_the_line() -> None:
     waiting.cancel()
     outbox.room(1)
     assert numbers(sent) == ["0"]
+
+
+async def test_cleared_it_drops_lines_and_lets_what_is_done_pass() -> None:
+    sent = list[Frame]()
+    outbox = Outbox(sent.append, 0, "n")
+    waits = outbox.say(say(0))
+    outbox.done(done(7))
+    drained = asyncio.create_task(outbox.drained())
+    await asyncio.sleep(0)
+    outbox.clear()
+    assert numbers(sent) == ["done 7"] and len(outbox) == 0
+    assert not await waits
+    await drained
