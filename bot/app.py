@@ -239,10 +239,7 @@ class App:
         old, self.config = self.config, config
         self._pipeline.handler_seconds = config.timeouts.handler_seconds
         self.reloader.patience = Patience.of(config)
-        self.watcher.settle_seconds = config.reload.settle_ms / 1000
-        self.watcher.sweep_seconds = config.reload.sweep_seconds
-        await self.watcher.switch(config.reload.watch)
-        self.watcher.poke()
+        await self.watcher.configure(config.reload)
         for name in old.networks.keys() - config.networks.keys():
             await self.networks.pop(name).connection.stop("neverquit: no longer configured here")
         for name, settings in config.networks.items():

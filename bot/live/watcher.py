@@ -34,6 +34,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
+from bot.config import Reload
 from bot.live.discover import is_noise
 
 log = logging.getLogger(__name__)
@@ -142,6 +143,12 @@ class Watcher:
                 await self.stop()
         elif self._task is None:
             await self.start()
+
+    async def configure(self, settings: Reload) -> None:
+        """Take new times, and begin or end watching as the settings ask."""
+        self.settle_seconds, self.sweep_seconds = settings.settle_ms / 1000, settings.sweep_seconds
+        await self.switch(settings.watch)
+        self.poke()
 
     def poke(self) -> None:
         """Ask for a settle without an event: a grace has ended."""
