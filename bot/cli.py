@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bot.config import Config
 
 FAILED, USAGE, CANNOT_CONNECT, BAD_CONFIG = 1, 2, 69, 78
+END_SECONDS = 4.8  # from a signal to the end at the latest
 DEFAULT_CONFIG = Path("config.yaml")
 
 log = logging.getLogger("neverquit")
@@ -92,14 +94,16 @@ async def _run(settings: Config, path: Path, once: bool) -> int:
     app = App(settings, once=once)
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
+    one_at_a_time = asyncio.Lock()
 
     def hang_up() -> None:
-        task = loop.create_task(_again(app, path))
+        task = loop.create_task(_again(app, path, one_at_a_time))
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)
+        signal.signal(number, _end_in_time)  # beside it: asyncio hears of signals by a descriptor of its own
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     try:
         await app.run()
@@ -109,22 +113,30 @@ async def _run(settings: Config, path: Path, once: bool) -> int:
     return 0
 
 
-async def _again(app: App, path: Path) -> None:
+def _end_in_time(*_: object) -> None:
+    """End the process before the 5 s are over, should the loop be held by a plugin and not hear the signal."""
+    timer = threading.Timer(END_SECONDS, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+
+
+async def _again(app: App, path: Path, one_at_a_time: asyncio.Lock) -> None:
     """SIGHUP: read the configuration again, and take all plugins anew; a bad file changes nothing."""
     from bot import config
 
-    try:
-        settings = await asyncio.to_thread(config.load, path)
-    except ConfigError as error:
-        log.error("the configuration stays as it was:\n%s", error)
-        app.announcer.tell(f"the configuration stays as it was: {error.mistakes[0]}")
-        return
-    _logs(settings)
-    for note in await app.apply(settings):
-        log.warning("%s", note)
-    report = await app.reloader.settle(everything=True)
-    log.info("configuration read again; %s", report)
-    app.announcer.tell(f"configuration read again; {report}")
+    async with one_at_a_time:  # or the slowest of several readings would win
+        try:
+            settings = await asyncio.to_thread(config.load, path)
+        except ConfigError as error:
+            log.error("the configuration stays as it was:\n%s", error)
+            app.announcer.tell(f"the configuration stays as it was: {error.mistakes[0]}")
+            return
+        _logs(settings)
+        for note in await app.apply(settings):
+            log.warning("%s", note)
+        report = await app.reloader.settle(everything=True)
+        log.info("configuration read again; %s", report)
+        app.announcer.tell(f"configuration read again; {report}")
 
 
 def _run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
@@ -133,7 +145,13 @@ def _run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
     asyncio.set_event_loop(loop)
     code = FAILED
     try:
-        code = loop.run_until_complete(coroutine)
+        task = loop.create_task(coroutine)
+        while not task.done():
+            try:
+                loop.run_until_complete(task)
+            except (SystemExit, KeyboardInterrupt):  # out of a timer of a plugin, say: asyncio lets these two pass
+                log.exception("a plugin tried to end the bot")
+        code = task.result()
     except NeverquitError as error:
         print(f"neverquit: {error}", file=sys.stderr)
     except Exception:
@@ -143,7 +161,7 @@ def _run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except (OSError, ValueError):
+            except (OSError, ValueError, AttributeError):  # a plugin may have closed or removed it
                 pass
         os._exit(code)
 

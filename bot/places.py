@@ -62,7 +62,7 @@ class Places:
             return False
         off = [name for name in off if name != plugin] if on else [*off, plugin]
         if off:
-            self._off[key] = self._own("disabled")[key] = off
+            self._own("disabled")[key] = self._off[key] = off  # the disk first: it may refuse
         else:
             del self._off[key]
             self._own("disabled").pop(key, None)
@@ -78,7 +78,7 @@ class Places:
             if self._fold(network, known.removeprefix(begin)) == self._fold(network, channel):
                 del self._channels[known]
                 own.pop(known, None)
-        self._channels[begin + channel] = own[begin + channel] = key
+        own[begin + channel] = self._channels[begin + channel] = key
 
     def channels(self, settings: Network) -> Mapping[str, str]:
         """Return the channels to be in on a network, with their keys ("" for none)."""

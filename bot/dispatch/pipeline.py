@@ -30,6 +30,7 @@ from bot.dispatch.table import Handler
 from bot.errors import UsageError, UserError
 
 _OURS = str(Path(__file__).parents[1]) + "/"
+TURN_AFTER = 64  # texts of an async generator before others have a turn
 ADMINS_ONLY = Limit(1, 60.0)  # a refused user is told so once a minute at most
 
 
@@ -177,8 +178,12 @@ class Pipeline:
         while inspect.isawaitable(result):
             result = await result
         if isinstance(result, AsyncIterable):
+            said = 0
             async for text in result:
                 _say(ctx, text)
+                said += 1
+                if said % TURN_AFTER == 0:  # one that never suspends would hold the loop, and its own time-out
+                    await asyncio.sleep(0)
         elif result is not None:
             _say_all(ctx, result)
 

@@ -5,11 +5,14 @@ graph       who imports whom; what has to be built again together
 plan        what one sweep asks for: what to build, in which groups
 loader      source bytes to fresh modules and handlers, beside the running ones
 claims      which plugin a command belongs to
+attempt     one group on its way to the commit
+failures    what failed, and how that ended
 handoff     what one version hands to the next: `keep` values, `setup`, `start`, `teardown`
 declared    what a fresh module declares
 builder     the thread that executes plugin code before it is live, under a deadline
 names       the live modules' names in this process
 reload      the transaction: plan, build, prepare, commit, retire, report
 report      the lines that admins read
+tidy        collects what old generations leave
 watcher     when files have settled
 """

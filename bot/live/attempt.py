@@ -74,6 +74,9 @@ class Attempt:
             new.discard()
             how = ", and can't be interrupted" if isinstance(error, TimeoutError) else ""
             self.error = PluginError(members[0].name, shown(members[0]), 0, new.too_long + how)
+        except Exception as error:  # something so odd that we did not think of it: it is this group's fault alone
+            self.error = PluginError(members[0].name, shown(members[0]), 0, f"it can't be read: {error!r}")
+            self.error.__cause__ = error
 
     def _still_imported(self, live: Mapping[str, Image]) -> PluginError | None:
         for name in sorted(self.group.gone):

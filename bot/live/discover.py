@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 
 PACKAGE = "plugins"  # the name all plugin modules are imported under, wherever they lie
 MAX_SOURCE_BYTES = 1 << 20
@@ -107,6 +108,7 @@ class Discovery:
         except OSError:
             return
         if is_package:
+            name = entry.name
             files = list(_package_files(entry.path))
             if not any(file.path == f"{entry.path}{os.sep}__init__.py" for file in files):
                 return  # not a package yet, or a folder of data
@@ -139,6 +141,8 @@ def _stat(file: os.DirEntry[str]) -> _Stat | None:
         stat = file.stat()
     except OSError:
         return None  # it vanished since the listing
+    if not S_ISREG(stat.st_mode):
+        return None  # a pipe, say: reading it would wait for ever
     return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 

@@ -9,7 +9,6 @@ staging of its build.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -207,5 +206,3 @@ async def retire(
     await owner.let_go()
     if image.build is not None:
         image.build.forget(image.unit.name)
-    del image, owner
-    gc.collect(1)  # functions and their modules are cycles; the full collection is left to the interpreter

@@ -335,7 +335,7 @@ class Build:
             except BaseException as error:  # a class's own __init__ ran there
                 raise self._fault(unit, error) from error
         main = modules[f"{PACKAGE}.{unit.name}"]
-        doc = (main.__doc__ or "").strip()
+        doc = str(main.__doc__ or "").strip()
         return Image(unit, modules, compiled.imports, compiled.state_name, owner, found, doc, self)
 
     def _fault(self, unit: Unit, error: BaseException) -> PluginError:
@@ -380,10 +380,11 @@ def place(trace: TracebackType | None, unit: Unit, *others: Unit) -> tuple[str, 
 def sentence(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:
+    except BaseException:  # it is the plugin's own code
         text = "(its text can't be shown)"
-    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] != PACKAGE:
-        top = error.name.split(".")[0]
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if isinstance(name, str) and name and name.split(".")[0] != PACKAGE:
+        top = name.split(".")[0]
         return f"{type(error).__name__}: {text}; if it is a package: pip install {top}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -53,8 +53,10 @@ def publish(images: Mapping[str, Image], gone: Iterable[str], live: Mapping[str,
     """Put the live modules under their names, and take those away that are live no more."""
     root = sys.modules.get(PACKAGE)
     changed = {*images, *gone}
-    for name in [name for name in sys.modules if name.startswith(PACKAGE + ".") and name.split(".")[1] in changed]:
-        del sys.modules[name]
+    ours = [name for name in list(sys.modules) if isinstance(name, str) and name.startswith(PACKAGE + ".")]
+    for name in ours:
+        if name.split(".")[1] in changed:
+            del sys.modules[name]
     for name in gone:
         if root is not None and hasattr(root, name):
             delattr(root, name)

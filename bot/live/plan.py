@@ -172,7 +172,8 @@ class Planner:
             vanished = unit is None and name not in gone
             changed = unit if unit is not image.unit else None
             emptied = changed is not None and changed.is_blank and not image.unit.is_blank
-            if not vanished and not emptied:
+            moved = changed is not None and _root(changed) != _root(image.unit)  # one that it hid shows for a moment
+            if not vanished and not emptied and not moved:
                 self.missing.pop(name, None)
             elif name not in force and self._wait(
                 self.missing.setdefault(name, now), self._patience().delete_grace, now
@@ -240,6 +241,11 @@ class Planner:
         affected |= {name for name in needed(affected, edges) if name in units and name not in live}
         wanted = needed({name for name in affected if units[name].is_plugin}, edges)
         return {name for name in affected if units[name].is_plugin or name in wanted}
+
+
+def _root(unit: Unit) -> str:
+    source = next(iter(unit.sources.values()))
+    return source.path.removesuffix(source.shown)
 
 
 def _is_dirty(unit: Unit, image: Image | None) -> bool:

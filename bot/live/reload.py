@@ -38,6 +38,7 @@ from bot.live.names import publish, uninstall
 from bot.live.outcome import dropped_aliases, successes
 from bot.live.plan import Patience, Plan, Planner, needed
 from bot.live.report import Entry, Report
+from bot.live.tidy import Tidy
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Reloader:
         self._claims, self.patience, self._built_in = Claims(claims), patience, dict(built_in or {})
         self._disabled, self._recent = disabled, recent
         self._builder = Builder(TookTooLong)
+        self._tidy = Tidy()
         self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock)
         self._lock = asyncio.Lock()
         self._generations: dict[str, int] = {}
@@ -173,6 +175,7 @@ class Reloader:
             for task in self._retiring:
                 task.cancel()
             self._builder.stop()
+            self._tidy.stop()
             uninstall()
 
     # -- plan
@@ -299,7 +302,7 @@ class Reloader:
         self.commits += 1
         for one in good:
             one.commit()
-        publish(images, gone, self.live)
+        _step(publish, images, gone, self.live)
         self._shelf.committed({image.state_name for image in self.live.values()})
         _step(self._host.unloaded, gone)
         for name, image in images.items():
@@ -391,7 +394,11 @@ class Reloader:
             if image.owner is not None and not image.owner.retired:
                 task = asyncio.get_running_loop().create_task(self._retire(image, self.patience.grace))
                 self._retiring.add(task)
-                task.add_done_callback(self._retiring.discard)
+                task.add_done_callback(self._retired)
+
+    def _retired(self, task: asyncio.Task[None]) -> None:
+        self._retiring.discard(task)
+        self._tidy.soon()
 
     def _retire(self, image: Image, grace: float) -> Coroutine[Any, Any, None]:
         return retire(image, self._host.context, self._relay, grace, self.patience.setup)
