@@ -157,3 +157,4 @@ async def test_all_requests_share_one_session_and_closing_ends_it(site: Site, ht
 async def test_closing_what_was_never_used_is_nothing(http: Http) -> None:
     await http.close()
     await http.close()
+    assert http._session is None

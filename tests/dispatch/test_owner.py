@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import inspect
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -139,9 +140,10 @@ async def test_what_setup_spawns_begins_at_the_commit() -> None:
 
 
 async def test_what_setup_spawned_is_dropped_where_the_version_never_goes_live() -> None:
-    owner = Owner("weather")
-    owner.spawn(forever())
-    await owner.let_go()  # an unawaited coroutine would be a warning, and that an error
+    owner, coroutine = Owner("weather"), forever()
+    owner.spawn(coroutine)
+    await owner.let_go()
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 async def test_a_thread_of_setup_starts_with_the_commit() -> None:
@@ -286,9 +288,14 @@ async def test_what_is_handed_over_while_the_version_ends_never_begins(owner: Ow
     assert owner.tasks == set()
 
 
-async def test_letting_go_twice_is_nothing(owner: Owner) -> None:
+async def test_letting_go_twice_leaves_what_was_entered_once(owner: Owner) -> None:
+    left: list[str] = []
+    stack = contextlib.ExitStack()
+    stack.callback(left.append, "left")
+    owner.enter(stack)
     await owner.let_go()
     await owner.let_go()
+    assert left == ["left"]
 
 
 async def test_a_task_may_be_the_one_that_lets_go(owner: Owner) -> None:

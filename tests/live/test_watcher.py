@@ -381,6 +381,7 @@ async def test_stopping_twice_is_nothing(tmp_path: Path) -> None:
     async with watched(tmp_path) as (watcher, _):
         await watcher.stop()
         await watcher.stop()
+        assert watcher._observer is None and watcher._task is None
 
 
 async def test_switching_off_lets_a_settle_under_way_end(tmp_path: Path) -> None:
