@@ -46,9 +46,8 @@ from bot.live.plan import Patience
 from bot.live.reload import Reloader
 from bot.live.watcher import Watcher
 from bot.logs import context
-from bot.networks import Network, Networks
+from bot.networks import Network, Networks, be_in
 from bot.places import Places
-from bot.protocol.casemap import fold
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
 from bot.storage import Backend
@@ -150,7 +149,7 @@ class App:
         self.loop.set_task_factory(task_factory)
         sys.setswitchinterval(0.001)  # a busy plugin thread delays the loop by 1.5 ms instead of 5 to 10
         install([str(directory) for directory in directories(self.config.plugins.directories)])
-        report = await self.reloader.settle()
+        report = await self.reloader.settle(cause="start")
         for network in self.config.networks.values():
             self._open(network)
         self.announcer.report(report, starting=True)  # held until the network that it goes to is ready
@@ -208,7 +207,7 @@ class App:
             settings.name, settings, self._reactor, self, clock=self._clock, random=self._choice, once=self.once
         )
         self.networks[settings.name] = Network(settings.name, connection)
-        self._be_in(connection, self.places.channels(settings))
+        be_in(connection, self.places.channels(settings))
         if self.once:
             self._task(self._first(connection))
         connection.start()
@@ -220,19 +219,6 @@ class App:
             if not self._stopping.is_set():
                 self.failure = error
                 self.stop()
-
-    @staticmethod
-    def _be_in(connection: Connection, wanted: Mapping[str, str]) -> None:
-        # Before the server has told how it folds, ASCII is what all foldings agree on.
-        mapping = connection.roster.isupport.casemapping if connection.registered else "ascii"
-        new = {fold(channel, mapping): (channel, key) for channel, key in wanted.items()}
-        for channel, key in list(connection.channels.items()):
-            if fold(channel, mapping) not in new:
-                connection.part(channel)
-            elif new[fold(channel, mapping)][1] == (key or ""):
-                del new[fold(channel, mapping)]
-        for channel, its_key in new.values():
-            connection.join(channel, its_key)
 
     async def apply(self, config: Config) -> list[str]:
         """Take new settings; return what has to wait for a restart or reconnect, in words."""
@@ -248,7 +234,7 @@ class App:
                 continue
             connection = self.networks[name].connection
             connection.configure(settings)
-            self._be_in(connection, self.places.channels(settings))
+            be_in(connection, self.places.channels(settings))
         return waits(old, config)
 
     async def idle(self) -> None:
@@ -440,6 +426,11 @@ class App:
         """Part of a commit: the jobs of these plugins end."""
         for name in plugins:
             self.jobs.remove(name)
+
+    def notice(self, text: str) -> None:
+        """Tell the admins a line that belongs to no report."""
+        log.warning("%s", text)
+        self.announcer.tell(text)
 
     # -- reloading and its reports
 

@@ -134,7 +134,7 @@ async def _again(app: App, path: Path, one_at_a_time: asyncio.Lock) -> None:
         _logs(settings)
         for note in await app.apply(settings):
             log.warning("%s", note)
-        report = await app.reloader.settle(everything=True)
+        report = await app.reloader.settle(everything=True, cause="SIGHUP")
         log.info("configuration read again; %s", report)
         app.announcer.tell(f"configuration read again; {report}")
 

@@ -1,8 +1,11 @@
-"""The networks that the bot is on, as plugins see them, and the addresses of places on them."""
+"""The networks that the bot is on, as plugins see them, the addresses of places on them, and the channels to be in."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bot.errors import UserError
+from bot.protocol.casemap import fold
 from bot.protocol.roster import Roster
 from bot.wire.connection import Connection
 
@@ -62,3 +65,17 @@ class Networks(dict[str, Network]):
         if len(self) == 1 and (not slash or name.startswith(("#", "&", "+", "!"))):
             return next(iter(self)), address
         raise UserError(f"{address!r} names no network of {', '.join(self) or 'none'}; write NETWORK/TARGET")
+
+
+def be_in(connection: Connection, wanted: Mapping[str, str]) -> None:
+    """Have a connection in these channels (name -> key or nothing) and in no others, now and whenever it is up."""
+    # Before the server has told how it folds, ASCII is what all foldings agree on.
+    mapping = connection.roster.isupport.casemapping if connection.registered else "ascii"
+    new = {fold(channel, mapping): (channel, key) for channel, key in wanted.items()}
+    for channel, key in list(connection.channels.items()):
+        if fold(channel, mapping) not in new:
+            connection.part(channel)
+        elif new[fold(channel, mapping)][1] == (key or ""):
+            del new[fold(channel, mapping)]
+    for channel, its_key in new.values():
+        connection.join(channel, its_key)

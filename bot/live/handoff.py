@@ -48,6 +48,9 @@ class Host(Protocol):
     def unloaded(self, plugins: Collection[str]) -> None:
         """Part of the commit: jobs of these plugins end."""
 
+    def notice(self, text: str) -> None:
+        """Tell the admins a line that belongs to no report: a leak, a version that was taken back."""
+
 
 class Shelf:
     """The kept values of all plugins, by state name. One writer: the commit."""

@@ -1,15 +1,38 @@
-"""What a commit came to, plugin by plugin, as entries of its report."""
+"""What a transaction came to: as values for who follows it, and plugin by plugin as entries of its report."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from bot.dispatch.table import Table
+from bot.errors import PluginError
 from bot.live import report
 from bot.live.attempt import Attempt
+from bot.live.discover import Unit
 from bot.live.handoff import Shelf
 from bot.live.loader import Image
 from bot.live.report import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one commit made live (`new`) and took away (`before` are the images it replaced or ended)."""
+
+    new: Mapping[str, Image]
+    before: Mapping[str, Image]
+    gone: frozenset[str]
+    cause: str  # who or what asked for it
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A group that was tried and stays as it was: its plugins, the one at fault first, as they are on disk."""
+
+    plugins: tuple[str, ...]
+    units: Mapping[str, Unit]
+    error: PluginError
+    cause: str
 
 
 def successes(

@@ -93,6 +93,9 @@ class Bench:
     def unloaded(self, plugins: Collection[str]) -> None:
         self.told += [f"unloaded {name}" for name in sorted(plugins)]
 
+    def notice(self, text: str) -> None:
+        self.told.append(text)
+
     # what a test does
 
     async def save(self, *force: str, **files: str) -> str:
@@ -346,7 +349,7 @@ async def test_what_setup_opened_is_closed_if_the_commit_is_never_reached(bench:
     def fail(*arguments: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(bench.reloader, "_warm", fail)
+    monkeypatch.setattr(bench.reloader._live, "_warm", fail)
     assert "everything stays as it was" in await bench.save(a=says("1", more=more))
     assert bench.told == ["open", "close"]
 
@@ -507,7 +510,7 @@ async def test_what_others_import_cannot_be_unloaded_and_the_refusal_says_why(be
 
 async def test_an_unload_that_fails_inside_the_bot_is_told_too(bench: Bench, monkeypatch: Any) -> None:
     await bench.save(a=says("1"))
-    monkeypatch.setattr(bench.reloader, "_warm", None)
+    monkeypatch.setattr(bench.reloader._live, "_warm", None)
     assert "everything stays as it was" in str(await bench.reloader.unload("a"))
     assert not bench.reloader.stopped and bench.answer("say") == "1"
 
@@ -581,7 +584,7 @@ async def test_what_start_opened_and_teardown_closes_is_closed_before_the_next_s
     bench.told.clear()
     await bench.save(a=says("2", more=more.format(2)))
     assert bench.told == ["setup 2", "committed a", "close 1", "open 2"]
-    assert not bench.reloader._retiring  # and it is not torn down again
+    assert not bench.reloader._live._retiring  # and it is not torn down again
 
 
 async def test_calls_in_flight_finish_before_a_start(bench: Bench) -> None:
@@ -680,7 +683,7 @@ async def test_an_old_version_is_forgotten(bench: Bench) -> None:
     await bench.save(a=says("1"))
     old = weakref.ref(bench.reloader.live["a"].modules["plugins.a"])
     await bench.save(a=says("2"))
-    await until(lambda: not bench.reloader._retiring)
+    await until(lambda: not bench.reloader._live._retiring)
     gc.collect()
     assert old() is None
 
@@ -690,7 +693,7 @@ async def test_an_old_version_is_forgotten_though_its_shared_module_lives_on(ben
     await bench.save(_shared="word = 1", a=says("1", more=shared))
     old = weakref.ref(bench.reloader.live["a"].handlers[0].function)
     await bench.save(a=says("2", more=shared))
-    await until(lambda: not bench.reloader._retiring)
+    await until(lambda: not bench.reloader._live._retiring)
     gc.collect()
     assert old() is None
 
