@@ -51,7 +51,7 @@ from bot.storage import Backend
 from bot.waits import waits
 from bot.wire.connection import Connection, Reactor
 from bot.wire.keeper import Keeper
-from bot.wire.link import MemoryLink
+from bot.wire.link import LinkEnd, MemoryLink
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,10 @@ class App:
         config: all settings; `apply` takes new ones while it runs.
         backend: the store; by default the file in `state_dir`.
         once: don't reconnect; a first connection that fails is `CannotConnect`.
+        link: the end of the link to a keeper in another process; by default there is one in this process.
+
+    Attributes:
+        ready: set when the plugins are loaded.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class App:
         *,
         backend: Backend | None = None,
         once: bool = False,
+        link: LinkEnd | None = None,
         clock: Callable[[], float] = time.monotonic,
         job_clock: Clock | None = None,
         choice: random.Random | None = None,
@@ -109,9 +114,14 @@ class App:
         self.failure: Exception | None = None
         self.owner = Owner("bot")
         self.owner.go_live(1)
-        link = MemoryLink()
-        self.keeper = Keeper(link.keeper, clock=clock)
-        self._reactor = Reactor(link.worker)
+        self.ready = asyncio.Event()
+        if link is None:
+            within = MemoryLink()
+            self._keeper: Keeper | None = Keeper(within.keeper, clock=clock)
+            link = within.worker
+        else:
+            self._keeper = None
+        self.reactor = Reactor(link)
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self.calls.later, job_clock.time)
         folders = directories(config.plugins.directories)
         self.reloader = self._reloader(folders)
@@ -141,6 +151,12 @@ class App:
             is_known=lambda name: name in self.reloader.live and not name.startswith("_"),
         )
 
+    @property
+    def keeper(self) -> Keeper:
+        """The keeper, where it is in this process."""
+        assert self._keeper is not None, "the keeper is a process of its own"
+        return self._keeper
+
     # -- life
 
     async def start(self) -> None:
@@ -154,6 +170,7 @@ class App:
         self.announcer.report(report, starting=True)  # held until the network that it goes to is ready
         if self.config.reload.watch:
             await self.watcher.start()
+        self.ready.set()
 
     async def run(self) -> None:
         """Run until `stop`; then say QUIT and end everything.
@@ -194,7 +211,8 @@ class App:
             log.warning("not everything ended within %g s; ending all the same", STOP_SECONDS)
         self.calls.cancel()
         self._scheduler.stop()
-        await self.keeper.closed()
+        if self._keeper is not None:
+            await self._keeper.closed()
         await self.owner.let_go()
         await http.close()
         self._relay.stop()
@@ -202,7 +220,7 @@ class App:
 
     def _open(self, settings: NetworkSettings) -> None:
         connection = Connection(
-            settings.name, settings, self._reactor, self, clock=self._clock, random=self._choice, once=self.once
+            settings.name, settings, self.reactor, self, clock=self._clock, random=self._choice, once=self.once
         )
         self.networks[settings.name] = Network(settings.name, connection)
         be_in(connection, self.places.channels(settings))

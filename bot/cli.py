@@ -67,7 +67,8 @@ def run(
         bool, typer.Option("--once", help="Never reconnect; exit 69 if the first connection fails.")
     ] = False,
     single: Annotated[
-        bool, typer.Option("--single", help="Run in one process, the only way that this version has.")
+        bool,
+        typer.Option("--single", help="Run in one process, as debuggers need it."),
     ] = False,
 ) -> None:
     """Connect to the networks of the configuration, and run until told to end."""
@@ -80,8 +81,33 @@ def run(
     settings = _load(config)
     if not settings.networks:
         _leave(f"{config}: networks: nobody to connect to; add a network there, or try `neverquit demo`", BAD_CONFIG)
-    _logs(settings)
-    _run_to_end(_run(settings, config, once))
+    if single or not hasattr(os, "fork"):
+        _logs(settings)
+        _run_to_end(_run(settings, config, once))
+    _become_the_keeper(settings, config, once)
+
+
+def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
+    """Become the process that holds the connections; it needs nothing of what was imported to check the settings."""
+    import base64
+    import json
+    import pickle
+    import tempfile
+
+    from bot.wire.process import command
+
+    options = ["--config", str(path.absolute()), "--parent", str(os.getpid()), *(["--once"] if once else [])]
+    orders = {
+        "command": command("bot.worker", *options),
+        "config": base64.b64encode(pickle.dumps(settings)).decode(),
+        "log": {"level": settings.log.level, "format": settings.log.format},
+    }
+    with tempfile.TemporaryFile() as file:
+        file.write(json.dumps(orders).encode())
+        file.seek(0)
+        os.set_inheritable(file.fileno(), True)
+        sys.stdout.flush(), sys.stderr.flush()
+        os.execv(sys.executable, command("bot.wire.supervisor", str(file.fileno())))
 
 
 async def _run(settings: Config, path: Path, once: bool) -> int:

@@ -80,6 +80,7 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
         self.handlers: dict[str, list[Any]] = {}  # without the library's answer to PING: the keeper has answered
         self.window = 0  # credits of each network; 0 until the keeper has greeted us
         self.by_name: dict[str, Connection] = {}
+        self.on_other: Callable[[Frame], None] | None = None  # frames about the bot, not about one network
         self._link = link
         link.on_frame = self._frame
 
@@ -106,6 +107,8 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
                 self._greeted(*frame.fields)
             elif frame.fields and (connection := self.by_name.get(frame.fields[0])) is not None:
                 connection.on_frame(frame)
+            elif self.on_other is not None:
+                self.on_other(frame)
         except Exception:
             # Left to itself, an exception here would cost a network its supervision.
             log.exception("a frame %r from the keeper failed", frame.verb)

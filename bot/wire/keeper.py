@@ -25,29 +25,18 @@ from collections.abc import Callable
 from typing import Any
 
 from bot.protocol.sendqueue import SendQueue
+from bot.wire.blame import Blame
 from bot.wire.dial import CannotDial, dial
+from bot.wire.entries import Entries
 from bot.wire.link import LINK_VERSION, WINDOW, Frame, LinkEnd
 from bot.wire.session import Session
 
 log = logging.getLogger(__name__)
 
-MAX_HELD_BYTES = 64 * 1024 * 1024  # lines that no worker has finished
-ENTRY_BYTES = 400  # what an entry costs beside its text: object, key, slot and dict of effects
 QUIT_SECONDS = 2.0  # for the server to close after QUIT
 ROOM_STEP = WINDOW // 4  # credits go back in handfuls; `_owe` says why nobody waits in vain
 
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
-
-
-class Entry:
-    """A line, or work that a worker began under a name of its own, until it is done."""
-
-    __slots__ = ("accepted", "delivered", "net", "seen", "text")
-
-    def __init__(self, net: str, text: bytes, delivered: bool) -> None:
-        self.net, self.text, self.delivered = net, text, delivered
-        self.seen = False
-        self.accepted: dict[str, int] = {}  # handler -> how many effects, so the next k
 
 
 class Net:
@@ -56,7 +45,6 @@ class Net:
     def __init__(self, name: str) -> None:
         self.name = name
         self.queue = SendQueue(0, 0)
-        self.unfinished = 0  # entries that are neither done nor seen
         self.owed = 0  # credits not yet given back
         self.released = False  # `go` was said: paced lines may leave
         self.session: Session | None = None
@@ -70,21 +58,25 @@ class Keeper:
     """All networks of one bot, and the link to its worker.
 
     Args:
-        link_end: the keeper's end of the link to the first worker; `attach` takes the next one's.
+        link_end: the keeper's end of the link to the first worker, if there is one; `attach` takes the next one's.
         clock: seconds, never backwards. With a clock that is stepped by hand, call `tick` after each step.
     """
 
-    def __init__(self, link_end: LinkEnd, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, link_end: LinkEnd | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.lost = 0  # lines dropped because MAX_HELD_BYTES was reached
         self.duplicates = 0  # effects that had been accepted before
         self.refused = 0  # lines to send that held CR or NUL, or came without credit
         self._boot = secrets.token_hex(4)
         self._nets: dict[str, Net] = {}
-        self._entries: dict[str, Entry] = {}  # in the order of arrival, which is the order of delivery
+        self.entries = Entries()
+        self.blame = Blame(self._deaths)
+        self.heard_at = clock()  # when the worker last sent anything
+        self.finished = 0  # entries that were done
+        self._holding = False
+        self._live = False  # the present worker has been handed the backlog
         self._number = 0
-        self._held_bytes = 0
         self._saved: tuple[str, bytes] = ("0", b"")
+        self.on_other: Callable[[Frame], None] | None = None  # frames that are about the worker, not about IRC
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -95,7 +87,8 @@ class Keeper:
             "beat": lambda _payload: None,
         }  # fmt: skip
         self._link: LinkEnd | None = None
-        self.attach(link_end)
+        if link_end is not None:
+            self.attach(link_end)
 
     # -- what the program and the test kit ask --
 
@@ -107,7 +100,7 @@ class Keeper:
     def idle(self, name: str) -> bool:
         """Whether no line of this network is unfinished and nothing waits to be sent to it."""
         net = self._nets.get(name)
-        return net is None or (net.unfinished == 0 and len(net.queue) == 0)
+        return net is None or (self.entries.unfinished[name] == 0 and len(net.queue) == 0)
 
     async def settled(self, name: str) -> None:
         """Wait until the network is `idle`: every line that came was finished, and every answer sent."""
@@ -124,9 +117,11 @@ class Keeper:
 
     def attach(self, link: LinkEnd) -> None:
         """Serve this worker from now on: greet it, say how things stand, hand over what is not finished."""
-        self._link = link
-        link.on_frame = self._frame
-        link.on_close = lambda: self._detach(link)
+        self._link, self._live, self._holding = link, False, False
+        self.heard_at = self.clock()
+        link.on_frame = lambda frame: self._frame(link, frame)
+        link.on_close = lambda: self.detach(link)
+        link.on_room = self._hand_over
         self._send("hello", str(LINK_VERSION), self._boot, str(WINDOW))
         self._send("saved", self._saved[0], payload=self._saved[1])
         for net in self._nets.values():
@@ -135,21 +130,57 @@ class Keeper:
             net.owed = 0
             if net.queue.paced:
                 self._send("room", net.name, str(-net.queue.paced))
-        for number, entry in self._entries.items():
-            self._deliver(number, entry)
-        self._send("live")
+        self.entries.another()
+        self._hand_over()
 
-    def _detach(self, link: LinkEnd) -> None:
+    def detach(self, link: LinkEnd) -> None:
+        """Serve this worker no more: what it still says is not heard."""
         if self._link is link:
             self._link = None
+
+    def hold(self) -> None:
+        """Hand nothing more to the present worker; what it has in hand it may finish. The next one gets the rest."""
+        self._holding = True
+
+    def died(self, *, own_fault: bool, silent: bool = False) -> tuple[str, bytes] | None:
+        """The worker has ended; find out by which line, and return (network, line) of one that is skipped for it.
+
+        Args:
+            own_fault: no signal from outside ended it.
+            silent: it had to be killed, since it did not answer.
+        """
+        if not own_fault:
+            return None
+        guilty = self.blame.died(self.entries.in_hand(), silent=silent)
+        entry = self.entries.get(guilty) if guilty is not None else None
+        if guilty is None or entry is None:
+            return None
+        self.entries.remove(guilty)
+        self._changed()
+        return entry.net, entry.text
+
+    def _deaths(self, number: str) -> int:
+        entry = self.entries.get(number)
+        if entry is None:
+            return 0
+        entry.deaths += 1
+        return entry.deaths
 
     def _send(self, verb: str, *fields: str, payload: bytes = b"") -> None:
         if self._link is not None:
             self._link.send(Frame(verb, fields, payload))
 
-    def _frame(self, frame: Frame) -> None:
+    def _frame(self, link: LinkEnd, frame: Frame) -> None:
+        if link is not self._link:
+            return
+        self.heard_at = self.clock()
+        self.blame.heard(self.heard_at)
         try:
-            self._reactions[frame.verb](*frame.fields, frame.payload)
+            reaction = self._reactions.get(frame.verb)
+            if reaction is not None:
+                reaction(*frame.fields, frame.payload)
+            elif self.on_other is not None:
+                self.on_other(frame)
         except Exception:
             log.exception("a frame %r from the worker failed", frame.verb)
 
@@ -170,70 +201,78 @@ class Keeper:
     def arrived(self, session: Session, line: bytes) -> None:
         """Number a line from the server, remember it, and hand it over."""
         self._number += 1
-        number = str(self._number)
-        self._deliver(number, self._remember(number, self._net(session.name), line, delivered=False))
+        self.entries.add(str(self._number), session.name, line)
+        self._hand_over()
 
-    def _remember(self, number: str, net: Net, text: bytes, delivered: bool) -> Entry:
-        entry = self._entries[number] = Entry(net.name, text, delivered)
-        net.unfinished += 1
-        self._held_bytes += len(text) + ENTRY_BYTES
-        while self._held_bytes > MAX_HELD_BYTES:
-            self._forget(next(iter(self._entries)))
-            self.lost += 1
-            if self.lost.bit_count() == 1:  # told at 1, 2, 4, 8, ... lines
-                log.error("the worker is too slow or gone: %d of the oldest lines dropped so far", self.lost)
-        return entry
+    def _hand_over(self) -> None:
+        """Give the worker all that it may have now, in order."""
+        link = self._link
+        if link is None or self._holding:
+            return
+        if self.blame.careful:
+            self._hand_over_with_care(link)
+        else:
+            for number in list(self.entries.waiting()):
+                if link.full:
+                    return
+                self._hand(number)
+        if not self._live and not link.full and not self.blame.careful:
+            self._live = True
+            self._send("live")
 
-    def _deliver(self, number: str, entry: Entry) -> None:
-        if self._link is not None:
-            flag = "2" if entry.seen else "1" if entry.delivered else "0"
-            entry.delivered = True
-            self._send("line", entry.net, number, flag, payload=entry.text)
+    def _hand_over_with_care(self, link: LinkEnd) -> None:
+        now = self.clock()
+        for number in list(self.entries.waiting()):
+            if link.full:
+                return
+            entry = self.entries.get(number)
+            if entry is not None and entry.seen:
+                self._hand(number)
+            elif self.blame.is_suspect(number):
+                if not self.blame.may_go(now):
+                    break
+                self._hand(number)
+                self.blame.handed(number, now)
+        if (at := self.blame.look_at(now)) is not None:
+            self.wake(at)
 
-    def _forget(self, number: str) -> None:
-        entry = self._entries.pop(number, None)
-        if entry is not None:
-            self._held_bytes -= len(entry.text) + ENTRY_BYTES
-            if not entry.seen:
-                self._net(entry.net).unfinished -= 1
+    def _hand(self, number: str) -> None:
+        entry, flag = self.entries.hand(number)
+        self._send("line", entry.net, number, flag, payload=entry.text)
 
     def _begin(self, name: str, number: str, text: bytes) -> None:
         # A worker that was given this entry by its predecessor begins it again: the same entry.
-        if number not in self._entries:
-            self._remember(number, self._net(name), text, delivered=True)
+        if number not in self.entries:
+            self.entries.add(number, name, text, begun=True)
 
     def _done(self, number: str, _payload: bytes) -> None:
-        self._forget(number)
-        self._changed()
+        self.finished += 1
+        self.entries.remove(number)
+        self._finished(number)
 
     def _seen(self, number: str, _payload: bytes) -> None:
-        entry = self._entries.get(number)
-        if entry is not None and not entry.seen:
-            entry.seen = True
-            entry.accepted.clear()
-            self._net(entry.net).unfinished -= 1
-            self._changed()
+        if self.entries.see(number):
+            self._finished(number)
+
+    def _finished(self, number: str) -> None:
+        if self.blame.careful:
+            self.blame.finished(number)
+            self._hand_over()
+        self._changed()
 
     def _save(self, number: str, blob: bytes) -> None:
         self._saved = (number, blob)
-        upto = int(number)
-        seen = [name for name, entry in self._entries.items() if entry.seen]
-        for name in seen:
-            if name.isdecimal() and int(name) <= upto:
-                self._forget(name)
+        self.entries.saved(int(number))
 
     # -- what is said --
 
     def _say(self, name: str, key: str, k: str, lane: str, line: bytes) -> None:
         net, paced = self._net(name), lane == "1"
         cause, _, handler = key.rpartition("/")
-        entry = self._entries.get(cause)
-        if entry is not None and not entry.seen:
-            if int(k) < entry.accepted.get(handler, 0):
-                self.duplicates += 1
-                self._owe(net, paced)
-                return
-            entry.accepted[handler] = int(k) + 1
+        if not self.entries.is_new(cause, handler, int(k)):
+            self.duplicates += 1
+            self._owe(net, paced)
+            return
         if _FORBIDDEN.search(line) or (paced and net.queue.paced >= WINDOW):
             self.refused += 1
             log.error("refused a line for %s: it holds CR or NUL, or came without credit", name)
@@ -327,8 +366,7 @@ class Keeper:
     def _down(self, net: Net, reason: str) -> None:
         net.session, net.dial, net.why = None, None, reason
         # Nobody is in a channel any more: what was kept to rebuild that state is void.
-        for number in [number for number, entry in self._entries.items() if entry.seen and entry.net == net.name]:
-            self._forget(number)
+        self.entries.void(net.name)
         self._tell_state(net)
         self._changed()
 
@@ -344,6 +382,12 @@ class Keeper:
             if net.dial is not None:
                 net.dial.cancel()
             self._down(net, reason.decode(errors="replace"))
+
+    def quit(self, reason: str) -> None:
+        """Say QUIT everywhere and close, as `close` frames would."""
+        for name, net in self._nets.items():
+            if net.session is None or net.session.quit_by is None:
+                self._close(name, _one_line(reason))
 
     def _drop(self, name: str, _payload: bytes) -> None:
         net = self._net(name)
@@ -374,6 +418,8 @@ class Keeper:
                 self._down(net, f"no connection within {net.settings['connect_seconds']:g} s")
             elif net.dial is not None:
                 self.wake(net.deadline)
+        if self.blame.careful:
+            self._hand_over()
 
     def _changed(self) -> None:
         if self._waiters:

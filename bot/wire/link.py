@@ -32,7 +32,20 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     "room": (("net", "lines"), False),  # credits: +n come back, -n are in the queue already
     "line": (("net", "number", "flag"), True),  # flag 0 new, 1 delivered before and unfinished, 2 for state only
     "live": ((), False),  # the backlog ends here
+    "stop": ((), True),  # say QUIT everywhere with these words, end the plugins, and go
+    "hangup": ((), False),  # read the configuration and all plugins again
+    "retire": ((), False),  # a successor is ready: finish what is in hand, hand over, and go
+    "skipped": (("net",), True),  # this line ended workers and is not delivered any more
+    "news": ((), True),  # a line for the admins about workers
+    # both ways
+    "config": ((), True),  # the settings in force, opaque to the keeper: base64
+    "hand": ((), True),  # what a worker leaves to the next one, opaque to the keeper: base64
     # worker -> keeper
+    "ready": ((), False),  # the plugins are loaded
+    "limits": ((), True),  # how long the keeper has patience, as JSON: silence_seconds, hold_seconds
+    "status": ((), True),  # how things are, in words, for whoever supervises us both
+    "restart": ((), True),  # start a successor from the code on disk; who asked
+    "end": (("code",), False),  # everything is closed; start no other, and exit with this code
     "open": (("net",), True),  # dial as this JSON says; nothing happens when up or dialling
     "go": (("net",), False),  # registered and joined: release the paced lines
     "say": (("net", "cause/handler", "k", "lane"), True),  # lane 0 leaves now, lane 1 is paced
@@ -111,6 +124,8 @@ class LinkEnd(Protocol):
 
     on_frame: Callable[[Frame], None] | None
     on_close: Callable[[], None] | None
+    on_room: Callable[[], None] | None
+    full: bool  # the other side is behind in reading; `on_room` is called when it has caught up
 
     def send(self, frame: Frame) -> None:
         """Hand a frame over. Raises LinkError if it can't be written; after `close` it goes nowhere."""
@@ -138,6 +153,8 @@ class _MemoryEnd:
     def __init__(self) -> None:
         self.peer: _MemoryEnd = self
         self.on_close: Callable[[], None] | None = None
+        self.on_room: Callable[[], None] | None = None
+        self.full = False
         self.closed = False
         self._on_frame: Callable[[Frame], None] | None = None
         self._early: deque[bytes] = deque()

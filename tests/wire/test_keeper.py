@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from scripted import FakeClock, Peer, ScriptedServer, Worker, server_tls, turns
 
+from bot.wire import entries as holding
 from bot.wire import keeper as keeping
 from bot.wire import session as sessions
 from bot.wire.keeper import Keeper
@@ -315,14 +316,14 @@ async def test_work_that_a_worker_began_is_an_entry_under_its_own_name(bench: Be
 async def test_the_oldest_lines_are_dropped_when_too_many_are_held(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(keeping, "MAX_HELD_BYTES", 10 * (keeping.ENTRY_BYTES + 1000))
+    monkeypatch.setattr(holding, "MAX_HELD_BYTES", 10 * (holding.ENTRY_BYTES + 1000))
     peer = await bench.up()
     bench.worker._end.close()
     await turns()
     peer.send(*(f"{number:<1000}" for number in range(25)))
     with caplog.at_level(logging.ERROR):
         await peer.barrier()
-    assert bench.keeper.lost == 15
+    assert bench.keeper.entries.lost == 15
     assert len(caplog.records) == 4  # 1, 2, 4, 8
     worker = bench.another_worker()
     await worker.next("live")

@@ -1,0 +1,144 @@
+"""What is not finished: every line from the server, and work that a worker began under a name of its own.
+
+A part of the keeper (standard library only, no clock, no sockets). An entry leaves when it is done; one that is only
+`seen` stays for the state of the next worker until a checkpoint covers it. An effect is known by (cause, handler, k)
+and accepted once. Which entries the present worker has been handed is noted, since a new one gets them all again, in
+the order in which they came.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
+
+MAX_HELD_BYTES = 64 * 1024 * 1024  # lines that no worker has finished
+ENTRY_BYTES = 400  # what an entry costs beside its text: object, key, slot and dict of effects
+
+
+class Entry:
+    """One of them.
+
+    Attributes:
+        delivered: some worker has had it. `handed`: the present one has.
+        seen: its handlers have ended; it is kept for the state alone.
+        deaths: own faults of workers that had it in hand.
+    """
+
+    __slots__ = ("accepted", "deaths", "delivered", "handed", "net", "seen", "text")
+
+    def __init__(self, net: str, text: bytes, delivered: bool) -> None:
+        self.net, self.text, self.delivered, self.handed = net, text, delivered, delivered
+        self.seen = False
+        self.deaths = 0
+        self.accepted: dict[str, int] = {}  # handler -> how many effects, so the next k
+
+    @property
+    def flag(self) -> str:
+        """As `line` frames have it: 0 new, 1 delivered before and unfinished, 2 for the state only."""
+        return "2" if self.seen else "1" if self.delivered else "0"
+
+
+class Entries:
+    """All of them, in the order of arrival, which is the order of delivery.
+
+    Attributes:
+        lost: dropped because MAX_HELD_BYTES was reached.
+        unfinished: by network, those that are neither done nor seen.
+    """
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.unfinished: Counter[str] = Counter()
+        self._all: dict[str, Entry] = {}
+        self._waiting: dict[str, None] = {}  # not handed to the present worker
+        self._held_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __contains__(self, number: str) -> bool:
+        return number in self._all
+
+    def get(self, number: str) -> Entry | None:
+        """Return an entry, if it is still there."""
+        return self._all.get(number)
+
+    def add(self, number: str, net: str, text: bytes, *, begun: bool = False) -> None:
+        """Remember one; what a worker has `begun` itself it need not be handed."""
+        self._all[number] = Entry(net, text, begun)
+        if not begun:
+            self._waiting[number] = None
+        self.unfinished[net] += 1
+        self._held_bytes += len(text) + ENTRY_BYTES
+        while self._held_bytes > MAX_HELD_BYTES:
+            self.remove(next(iter(self._all)))
+            self.lost += 1
+            if self.lost.bit_count() == 1:  # told at 1, 2, 4, 8, ... lines
+                log.error("the worker is too slow or gone: %d of the oldest lines dropped so far", self.lost)
+
+    def remove(self, number: str) -> None:
+        """Forget one, if it is there."""
+        entry = self._all.pop(number, None)
+        if entry is not None:
+            self._waiting.pop(number, None)
+            self._held_bytes -= len(entry.text) + ENTRY_BYTES
+            if not entry.seen:
+                self.unfinished[entry.net] -= 1
+
+    def see(self, number: str) -> bool:
+        """Keep one for the state alone; tell whether that is news."""
+        entry = self._all.get(number)
+        if entry is None or entry.seen:
+            return False
+        entry.seen = True
+        entry.accepted.clear()
+        self.unfinished[entry.net] -= 1
+        return True
+
+    def saved(self, upto: int) -> None:
+        """A checkpoint covers the numbers up to this one: forget what was kept for the state."""
+        for number in [number for number, entry in self._all.items() if entry.seen]:
+            if number.isdecimal() and int(number) <= upto:
+                self.remove(number)
+
+    def void(self, net: str) -> None:
+        """Forget what was kept for the state of a network: its connection is gone, and the state with it."""
+        for number in [number for number, entry in self._all.items() if entry.seen and entry.net == net]:
+            self.remove(number)
+
+    def is_new(self, cause: str, handler: str, k: int) -> bool:
+        """Accept an effect, or tell that it was accepted before; what has no entry is always new."""
+        entry = self._all.get(cause)
+        if entry is None or entry.seen:
+            return True
+        if k < entry.accepted.get(handler, 0):
+            return False
+        entry.accepted[handler] = k + 1
+        return True
+
+    # -- the present worker
+
+    def another(self) -> None:
+        """Another worker has come: it has been handed nothing."""
+        for entry in self._all.values():
+            entry.handed = False
+        self._waiting = dict.fromkeys(self._all)
+
+    def waiting(self) -> Iterator[str]:
+        """The numbers that the present worker has not been handed, in order."""
+        return iter(self._waiting)
+
+    def hand(self, number: str) -> tuple[Entry, str]:
+        """Note that it is handed over; return it with its flag."""
+        entry = self._all[number]
+        flag = entry.flag
+        entry.delivered = entry.handed = True
+        self._waiting.pop(number, None)
+        return entry, flag
+
+    def in_hand(self) -> list[str]:
+        """The numbers that the present worker has been handed and has not finished."""
+        return [number for number, entry in self._all.items() if entry.handed and not entry.seen]

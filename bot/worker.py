@@ -1,0 +1,136 @@
+"""The worker's process: the whole bot but for the sockets, on one half of a link to the keeper.
+
+Started by `wire/supervisor.py`. The keeper gives it the settings; what the keeper says about the bot as a whole (stop,
+hang up, retire) is taken here, what it says about a network by `wire/connection.py`. A beat each second shows that the
+loop turns. If the link closes, the keeper is gone, and with it every connection: there is nothing left to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import faulthandler
+import gc
+import json
+import logging
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bot.errors import CannotConnect
+from bot.wire.link import Frame
+from bot.wire.process import die_with_parent
+from bot.wire.socketlink import SocketEnd
+
+if TYPE_CHECKING:
+    from bot.app import App
+    from bot.config import Config
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+CANNOT_CONNECT = 69
+
+
+class Worker:
+    """The bot in this process, and what the keeper tells it."""
+
+    def __init__(self, app: App, link: SocketEnd, path: Path) -> None:
+        self._app, self._link, self._path = app, link, path
+        self._tasks: set[asyncio.Task[None]] = set()
+        app.reactor.on_other = self._frame
+        link.on_close = lambda: os._exit(0)
+
+    async def run(self) -> int:
+        """Run the bot to its end; return the exit code."""
+        loop = asyncio.get_running_loop()
+        self._limits()
+        self._beat()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._app.stop)
+        self._begin(self._ready())
+        try:
+            await self._app.run()
+        except CannotConnect as error:
+            print(f"neverquit: cannot connect: {error}", file=sys.stderr)
+            return CANNOT_CONNECT
+        finally:
+            for task in self._tasks:
+                task.cancel()
+        return 0
+
+    def _beat(self) -> None:
+        self._link.send(Frame("beat"))
+        asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
+
+    def _limits(self) -> None:
+        times = self._app.config.timeouts
+        limits = {"silence_seconds": times.silence_seconds, "hold_seconds": times.hold_seconds}
+        self._link.send(Frame("limits", (), json.dumps(limits).encode()))
+
+    async def _ready(self) -> None:
+        await self._app.ready.wait()
+        self._link.send(Frame("ready"))
+
+    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _frame(self, frame: Frame) -> None:
+        match frame.verb:
+            case "stop":
+                self._app.stop(frame.payload.decode())
+            case "news":
+                self._app.announcer.tell(frame.payload.decode())
+
+
+def main() -> int:
+    """Be the worker's process."""
+    parser = argparse.ArgumentParser(prog="bot.worker")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--safe", action="store_true")
+    parser.add_argument("descriptor", type=int)
+    options = parser.parse_args(sys.argv[2:])
+    die_with_parent(options.parent)
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    return asyncio.run(_main(options))
+
+
+async def _main(options: argparse.Namespace) -> int:
+    from bot import logs
+    from bot.app import App
+
+    link = await SocketEnd.over(socket.socket(fileno=options.descriptor))
+    settings = await _settings(link)
+    logs.setup(settings.log.level, settings.log.format)
+    logs.redact(*settings.secrets())
+    gc.collect()
+    gc.freeze()
+    app = App(settings, once=options.once, link=link)
+    code = await Worker(app, link, options.config).run()
+    link.send(Frame("end", (str(code),)))
+    link.close()
+    return code
+
+
+async def _settings(link: SocketEnd) -> Config:
+    """Wait for the settings, which are the first that the keeper sends."""
+    came: asyncio.Future[Config] = asyncio.get_running_loop().create_future()
+
+    def take(frame: Frame) -> None:
+        if frame.verb == "config":
+            link.on_frame = None  # what follows waits for the bot
+            came.set_result(pickle.loads(base64.b64decode(frame.payload)))  # from our own parent, by inheritance
+
+    link.on_frame = take
+    return await came
