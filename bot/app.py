@@ -121,7 +121,7 @@ class App:
             link = within.worker
         else:
             self._keeper = None
-        self.reactor = Reactor(link)
+        self.reactor = Reactor(link, kept=self._keeper is None)
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self.calls.later, job_clock.time)
         folders = directories(config.plugins.directories)
         self.reloader = self._reloader(folders)
@@ -167,6 +167,7 @@ class App:
         report = await self.reloader.settle(cause="start")
         for network in self.config.networks.values():
             self._open(network)
+        self.reactor.listen()
         self.announcer.report(report, starting=True)  # held until the network that it goes to is ready
         if self.config.reload.watch:
             await self.watcher.start()
@@ -260,8 +261,11 @@ class App:
 
     # -- lines from connections: wire.connection.Listener
 
-    def up(self, connection: Connection) -> None:
+    def up(self, connection: Connection, taken_over: bool) -> None:
         """A connection is registered; `ready` follows when its channels are joined, at the latest after 10 s."""
+        if taken_over:  # plugins were told of it under the worker before
+            self.announcer.release()
+            return
         self._not_ready[connection.name] = self.loop.call_later(READY_SECONDS, self._ready, connection)
         self.calls.happened("connected", connection)
         self._look_ready(connection)

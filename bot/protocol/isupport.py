@@ -89,9 +89,10 @@ class Isupport:
             if name.startswith("-"):
                 self._forget(name[1:])
             elif name and len(name) <= _MAX_NAME and len(value) <= _MAX_VALUE:
-                self._learn(name, _ESCAPE.sub(_unescape, value))
+                self.learn(name, _ESCAPE.sub(_unescape, value))
 
-    def _learn(self, name: str, value: str) -> None:
+    def learn(self, name: str, value: str) -> None:
+        """Take in one token, its value unescaped."""
         if name not in self.tokens and len(self.tokens) >= _MAX_TOKENS:
             return
         if name in _READERS:

@@ -99,6 +99,16 @@ class Registration:
         self._responded = False  # its response is on the way
         self._tried: set[str] = set()
 
+    @classmethod
+    def resumed(
+        cls, identity: Identity, tls: bool, nick: str, caps: set[str], offered: dict[str, str], account: str | None
+    ) -> Registration:
+        """Return the registration of a connection that another worker has registered."""
+        self = cls(identity, tls)
+        self.nick, self.caps, self.offered, self.account = nick, caps, offered, account
+        self.done, self._listing, self._negotiating = True, False, False
+        return self
+
     def start(self) -> list[Message]:
         """Return what to send first, on the open connection. CAP LS comes first: it holds registration open."""
         identity = self.identity

@@ -54,7 +54,7 @@ class Roster(People):
         super().clear()
         self._token = 0
         self._asked: dict[str, tuple[int, str]] = {}  # WHOX token -> count when asked, folded channel
-        self._batches: dict[str, None] = {}  # open batches of history
+        self.batches: dict[str, None] = {}  # open batches of history
 
     def account_of(self, message: Message) -> str | None:
         """Return the account that the server vouches for as the author's of this very message, or None.
@@ -72,13 +72,13 @@ class Roster(People):
         return user.account if (user.ident, user.host) == (source.ident, source.host) else None
 
     def _is_history(self, message: Message) -> bool:
-        return bool(self._batches) and message.tags.get("batch") in self._batches
+        return bool(self.batches) and message.tags.get("batch") in self.batches
 
     # Writing
 
     def apply(self, message: Message) -> Applied:
         """Take in one line. Never raises."""
-        if self._batches and message.command != "BATCH" and self._is_history(message):
+        if self.batches and message.command != "BATCH" and self._is_history(message):
             source = message.source
             author = Member(source.nick, source.ident, source.host) if source is not None else None
             return Applied(member=author, history=True)
@@ -362,11 +362,11 @@ class Roster(People):
     def _on_batch(self, message: Message) -> Applied:
         sign, name = message.param(0)[:1], message.param(0)[1:]
         if sign == "-":
-            self._batches.pop(name, None)
+            self.batches.pop(name, None)
         elif sign == "+" and (message.param(1).lower() in _HISTORY or self._is_history(message)):
-            if len(self._batches) >= _MAX_BATCHES:
-                del self._batches[next(iter(self._batches))]
-            self._batches[name] = None
+            if len(self.batches) >= _MAX_BATCHES:
+                del self.batches[next(iter(self.batches))]
+            self.batches[name] = None
         return _NOTHING
 
 

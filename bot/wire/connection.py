@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from random import Random
 from typing import Any, Protocol
 
@@ -29,8 +29,11 @@ from bot.errors import CannotConnect, MalformedLine
 from bot.protocol.message import Message, decode, safe
 from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
+from bot.protocol.snapshot import of as snapshot_of
+from bot.protocol.snapshot import restore, resumed
 from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
+from bot.wire.checkpoint import STATELESS, Checkpoints
 from bot.wire.link import LINK_VERSION, Frame, LinkEnd
 from bot.wire.opening import URGENT, Limits, identity, in_place, one_line, orders, refusal, reveal
 from bot.wire.outbox import NOT_SENT, SENT, Outbox
@@ -54,8 +57,8 @@ _VERBS |= {"PART", "PONG", "PRIVMSG", "QUIT", "SETNAME", "TAGMSG", "TOPIC", "WAL
 class Listener(Protocol):
     """Who is told what happens on a connection; all on the loop's thread, none of it may block."""
 
-    def up(self, connection: Connection) -> None:
-        """Registered; the channels have been asked for."""
+    def up(self, connection: Connection, taken_over: bool) -> None:
+        """Registered; the channels have been asked for. `taken_over`: by a worker before, and they are joined."""
 
     def down(self, connection: Connection, reason: str) -> None:
         """No longer registered. An attempt that never came up is not told."""
@@ -72,17 +75,25 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
     """The worker's end of the link, shared by the connections of all networks; holds the library's handlers.
 
     Args:
-        link: the worker's end; this takes its `on_frame`.
+        link: the worker's end; `listen` takes its `on_frame`.
+        kept: whether the keeper will outlive this worker.
     """
 
-    def __init__(self, link: LinkEnd) -> None:
+    def __init__(self, link: LinkEnd, *, kept: bool = False) -> None:
         super().__init__(loop=asyncio.get_running_loop())
+        self.checkpoints = Checkpoints(self.send, self._snapshots, kept=kept)
         self.handlers: dict[str, list[Any]] = {}  # without the library's answer to PING: the keeper has answered
         self.window = 0  # credits of each network; 0 until the keeper has greeted us
         self.by_name: dict[str, Connection] = {}
         self.on_other: Callable[[Frame], None] | None = None  # frames about the bot, not about one network
         self._link = link
-        link.on_frame = self._frame
+
+    def listen(self) -> None:
+        """Take what the keeper says: once all networks that it may speak of are attached."""
+        self._link.on_frame = self._frame
+
+    def _snapshots(self) -> dict[str, Any]:
+        return {name: connection.snapshot() for name, connection in self.by_name.items() if connection.registered}
 
     def send(self, frame: Frame) -> None:
         self._link.send(frame)
@@ -105,6 +116,11 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
         try:
             if frame.verb == "hello":
                 self._greeted(*frame.fields)
+            elif frame.verb == "saved":
+                self.checkpoints.given(frame.fields[0], frame.payload)
+            elif frame.verb == "live":
+                for connection in self.by_name.values():
+                    connection.caught_up()
             elif frame.fields and (connection := self.by_name.get(frame.fields[0])) is not None:
                 connection.on_frame(frame)
             elif self.on_other is not None:
@@ -168,6 +184,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         channels = {channel.name: reveal(channel.key) for channel in settings.channels}
         self._wanted = Wanted(channels, self.roster.fold, random)
         self._asks = Asks(self.say, self.alarms, self.limits.ask_seconds)
+        self._since = "0"  # the last line before the connection came up, by which a checkpoint knows it
         self._last_words = ""  # the server's, or ours, about why this connection ends
         self._told = ""
         self._first: asyncio.Future[str] = reactor.loop.create_future()  # "" came up, else why not
@@ -219,7 +236,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             case "room":
                 self.outbox.room(int(frame.fields[1]))
             case "up":
-                self._connected()
+                self._connected(*frame.fields[1:])
             case "down":
                 self._disconnected(frame.payload.decode(errors="replace"))
 
@@ -227,15 +244,45 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         self._state, self._last_words = "dialling", ""
         self.reactor.send(Frame("open", (self.name,), orders(self.settings, self.limits)))
 
-    def _connected(self) -> None:
+    def _connected(self, since: str, fresh: str) -> None:
         if self._state != "dialling":
             return
-        self._state = "registering"
+        self._state, self._since = "registering", since
+        if fresh == "0":
+            self._take_over()
+            return
         self.registration = Registration(identity(self.settings), tls=self.settings.tls is not None)
         seconds = self.limits.registration_seconds
         self.alarms.after(seconds, "registration", lambda: self._give_up(f"not registered within {seconds:g} s"))
         for message in self.registration.start():
             self.say(message, urgent=True)
+
+    def _take_over(self) -> None:
+        """Go on with a connection that another worker has registered."""
+        snapshot = self.reactor.checkpoints.of(self.name, self._since)
+        try:
+            if snapshot is None:
+                raise ValueError("nothing was left of it")
+            self.registration = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
+            restore(self.roster, snapshot, self.registration.caps)
+        except ValueError as error:
+            self._give_up(f"the worker before was not done with this connection ({error})")
+            return
+        for channel in self.roster.channels.values():
+            self._wanted.joined(channel.name, self._clock())
+        log.info("%s: taken over as %s", self.name, self.roster.nick)
+        self._up((), taken_over=True)
+
+    def caught_up(self) -> None:
+        """All that a worker before had left has come: where are we, and where do we want to be?"""
+        if self.registered:
+            for join in self._wanted.missing(self.roster):
+                self.say(join, urgent=True)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return how things stand, as JSON values, for the next worker."""
+        assert self.registration is not None
+        return {**snapshot_of(self.roster, self.registration), "since": self._since}
 
     def _give_up(self, reason: str) -> None:
         """Close this connection; what follows is decided when the keeper says that it is down."""
@@ -278,7 +325,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
 
     def done(self, number: str) -> None:
         """All handlers of this line have ended; what they said goes first."""
-        self.outbox.done(Frame("done", (number,)))
+        self.outbox.done(self.reactor.checkpoints.finished(number))
 
     def begin(self, name: str, text: str = "") -> None:
         """Open an entry for work that no line caused; `name` is one that the next worker can make again."""
@@ -287,8 +334,12 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
     def _line(self, number: str, flag: int, raw: bytes) -> None:
         try:
             message = Message.parse(decode(raw))
-            applied = self.roster.apply(message)
-            self._react(message, applied)
+            if self.reactor.checkpoints.covers(number) and message.command not in STATELESS:
+                applied = Applied(member=self.roster.user(message.source.nick) if message.source else None)
+            else:
+                applied = self.roster.apply(message)
+                self.reactor.checkpoints.applied(number, message.command)
+                self._react(message, applied)
         except Exception as error:
             # A server's oddity costs one line, never the connection.
             self.malformed += 1
@@ -334,16 +385,20 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         if registration.failure:
             self._give_up(registration.failure)
         elif registration.done:
-            self._state, self.registered, self._told = "up", True, ""
-            self.alarms.cancel("registration")
-            self.alarms.after(self.limits.stable_seconds, "stable", self._backoff.stable)
-            for join in self._wanted.everything():
-                self.say(join, urgent=True)
-            self.reactor.send(Frame("go", (self.name,)))
             log.info("%s: connected to %s:%d as %s", self.name, self.server, self.port, registration.nick)
-            if not self._first.done():
-                self._first.set_result("")
-            self._tell(lambda: self.listener.up(self))
+            self._up(self._wanted.everything())
+
+    def _up(self, joins: Iterable[Message], *, taken_over: bool = False) -> None:
+        self._state, self.registered, self._told = "up", True, ""
+        self.alarms.cancel("registration")
+        self.alarms.after(self.limits.stable_seconds, "stable", self._backoff.stable)
+        for join in joins:
+            self.say(join, urgent=True)
+        self.reactor.send(Frame("go", (self.name,)))
+        self.reactor.checkpoints.save()  # from here on a successor can go on with this connection
+        if not self._first.done():
+            self._first.set_result("")
+        self._tell(lambda: self.listener.up(self, taken_over))
 
     def _tell_library(self, message: Message) -> None:
         if not message.command.isdecimal() and message.command not in _VERBS:

@@ -52,6 +52,7 @@ class Net:
         self.deadline = 0.0  # of the dial
         self.settings: dict[str, Any] = {}
         self.why = "not opened"  # why it is down
+        self.since = 0  # the number of the last line before its connection came up
 
 
 class Keeper:
@@ -186,7 +187,7 @@ class Keeper:
 
     def _tell_state(self, net: Net) -> None:
         if net.session is not None:
-            self._send("up", net.name)
+            self._send("up", net.name, str(net.since), "0")
         else:
             self._send("down", net.name, payload=_one_line(net.why))
 
@@ -349,8 +350,8 @@ class Keeper:
         if net.dial is not session.dial:
             session.end("given up meanwhile")
             return
-        net.session, net.dial, net.released = session, None, False
-        self._send("up", net.name)
+        net.session, net.dial, net.released, net.since = session, None, False, self._number
+        self._send("up", net.name, str(net.since), "1")
         self.wake(session.check(self.clock()))
 
     def writable(self, session: Session) -> None:

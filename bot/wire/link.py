@@ -27,7 +27,9 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     # keeper -> worker
     "hello": (("version", "boot", "window"), False),  # the first frame; boot names this run of the keeper
     "saved": (("number",), True),  # the last checkpoint
-    "up": (("net",), False),  # connected (TLS and its checks included); on attach and on change
+    # connected, TLS and its checks included; on attach and on change. since: the last line before this connection came
+    # up, by which a checkpoint knows it; fresh: 1 just now, 0 under an earlier worker
+    "up": (("net", "since", "fresh"), False),
     "down": (("net",), True),  # not connected, and why, in words
     "room": (("net", "lines"), False),  # credits: +n come back, -n are in the queue already
     "line": (("net", "number", "flag"), True),  # flag 0 new, 1 delivered before and unfinished, 2 for state only

@@ -98,6 +98,10 @@ class Wanted:
         self._joined_at.clear()
         return self._joins(self.channels)
 
+    def missing(self, roster: Roster) -> list[Message]:
+        """The JOINs for channels that we are not in: after a connection was taken over."""
+        return self._joins(name for name in self.channels if roster.channel(name) is None)
+
     def heard(self, message: Message, roster: Roster, now: float) -> bool:
         """Learn from a line where we are now. Returns whether a channel is to be asked for again, later."""
         command, channel = message.command, message.param(0)
