@@ -38,7 +38,7 @@ class Told:
         if message.param(-1).startswith("!echo "):
             connection.say(Message("PRIVMSG", (message.param(0), message.param(-1)[6:])), cause=number, handler="echo")
 
-    def up(self, connection: Connection) -> None:
+    def up(self, connection: Connection, taken_over: bool) -> None:
         self.events.append("up")
         self.news.set()
 
@@ -77,6 +77,7 @@ class Bench:
             "n", self.network, self.reactor, self.told,
             clock=self.clock, random=Random(1), limits=limits, once=once,
         )  # fmt: skip
+        self.reactor.listen()
 
     async def up(self, *after: str) -> Peer:
         self.connection.start()
@@ -243,10 +244,11 @@ async def test_up_told_twice_is_one_registration(make: Any) -> None:
     link = MemoryLink()
     keeper = Worker(link.keeper)
     connection = Connection("n", Network("n", "h"), Reactor(link.worker), Told(), clock=FakeClock())
+    connection.reactor.listen()
     connection.start()
     await keeper.next("open")
-    keeper.send("up", "n")
-    keeper.send("up", "n")
+    keeper.send("up", "n", "0", "1")
+    keeper.send("up", "n", "0", "1")
     await turns()
     assert [payload for payload in keeper.payloads("say") if payload.startswith(b"CAP")] == [b"CAP LS 302"]
     connection.disconnect()
@@ -289,6 +291,7 @@ async def test_refused_a_thousand_times_it_waits_with_jitter_below_the_cap_and_c
     connection = Connection(
         "n", Network("n", "h", reconnect=Reconnect(2, 300)), Reactor(link.worker), Told(), clock=clock, random=Random(1)
     )
+    connection.reactor.listen()
     connection.start()
     waits = list[float]()
     for _ in range(1000):
@@ -304,7 +307,7 @@ async def test_refused_a_thousand_times_it_waits_with_jitter_below_the_cap_and_c
     assert all(150 <= wait <= 300 for wait in waits[10:])
     assert len({round(wait, 3) for wait in waits}) > 900
     await keeper.next("open")
-    keeper.send("up", "n")
+    keeper.send("up", "n", "0", "1")
     keeper.send("line", "n", 1, 0, payload=b":h 001 neverquit :Welcome")
     await keeper.next("go")
     assert connection.registered

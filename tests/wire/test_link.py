@@ -42,11 +42,11 @@ def test_a_payload_with_a_line_end_is_refused(payload: bytes) -> None:
 @pytest.mark.parametrize("field", ["", "a b", ":a", "a\nb", "a\0", "\udc80"])
 def test_a_field_that_would_not_survive_is_refused(field: str) -> None:
     with pytest.raises(LinkError):
-        encode(Frame("up", (field,)))
+        encode(Frame("go", (field,)))
 
 
 @pytest.mark.parametrize(
-    "frame", [Frame("nonsense"), Frame("up"), Frame("up", ("a", "b")), Frame("live", (), b"x"), Frame("Up", ("a",))]
+    "frame", [Frame("nonsense"), Frame("up"), Frame("go", ("a", "b")), Frame("live", (), b"x"), Frame("Up", ("a",))]
 )
 def test_a_frame_of_the_wrong_shape_is_refused(frame: Frame) -> None:
     with pytest.raises(LinkError):
@@ -73,7 +73,7 @@ async def test_frames_arrive_in_order_and_never_before_send_returned() -> None:
     link, got = MemoryLink(), list[str]()
     link.worker.on_frame = lambda frame: got.append(frame.fields[0])
     for number in range(100):
-        link.keeper.send(Frame("up", (str(number),)))
+        link.keeper.send(Frame("go", (str(number),)))
     assert got == []
     await asyncio.sleep(0)
     assert got == [str(number) for number in range(100)]
@@ -81,7 +81,7 @@ async def test_frames_arrive_in_order_and_never_before_send_returned() -> None:
 
 async def test_a_frame_sent_from_a_frame_takes_another_turn() -> None:
     link, got = MemoryLink(), list[str]()
-    link.keeper.on_frame = lambda frame: link.keeper.send(Frame("up", frame.fields))
+    link.keeper.on_frame = lambda frame: link.keeper.send(Frame("go", frame.fields))
     link.worker.on_frame = lambda frame: got.append(frame.verb)
     link.worker.send(Frame("go", ("n",)))
     await asyncio.sleep(0)
@@ -92,10 +92,10 @@ async def test_a_frame_sent_from_a_frame_takes_another_turn() -> None:
 
 async def test_frames_wait_for_someone_to_take_them() -> None:
     link, got = MemoryLink(), list[str]()
-    link.keeper.send(Frame("up", ("1",)))
+    link.keeper.send(Frame("go", ("1",)))
     await asyncio.sleep(0)
     link.worker.on_frame = lambda frame: got.append(frame.fields[0])
-    link.keeper.send(Frame("up", ("2",)))
+    link.keeper.send(Frame("go", ("2",)))
     for _ in range(3):
         await asyncio.sleep(0)
     assert got == ["1", "2"]
