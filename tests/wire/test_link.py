@@ -87,7 +87,7 @@ async def test_a_frame_sent_from_a_frame_takes_another_turn() -> None:
     await asyncio.sleep(0)
     assert got == []
     await asyncio.sleep(0)
-    assert got == ["up"]
+    assert got == ["go"]
 
 
 async def test_frames_wait_for_someone_to_take_them() -> None:
