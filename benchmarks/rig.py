@@ -12,8 +12,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from benchmarks.vitals import family, pss
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 10.0
@@ -40,14 +42,19 @@ class Broken(Exception):
 
 @contextlib.contextmanager
 def process(
-    arguments: Sequence[str], log: Path | None = None, piped: bool = False
+    arguments: Sequence[str],
+    log: Path | None = None,
+    piped: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python ARGUMENTS` for the length of a block.
 
     Args:
         log: where its standard error goes; nowhere by default. piped: give its standard input and output.
+        environment: what is set besides.
     """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environment or {})}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a stale bytecode file is one of the ways to serve old code
     with (log or Path(os.devnull)).open("wb") as errors:
         child = subprocess.Popen(
             [sys.executable, *arguments],
@@ -148,7 +155,7 @@ class Running:
 
     def megabytes(self) -> float:
         """The memory it has for itself, shared pages in part (PSS), with its children."""
-        return sum(_pss(pid) for pid in _family(self.pid)) / 1024
+        return sum(map(pss, family(self.pid))) / 1024
 
 
 @contextlib.contextmanager
@@ -177,21 +184,3 @@ def neverquit(home: Path, port: int, asker: Asker, *, watch: bool = True, module
     )
     with running(["-m", module, "run", "--config", str(config)], "neverquit", asker, home / "log") as bot:
         yield bot
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return
-    for child in children:
-        yield from _family(int(child))
-
-
-def _pss(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:  # no Linux, or gone
-        return 0
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
