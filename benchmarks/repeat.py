@@ -28,6 +28,15 @@ POLL_SECONDS = 0.005
 PLUGINS = 5
 NAME = "p000"
 
+PACKAGE = """from bot import command
+from .part import TEXT
+
+
+@command("{name}")
+async def say(ctx):
+    return TEXT
+"""
+
 Way = Callable[[Path, str], object]
 
 
@@ -96,6 +105,7 @@ def run(*arguments: str | Path) -> None:
 
 # -- one file
 
+
 def truncated_first(path: Path, source: str) -> None:
     path.write_bytes(b"")
     time.sleep(0.02)
@@ -120,16 +130,15 @@ def with_old_times(path: Path, source: str) -> None:
 
 
 def by_sed(path: Path, source: str) -> None:
-    old, new = (re.search(r'VERSION = "(\d+)"', text) for text in (path.read_text(), source))
-    assert old is not None and new is not None
-    run("sed", "-i", f"s/{old[1]}/{new[1]}/g", path)
+    old, new = _versions(path, source)
+    run("sed", "-i", f"s/{old}/{new}/g", path)
 
 
 def by_vim(backupcopy: str) -> Way:
     def way(path: Path, source: str) -> None:
-        script = f"%d_|0r {_outside(path, source)}|$d_|wq!"
+        old, new = _versions(path, source)
         options = f"set backup backupskip= backupcopy={backupcopy}"
-        run("vim", "-Nu", "NONE", "-i", "NONE", "-es", "-c", options, "-c", script, path)
+        run("vim", "-Nu", "NONE", "-i", "NONE", "-es", "-c", options, "-c", f"%s/{old}/{new}/g", "-c", "wq!", path)
 
     return way
 
@@ -157,11 +166,12 @@ def after_a_move(play: Play) -> float:
 
 # -- packages and folders
 
+
 def _package(folder: Path, name: str, gap_seconds: float) -> float:
     """Make a package in the folder, file by file; return when its last byte was written."""
     folder.mkdir()
-    command = f'from bot import command\nfrom .part import TEXT\n\n\n@command("{name}")\nasync def say(ctx):\n    return TEXT\n'
-    for file, text in (("__init__.py", command), ("part.py", f'TEXT = "{name} whole"\n')):
+    files = {"__init__.py": PACKAGE.format(name=name), "part.py": f'TEXT = "{name} whole"\n'}
+    for file, text in files.items():
         (folder / file).write_text(text, encoding="utf-8")
         time.sleep(gap_seconds)
     return time.perf_counter() - gap_seconds
@@ -205,7 +215,7 @@ def restored(play: Play) -> float:
     time.sleep(0.3)
     run("tar", "-xf", archive, "-C", play.home)
     written = time.perf_counter()
-    play.reported(rf"\bp\d\d\d loaded|\+2 more", 4)  # three by name, and `+2 more`
+    play.reported(r"\bp\d\d\d loaded|\+2 more", 4)  # three by name, and `+2 more`
     live = time.perf_counter() - written
     play.save(sources.in_place)
     return live
@@ -264,6 +274,13 @@ def _all_are(play: Play, version: int) -> None:
         raise Broken(f"a set that changed together answers {found}")
 
 
+def _versions(path: Path, source: str) -> tuple[str, str]:
+    """Return the numbers that the file has and that it is to have."""
+    old, new = (re.search(r'VERSION = "(\d+)"', text) for text in (path.read_text(), source))
+    assert old is not None and new is not None
+    return old[1], new[1]
+
+
 def _outside(path: Path, source: str) -> Path:
     """Write a file outside the plugin folder, on the same disk."""
     beside = path.parent.parent / f"outside-{path.name}"
@@ -273,6 +290,7 @@ def _outside(path: Path, source: str) -> Path:
 
 
 # -- many
+
 
 def checked_out(play: Play) -> float:
     """A git checkout of 50 files: one set, from one version to the next."""
@@ -364,14 +382,18 @@ CASES = (
 
 def repeated(scratch: Path, rounds: int) -> tuple[Table, list[str]]:
     """Play each case so many times; return the figures, and what went wrong."""
-    table = Table("to live, ms", ("case", "rounds", "p50", "p99", "torn or lost"))
+    table = Table("to live, ms", ("case", "rounds", "p50", "p99", "faults"))
     faults: list[str] = []
     for place, case in enumerate(CASES):
         times = max(1, rounds // 4) if case.act is in_a_row else rounds  # 10 s each
-        seconds, fault = _play(scratch / f"repeat-{place}", case, times)
+        missing = ""
+        try:
+            seconds, fault = _play(scratch / f"repeat-{place}", case, times)
+        except Missing as program:
+            seconds, fault, missing = [], "", f"no {program}"
         figures = (milliseconds(median(seconds)), milliseconds(percentile(seconds, 99))) if seconds else ("-", "-")
-        table.rows.append((case.what, str(case.number), str(len(seconds)), *figures, fault if fault else "0"))
-        if fault and not fault.startswith("no "):
+        table.rows.append((case.what, str(case.number), str(len(seconds)), *figures, missing or str(int(bool(fault)))))
+        if fault:
             faults.append(f"{case.number}, {case.what}: {fault}")
     return table, faults
 
@@ -392,8 +414,6 @@ def _play(home: Path, case: Case, rounds: int) -> tuple[list[float], str]:
                     who.reports.clear()
                 time.sleep(0.2)  # for a report too many
                 who.ask("!p001")
-            except Missing as missing:
-                return seconds, f"no {missing} here"
             except Broken as error:
                 return seconds, str(error)
             heard += who.reports

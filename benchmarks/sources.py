@@ -54,10 +54,10 @@ async def number{i}(ctx: Context, what: str = "", *, times: int = 1) -> str:
     return f"{i}: " + shorten(words)
 '''
 
-TAIL = '''
+TAIL = """
 
 TAIL = "{version}"
-'''
+"""
 
 COMMAND = '''"""The two commands whose round trip is measured."""
 

@@ -42,8 +42,8 @@ class Vitals:
         return cls(
             rss=int((proc / "statm").read_text().split()[1]) * PAGE_KIB,
             pss=sum(map(pss, below)),
-            threads=len(os.listdir(proc / "task")),
-            descriptors=len(os.listdir(proc / "fd")),
+            threads=len(list((proc / "task").iterdir())),
+            descriptors=len(list((proc / "fd").iterdir())),
             children=len(below) - 1,
         )
 

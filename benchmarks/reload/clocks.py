@@ -103,7 +103,7 @@ def watch_the_loop(path: Path) -> None:
         loop.call_soon(tick, loop.time())
         run_forever(loop)
 
-    asyncio.BaseEventLoop.run_forever = ticking  # type: ignore[method-assign]
+    asyncio.BaseEventLoop.run_forever = ticking  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Spare:
             if path.name:  # empty: the floor has ended
                 code = compiled(path)
                 execute(code, path)
-                with open(ours, "wb") as pipe:
+                with os.fdopen(ours, "wb") as pipe:
                     pipe.write(marshal.dumps(code))
             os._exit(0)
         os.close(theirs)
@@ -58,7 +58,7 @@ class Spare:
         """Have it try a file; return the code."""
         self.fork()
         os.write(self._orders, os.fsencode(path))
-        with open(self._answers, "rb") as pipe:
+        with os.fdopen(self._answers, "rb") as pipe:
             code: CodeType = marshal.loads(pipe.read())
         os.close(self._orders)
         os.waitpid(self._child, 0)

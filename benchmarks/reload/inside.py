@@ -45,7 +45,9 @@ class Late:
 
 
 @contextlib.contextmanager
-def _clocked(home: Path, port: int, who: Asker, *, watch: bool = True) -> Iterator[Callable[[], tuple[list[tuple[str, float]], list[Late]]]]:
+def _clocked(
+    home: Path, port: int, who: Asker, *, watch: bool = True
+) -> Iterator[Callable[[], tuple[list[tuple[str, float]], list[Late]]]]:
     """Run the bot with clocks; what is given reads them: moments, and when the loop was late."""
     file = home / "moments"
 
@@ -72,7 +74,13 @@ def stages_and_stalls(scratch: Path, times: int, checkouts: int) -> Iterator[Tab
             found = saver.saves(sources.in_place, times)
             moments, late = read()
         yield _stages(found, moments)
-        _row(stalls, "asked, nothing saved", [(began, ended) for began, ended, _ in quiet], late, [w for _, _, w in quiet])
+        _row(
+            stalls,
+            "asked, nothing saved",
+            [(began, ended) for began, ended, _ in quiet],
+            late,
+            [w for _, _, w in quiet],
+        )
         _row(stalls, "a save", [(save.began, save.answered) for save in found], late, [save.worst for save in found])
         with _clocked(_home(home := scratch / "stall-command"), port, who, watch=False) as read:
             command(home, who, sources.LINES)

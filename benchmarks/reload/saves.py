@@ -7,7 +7,8 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks import sources
@@ -85,7 +86,7 @@ def history(home: Path, plugins: int, changing: int, count: int) -> list[tuple[i
         sources.write_all(home / "plugins", changing, made[-1])
         git("commit", "-q", "-a", "-m", str(made[-1]))
     git("checkout", "-q", "v0")
-    return list(zip(made, made[1:], strict=False))
+    return list(pairwise(made))
 
 
 def checkout(home: Path, branch: int, old: int, who: Asker, changing: int) -> tuple[float, float, int, float]:
@@ -105,7 +106,12 @@ def checkout(home: Path, branch: int, old: int, who: Asker, changing: int) -> tu
     ended: list[float] = []
     environment = {**os.environ, **sources.GIT_ENVIRONMENT}
     with subprocess.Popen(sources.git(home, "checkout", "-q", f"v{branch}"), env=environment) as child:
-        waiting = threading.Thread(target=lambda: (child.wait(), ended.append(time.perf_counter())))
+
+        def wait() -> None:
+            child.wait()
+            ended.append(time.perf_counter())
+
+        waiting = threading.Thread(target=wait)
         waiting.start()
         answers = who.poll("!p000", lambda answer: answer.text == new, POLL_SECONDS)
         waiting.join()

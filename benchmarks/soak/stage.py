@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import shlex
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -125,7 +124,9 @@ async def opened(folder: Path, environment: Mapping[str, str] | None = None) -> 
         config.write_text(CONFIG.format(port=server.port))
         with process(["-m", "bot", "run", "--config", str(config)], folder / "log", environment=environment) as child:
             try:
-                await usr.expect(lambda line: f":{BOT}!" in line and line.endswith(f" JOIN {REPORTS}"), PATIENCE_SECONDS)
+                await usr.expect(
+                    lambda line: f":{BOT}!" in line and line.endswith(f" JOIN {REPORTS}"), PATIENCE_SECONDS
+                )
             except TimeoutError:
                 words = (folder / "log").read_text(errors="replace")[-2000:]
                 raise Broken(f"{shlex.join(map(str, child.args))} did not join; {words}") from None  # type: ignore[arg-type]
@@ -133,7 +134,6 @@ async def opened(folder: Path, environment: Mapping[str, str] | None = None) -> 
             yield stage
             if child.poll() is not None:
                 raise Broken(f"the bot has ended with {child.returncode}: {stage.log()[-2000:]}")
-            stage.moved += [f"its pid is gone: {child.pid}"] * (not os.path.exists(f"/proc/{child.pid}"))
         if child.returncode != 0:
             raise Broken(f"the bot did not end well on SIGTERM: {child.returncode}")
     finally:

@@ -69,10 +69,16 @@ class Run:
         self.saves = Saves(stage, self.ledger)
         self.samples: list[Sample] = []
         self.began = time.perf_counter()
-        stage.on_answer = lambda text: self.ledger.hear(text, time.perf_counter())
+        self.asking_seconds = 0.0  # how long it was asked, in all
+        self._heard = asyncio.Event()
+        stage.on_answer = self._hear
 
-    async def reloads(self, count: int, per_second: float, sample_seconds: float = 0.0) -> float:
-        """Let so many reloads pass, wait until all is answered, and return the seconds that asking went on."""
+    def _hear(self, text: str) -> None:
+        self.ledger.hear(text, time.perf_counter())
+        self._heard.set()
+
+    async def reloads(self, count: int, per_second: float, sample_seconds: float = 0.0) -> None:
+        """Let so many reloads pass, asking meanwhile, and wait until all is answered."""
         began = time.perf_counter()
         asking = asyncio.create_task(self._ask())
         sampling = asyncio.create_task(self._sample(sample_seconds)) if sample_seconds else None
@@ -81,16 +87,19 @@ class Run:
                 await self.saves.run(count, per_second)
         except TimeoutError:
             self.ledger.fault("too slow", f"{self.saves.count} reloads so far")
-        asked_for = time.perf_counter() - began
+        self.asking_seconds += time.perf_counter() - began
         for task in (asking, sampling):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        deadline = time.perf_counter() + PATIENCE_SECONDS
-        while self.ledger.open and time.perf_counter() < deadline:
-            await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while self.ledger.open:
+                    self._heard.clear()
+                    await self._heard.wait()
+        except TimeoutError:
+            pass
         self.ledger.close()
-        return asked_for
 
     async def _ask(self) -> None:
         due = time.perf_counter()
@@ -120,14 +129,14 @@ async def _loaded(folder: Path, minutes: float, verdict: Verdict) -> None:
         run = Run(stage, COMMANDS_A_SECOND)
         await run.reloads(2 * TURN, RELOADS_A_MINUTE / 60)  # what is made once: threads, caches, the first trial
         before = await run.calm()
-        took = await run.reloads(count, RELOADS_A_MINUTE / 60, sample_seconds=min(5.0, minutes * 60 / 20))
+        await run.reloads(count, RELOADS_A_MINUTE / 60, sample_seconds=min(5.0, minutes * 60 / 20))
         after = await run.calm()
         faults = run.ledger.faults() + _flat(before, after) + _answering(run)
         faults += [f"the bot moved: {line}" for line in stage.moved[:3]]
         faults += [f"an error in its log: {line}" for line in stage.errors()[:3]]
         table, growing = _memory(run.samples, count)
         verdict.faults += faults + growing
-        verdict.tables += [_load(run, took), table, _counts(before, run.samples, after)]
+        verdict.tables += [_load(run), table, _counts(before, run.samples, after)]
         if run.saves.others:
             verdict.tables.append(_others(run.saves.others))
 
@@ -138,13 +147,13 @@ def _answering(run: Run) -> list[str]:
     return [] if heard == newest else [f"the last versions did not answer: {newest} were saved, {heard} heard"]
 
 
-def _load(run: Run, took: float) -> Table:
+def _load(run: Run) -> Table:
     ledger, saves = run.ledger, run.saves
     table = Table("load", ("number", "a second", "p50 ms", "p99 ms", "worst ms"))
 
     def row(name: str, number: int, seconds: list[float]) -> None:
         figures = (percentile(seconds, 50), percentile(seconds, 99), max(seconds)) if seconds else (0.0, 0.0, 0.0)
-        table.rows.append((name, f"{number:,}", f"{number / took:.1f}", *map(milliseconds, figures)))
+        table.rows.append((name, f"{number:,}", f"{number / run.asking_seconds:.1f}", *map(milliseconds, figures)))
 
     row("commands answered", ledger.answered, ledger.seconds)
     row("reloads", saves.count, saves.seconds)
@@ -171,11 +180,7 @@ def _memory(samples: list[Sample], reloads: int) -> tuple[Table, list[str]]:
 
 
 def _flat(before: Sample, after: Sample) -> list[str]:
-    return [
-        f"{name} grew from {first} to {last}"
-        for name, first, last in _pairs(before, after)
-        if last > first
-    ]
+    return [f"{name} grew from {first} to {last}" for name, first, last in _pairs(before, after) if last > first]
 
 
 def _pairs(before: Sample, after: Sample) -> Iterable[tuple[str, int, int]]:
