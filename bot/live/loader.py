@@ -301,9 +301,10 @@ class Build:
         try:
             text = importlib.util.decode_source(source.content)
         except (SyntaxError, UnicodeDecodeError):  # it compiled, so this is only the display of it
-            text = source.content.decode("latin-1")
+            text = source.content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        lines = [f"{line}\n" for line in text.split("\n")]  # as Python counts them: a form feed ends none
         # The time None keeps linecache from ever comparing these lines with the file.
-        linecache.cache[name_in_tracebacks] = (len(text), None, text.splitlines(keepends=True), name_in_tracebacks)
+        linecache.cache[name_in_tracebacks] = (len(text), None, lines, name_in_tracebacks)
         _shown[name_in_tracebacks] = _shown.get(name_in_tracebacks, 0) + 1
         weakref.finalize(module, _forget_lines, name_in_tracebacks)
         return module
