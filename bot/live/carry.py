@@ -39,7 +39,16 @@ Find = Callable[[Any], Any]  # gives what a plugin's class or function is in the
 
 
 class CannotCarry(Exception):
-    """An object can't become one of the new version; the text says why."""
+    """An object can't become one of the new version; the text says why.
+
+    Attributes:
+        value: the name in `keep` that holds it.
+        kind: the name of its class.
+    """
+
+    def __init__(self, text: str, value: str = "", kind: str = "") -> None:
+        super().__init__(text)
+        self.value, self.kind = value, kind
 
 
 def finder(module_of: Callable[[str], ModuleType | None]) -> Find:
@@ -95,7 +104,7 @@ class Carry:
                 while self._todo:
                     self._look_into(self._todo.pop())
             except CannotCarry as error:
-                raise CannotCarry(f'keep("{name}") holds {error}') from None
+                raise CannotCarry(f'keep("{name}") holds {error}', name, error.kind) from None
 
     def __bool__(self) -> bool:
         return bool(self._turns or self._remakes or self._holders)
@@ -147,7 +156,8 @@ class Carry:
             return self._of_new_class(value, kind)
         except CannotCarry as error:
             if not self._lenient:
-                raise CannotCarry(f"a {kind.__qualname__} of the old version, and {error}") from None
+                name = kind.__qualname__
+                raise CannotCarry(f"a {name} of the old version, and {error}", kind=kind.__name__) from None
             self._todo.append(value)
             return value
 
@@ -235,7 +245,7 @@ class Carry:
             for holder in self._holders:
                 self._refill(holder, undo)
         except Exception:
-            for step in reversed(undo):
+            for step in undo:  # in this order: keys are hashed by their classes again before a dict is filled with them
                 step()
             raise
 

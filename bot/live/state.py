@@ -175,14 +175,14 @@ class Takeover:
             carry = Carry(values, find)
             for name in values:
                 if carry.values[name] is not values[name]:  # its module has bound the one that there is
-                    raise CannotCarry(f'keep("{name}") is an object that would have to be made anew')
+                    raise CannotCarry(f'keep("{name}") is an object that would have to be made anew', name)
             self._staging.carry(one.state_name, carry)
             for snapshot in self._staging.snapshots(one.state_name):
                 self._staging.carry(None, Carry(snapshot, find, lenient=True))
         except CannotCarry as error:
-            held = re.search(r"holds an? [\w.]*?(\w+) of", str(error))
-            line = _line(one, rb"class\s+" + held[1].encode() + rb"\b") if held else 0
-            advice = f"mend it, raise STATE_VERSION with a migrate, or !state drop {one.unit.name} and lose it"
+            line = _line(one, rb"class\s+" + error.kind.encode() + rb"\b") if error.kind else 0
+            drop = f"!state drop {one.unit.name} {error.value}"
+            advice = f"mend it, raise STATE_VERSION with a migrate, or {drop} and lose it"
             raise PluginError(one.unit.name, shown(one.unit), line, f"{error}; {advice}") from None
         except Exception as error:  # a plugin's own code, a `__hash__` or a default factory
             raise PluginError(one.unit.name, *place(error.__traceback__, one.unit), sentence(error)) from error
