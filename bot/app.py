@@ -40,6 +40,7 @@ from bot.errors import CannotConnect, NeverquitError, UserError
 from bot.jobs import Jobs
 from bot.live.discover import Discovery, directories
 from bot.live.handoff import Shelf
+from bot.live.installed import Installed
 from bot.live.loader import Image
 from bot.live.names import install
 from bot.live.plan import Patience
@@ -71,6 +72,7 @@ class App:
         config: all settings; `apply` takes new ones while it runs.
         backend: the store; by default the file in `state_dir`.
         once: don't reconnect; a first connection that fails is `CannotConnect`.
+        installed: take the plugins that were installed with pip, too.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class App:
         *,
         backend: Backend | None = None,
         once: bool = False,
+        installed: bool = False,
         clock: Callable[[], float] = time.monotonic,
         job_clock: Clock | None = None,
         choice: random.Random | None = None,
@@ -122,7 +125,7 @@ class App:
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self._run_later, job_clock.time)
         folders = directories(config.plugins.directories)
         self.reloader = Reloader(
-            Discovery(folders),
+            Discovery(folders, elsewhere=Installed() if installed else None),
             self,
             self._relay,
             self.shelf,

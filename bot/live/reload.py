@@ -105,7 +105,8 @@ class Reloader:
         return self._planner.known | set(self.plugins())
 
     async def look(self) -> set[str]:
-        """Sweep, and return the names of all plugins on disk or live."""
+        """Sweep, and return the names of all plugins on disk, installed or live."""
+        await self._builder.run(self._planner.refresh, 60.0)
         await self._builder.run(self._planner.look, 60.0)
         return self.known()
 
