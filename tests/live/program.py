@@ -38,7 +38,9 @@ class Program:
 
     async def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        environment["PYTHONPATH"] = str(CHECKOUT)
+        environment["PYTHONPATH"] = (
+            f"{CHECKOUT}{os.pathsep}{self._folder / 'site'}"  # installed plugins lie in the second
+        )
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bot", "run", "--config", "config.yaml", *self._arguments),
             cwd=self._folder,
