@@ -38,6 +38,7 @@ from bot.errors import CannotConnect, NeverquitError
 from bot.jobs import Jobs
 from bot.live.discover import Discovery, directories
 from bot.live.handoff import Shelf
+from bot.live.installed import Installed
 from bot.live.loader import Image
 from bot.live.names import install
 from bot.live.plan import Patience
@@ -67,6 +68,7 @@ class App:
         backend: the store; by default the file in `state_dir`.
         once: don't reconnect; a first connection that fails is `CannotConnect`.
         link: the end of the link to a keeper in another process; by default there is one in this process.
+        installed: take the plugins that were installed with pip, too.
 
     Attributes:
         ready: set when the plugins are loaded.
@@ -79,6 +81,7 @@ class App:
         backend: Backend | None = None,
         once: bool = False,
         link: LinkEnd | None = None,
+        installed: bool = False,
         clock: Callable[[], float] = time.monotonic,
         job_clock: Clock | None = None,
         choice: random.Random | None = None,
@@ -98,7 +101,7 @@ class App:
         self._relay = Relay()
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
         pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock)
-        self.calls = Calls(self, pipeline, self.networks, self.places, self.pending)
+        self.calls = Calls(self, pipeline, self.networks, self.places, self.pending, self.backend.book)
         job_clock = job_clock or LoopClock()
         self._scheduler = Scheduler(job_clock, self.calls.task)
         self.announcer = Announcer(
@@ -122,14 +125,15 @@ class App:
         else:
             self._keeper = None
         self.reactor = Reactor(link, kept=self._keeper is None)
+        self.reactor.on_boot = self.backend.book.open
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self.calls.later, job_clock.time)
         folders = directories(config.plugins.directories)
-        self.reloader = self._reloader(folders)
+        self.reloader = self._reloader(Discovery(folders, elsewhere=Installed() if installed else None))
         self.watcher = self._watcher(folders)
 
-    def _reloader(self, folders: Sequence[Path]) -> Reloader:
+    def _reloader(self, discovery: Discovery) -> Reloader:
         return Reloader(
-            Discovery(folders),
+            discovery,
             self,
             self._relay,
             self.shelf,

@@ -13,11 +13,13 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from bot import deeds
 from bot.api.checks import is_admin
 from bot.api.context import Context, Services
 from bot.api.events import Event, read
 from bot.config import Config
 from bot.config import Network as NetworkSettings
+from bot.deeds import Book
 from bot.dispatch.outlet import CallOutlet, Pending, Sender
 from bot.dispatch.owner import Owner
 from bot.dispatch.pipeline import Call, Pipeline
@@ -53,7 +55,10 @@ class Calls:
         recent: what channels said last, to warm new rules with.
     """
 
-    def __init__(self, bot: Bot, pipeline: Pipeline, networks: Networks, places: Places, pending: Pending) -> None:
+    def __init__(
+        self, bot: Bot, pipeline: Pipeline, networks: Networks, places: Places, pending: Pending, book: Book
+    ) -> None:
+        self._book = book
         self._bot, self._pipeline, self._networks = bot, pipeline, networks
         self._places, self._pending = places, pending
         self._unfinished: dict[tuple[str, str], int] = {}  # (network, number of the line) -> calls of it
@@ -85,7 +90,7 @@ class Calls:
             return
         self._unfinished[connection.name, number] = len(calls)
         for call in calls:
-            self._begin(call, connection, number)
+            self._begin(call, connection, number, flag)
 
     def happened(self, name: str, connection: Connection, **fields: object) -> None:
         """Run what an event wakes that no line brought."""
@@ -94,7 +99,7 @@ class Calls:
             return
         event = Event(name, network, "-", None, None, None, "", {**fields, "nick": network.nick, "user": None})
         for call in self._woken(event, connection.settings):
-            self._begin(call, connection, "")
+            self._begin(call, connection, "", 0)
 
     def later(
         self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None
@@ -150,10 +155,27 @@ class Calls:
             ctx.text = match.rest
         return Call(handler, ctx, outlet, event, match.rest, *match.groups, prefix=settings.prefix[0])
 
-    def _begin(self, call: Call, connection: Connection, number: str) -> None:
+    async def _run(self, call: Call, number: str, again: bool) -> None:
+        """Run a call; one that an earlier worker made already, or began, changes nothing twice."""
+        deed = self._book.begin(number, call.handler.key, again) if number else None
+        if deed is None:
+            await self._pipeline.run(call)
+            return
+        if deed.answered is not None:
+            call.outlet.again(deed.answered)
+            return
+        call.outlet.said = deed.said
+        token = deeds.current.set(deed)
+        try:
+            await self._pipeline.run(call)
+        finally:
+            deeds.current.reset(token)
+            deed.end()
+
+    def _begin(self, call: Call, connection: Connection, number: str, flag: int) -> None:
         event = call.event
         with context(connection.name, event.channel if event else None, call.handler.plugin):  # the task inherits it
-            task = self.task(self._pipeline.run(call))
+            task = self.task(self._run(call, number, flag == 1))
 
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and task.exception() is not None:
@@ -166,6 +188,7 @@ class Calls:
             else:
                 del self._unfinished[connection.name, number]
                 connection.done(number)
+                self._book.finished(number)
 
         task.add_done_callback(ended)
 

@@ -14,7 +14,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from bot.api.kept import Holds, Rows, Store
 from bot.api.values import encode
+from bot.deeds import Book, Row, current
 from bot.errors import NeverquitError
 
 FILE: Final = "store.sqlite3"
@@ -37,6 +38,15 @@ _STEPS: Final = (
         id INTEGER PRIMARY KEY AUTOINCREMENT, plugin TEXT NOT NULL, function TEXT NOT NULL, due REAL NOT NULL,
         args TEXT NOT NULL, address TEXT);
     CREATE INDEX jobs_by_due ON jobs (due);
+    """,
+    """
+    CREATE TABLE deeds (
+        boot TEXT NOT NULL, line TEXT NOT NULL, handler TEXT NOT NULL, step INTEGER NOT NULL,
+        plugin TEXT NOT NULL, name TEXT NOT NULL, part TEXT NOT NULL, key TEXT NOT NULL, before TEXT, result TEXT,
+        PRIMARY KEY (line, handler, step)) WITHOUT ROWID;
+    CREATE TABLE answers (
+        boot TEXT NOT NULL, line TEXT NOT NULL, handler TEXT NOT NULL, texts TEXT NOT NULL,
+        PRIMARY KEY (line, handler)) WITHOUT ROWID;
     """,
 )
 SCHEMA: Final = len(_STEPS)
@@ -79,6 +89,7 @@ class Backend:
         self._lock, self._holds = threading.RLock(), Holds()
         self._process = os.getpid()
         self.jobs = Jobs(self)
+        self.book = Book(self)
 
     @classmethod
     def open(cls, state_dir: Path | str) -> Backend:
@@ -114,7 +125,7 @@ class Backend:
         return backend
 
     def _migrate(self) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA:
                 raise StoreError(
@@ -159,7 +170,8 @@ class Backend:
         return self._holds.hold(key, key[-1])
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Make several changes one, or none of them."""
         connection = self._mine()
         with self._lock, _in_words(self._name):
             connection.execute("BEGIN IMMEDIATE")
@@ -186,13 +198,32 @@ class _Rows:
         self._backend, self._plugin, self._name = backend, plugin, name
 
     def read(self, part: str, key: str) -> str | None:
+        deed = current.get() if self._plugin else None
+        if deed is None:
+            return self._read(part, key)
+        return deed.seen(self._row(part, key), lambda: self._read(part, key))
+
+    def _row(self, part: str, key: str) -> Row:
+        return self._plugin, self._name, part, key
+
+    def _read(self, part: str, key: str) -> str | None:
         found = self._backend.ask(
             "SELECT json FROM plugin_values WHERE plugin=? AND name=? AND part=? AND key=?",
             *(self._plugin, self._name, part, key),
         )
         return str(found[0][0]) if found else None
 
+    def _step(self, part: str, key: str, change: Callable[[], str | None]) -> str | None:
+        """Make a change, as a step of the deed that is under way if there is one."""
+        deed = current.get() if self._plugin else None
+        if deed is None:
+            return change()
+        return deed.step(self._row(part, key), lambda: self._read(part, key), change)
+
     def write(self, part: str, key: str, text: str) -> None:
+        self._step(part, key, lambda: self._write(part, key, text))
+
+    def _write(self, part: str, key: str, text: str) -> None:
         # An upsert keeps the row and with it the order of insertion, as a dict does.
         self._backend.tell(
             "INSERT INTO plugin_values VALUES (?, ?, ?, ?, ?) "
@@ -201,19 +232,35 @@ class _Rows:
         )
 
     def delete(self, part: str, key: str) -> bool:
+        return self._step(part, key, lambda: self._delete(part, key)) == "1"
+
+    def _delete(self, part: str, key: str) -> str:
         changed, _ = self._backend.tell(
             "DELETE FROM plugin_values WHERE plugin=? AND name=? AND part=? AND key=?",
             *(self._plugin, self._name, part, key),
         )
-        return changed > 0
+        return str(changed)
 
     def items(self, part: str) -> list[tuple[str, str]]:
-        return self._backend.ask(
+        found = self._backend.ask(
             "SELECT key, json FROM plugin_values WHERE plugin=? AND name=? AND part=? ORDER BY rowid",
             *(self._plugin, self._name, part),
         )
+        return self._as_then(part, found)
+
+    def _as_then(self, part: str, found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the rows as the call under way found them the first time, if it is made again."""
+        deed = current.get() if self._plugin else None
+        touched = deed.touched() if deed is not None else {}
+        mine = {row[3]: before for row, before in touched.items() if row[:3] == (self._plugin, self._name, part)}
+        if not mine:
+            return found
+        then = {**dict(found), **mine}
+        return [(key, text) for key, text in then.items() if text is not None]
 
     def count(self, part: str) -> int:
+        if current.get() is not None and self._plugin:
+            return len(self.items(part))
         found = self._backend.ask(
             "SELECT count(*) FROM plugin_values WHERE plugin=? AND name=? AND part=?",
             *(self._plugin, self._name, part),
@@ -221,6 +268,10 @@ class _Rows:
         return int(found[0][0])
 
     def clear(self, part: str) -> None:
+        if current.get() is not None and self._plugin:
+            for key, _ in self.items(part):
+                self.delete(part, key)
+            return
         self._backend.tell(
             "DELETE FROM plugin_values WHERE plugin=? AND name=? AND part=?",
             *(self._plugin, self._name, part),
@@ -242,11 +293,15 @@ class Jobs:
         Raises:
             TypeError: an argument is not JSON.
         """
-        _, made = self._backend.tell(
-            "INSERT INTO jobs (plugin, function, due, args, address) VALUES (?, ?, ?, ?, ?)",
-            *(plugin, function, due, encode(list(args)), address),
-        )
-        return made
+        values = (plugin, function, due, encode(list(args)), address)
+
+        def write() -> str:
+            sql = "INSERT INTO jobs (plugin, function, due, args, address) VALUES (?, ?, ?, ?, ?)"
+            return str(self._backend.tell(sql, *values)[1])
+
+        deed = current.get()
+        row = (plugin, "", "job", function)
+        return int((deed.step(row, lambda: None, write) if deed is not None else write()) or 0)
 
     def remove(self, job: int) -> bool:
         """Cross one off; False when it was gone already, so of two runners only one gets True."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
 from bot.api.context import Sent
@@ -69,7 +69,7 @@ class CallOutlet:
 
     __slots__ = (
         *("_asker", "_cause", "_count", "_cut", "_ended", "_extra", "_handed", "_handler", "_held", "_hint", "_k"),
-        *("_limit", "_pending", "_place", "_sender"),
+        *("_limit", "_pending", "_place", "_sender", "said"),
     )
 
     def __init__(
@@ -91,6 +91,7 @@ class CallOutlet:
         self._extra: list[Message] = []
         self._handed = 0  # texts from other threads
         self._cut = self._ended = False
+        self.said: list[tuple[str, str]] | None = None  # network and line of each, where somebody wants to know
 
     def send(self, network: str, target: str, kind: str, text: str) -> Sent:
         """Say a text; see `api.context.Outlet`. Safe from any thread.
@@ -141,7 +142,15 @@ class CallOutlet:
         # Once the call has ended its line is crossed off, so late words answer nothing in particular.
         cause = "-" if self._ended else self._cause
         k, self._k = self._k, self._k + 1
+        if self.said is not None:
+            self.said.append((network, message.encode()))
         return self._sender.deliver(network, message, cause, self._handler, k)
+
+    def again(self, said: Iterable[tuple[str, str]]) -> None:
+        """Say what an earlier run of this call has said; the keeper drops what it had heard of it."""
+        for network, line in said:
+            self._deliver(network, Message.parse(line))
+        self._ended = True
 
     def finish(self) -> None:
         """The call has ended: say the line held back, with `(+N more: !more)` where more waits."""

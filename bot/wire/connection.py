@@ -86,7 +86,8 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
         self.window = 0  # credits of each network; 0 until the keeper has greeted us
         self.by_name: dict[str, Connection] = {}
         self.on_other: Callable[[Frame], None] | None = None  # frames about the bot, not about one network
-        self._link = link
+        self.on_boot: Callable[[str], object] | None = None  # told which run of the keeper numbers the lines
+        self._link, self._kept = link, kept
 
     def listen(self) -> None:
         """Take what the keeper says: once all networks that it may speak of are attached."""
@@ -129,9 +130,11 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
             # Left to itself, an exception here would cost a network its supervision.
             log.exception("a frame %r from the keeper failed", frame.verb)
 
-    def _greeted(self, version: str, _boot: str, window: str) -> None:
+    def _greeted(self, version: str, boot: str, window: str) -> None:
         if int(version) > LINK_VERSION:
             log.warning("the keeper speaks version %s of the link, this worker only up to %d", version, LINK_VERSION)
+        if self._kept and self.on_boot is not None:
+            self.on_boot(boot)
         self.window = int(window)
         for connection in self.by_name.values():
             connection.outbox.room(self.window)
