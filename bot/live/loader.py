@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib
 import importlib.util
 import inspect
 import linecache
@@ -227,21 +228,33 @@ class Build:
         level: int = 0,
     ) -> ModuleType:
         """The `__import__` of this build's modules: `plugins.*` from here, everything else as ever."""
-        absolute = name
         if level:
             package = (globals or {}).get("__package__") or ""
             absolute = importlib.util.resolve_name("." * level + name, package)
+        else:
+            absolute = self._below(name, globals)
         if absolute != PACKAGE and not absolute.startswith(PACKAGE + "."):
             return __import__(name, globals, locals, tuple(fromlist or ()), level)
         module = self.get(absolute)
         if not fromlist:
-            return self._root
+            return (
+                self._root if absolute == name or level else self.get(absolute.removesuffix(name) + name.split(".")[0])
+            )
         for wanted in fromlist:
             names = getattr(module, "__all__", ()) if wanted == "*" else (wanted,)
             for child in names:
                 if not hasattr(module, child):
                     self._get_if_there(f"{absolute}.{child}")
         return module
+
+    def _below(self, name: str, globals: Mapping[str, Any] | None) -> str:
+        """An installed plugin calls its own modules by the names that they are installed under; see `installed.py`."""
+        package, _, rest = str((globals or {}).get("__name__", "")).partition(".")
+        compiled = self._compiled.get(rest.split(".")[0]) if package == PACKAGE else None
+        roots = compiled.unit.roots if compiled is not None else ()
+        if any(name == root or name.startswith(root + ".") for root in roots):
+            return f"{PACKAGE}.{rest.split('.')[0]}.{name}"
+        return name
 
     def get(self, name: str) -> ModuleType:
         """Return a module below `plugins` as this build sees it, executing it first where that has not been done.
@@ -279,9 +292,12 @@ class Build:
 
     def _execute(self, compiled: Compiled, name: str) -> ModuleType:
         source, code = compiled.unit.sources.get(name), compiled.codes.get(name)
+        parent_name, _, child = name.rpartition(".")
+        if (true := ".".join(name.split(".")[2:])) in compiled.unit.native:
+            setattr(self.get(parent_name), child, native := _native(compiled.unit, true))
+            return native
         if source is None or code is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        parent_name, _, child = name.rpartition(".")
         parent = self.get(parent_name)
         module = self._new_module(source, file_name(source, compiled.unit))
         self.modules[name] = module
@@ -320,9 +336,10 @@ class Build:
         try:
             text = importlib.util.decode_source(source.content)
         except (SyntaxError, UnicodeDecodeError):  # it compiled, so this is only the display of it
-            text = source.content.decode("latin-1")
+            text = source.content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        lines = [f"{line}\n" for line in text.split("\n")]  # as Python counts them: a form feed ends none
         # The time None keeps linecache from ever comparing these lines with the file.
-        linecache.cache[name_in_tracebacks] = (len(text), None, text.splitlines(keepends=True), name_in_tracebacks)
+        linecache.cache[name_in_tracebacks] = (len(text), None, lines, name_in_tracebacks)
         _shown[name_in_tracebacks] = _shown.get(name_in_tracebacks, 0) + 1
         weakref.finalize(module, _forget_lines, name_in_tracebacks)
         return module
@@ -360,6 +377,17 @@ class Build:
     def _fault(self, unit: Unit, error: BaseException) -> PluginError:
         path, line = place(error.__traceback__, unit, *(one.unit for one in self._compiled.values()))
         return PluginError(unit.name, path, line, sentence(error))
+
+
+_natives: dict[str, str] = {}  # compiled modules of installed plugins that this process has -> what file they were
+
+
+def _native(unit: Unit, true: str) -> ModuleType:
+    """Import a module that is no source, once and for all generations: no process can load another one of its name."""
+    if _natives.setdefault(true, unit.native[true]) != unit.native[true]:
+        why = f"the compiled module {true} has changed, which no running program can take; restart first"
+        raise PluginError(unit.name, shown(unit), 0, why)
+    return importlib.import_module(true)
 
 
 class TookTooLong(BaseException):
