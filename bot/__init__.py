@@ -11,8 +11,8 @@ where folders are floors and a floor imports only the floors below it:
     dispatch/                 floor 3   from an event to a finished handler
     live/                     floor 4   the life of plugin files: found, built, committed, retired
     wire/ storage             wings     the connection (keeper, link); the state on disk
-    app calls networks places announce waits jobs chat   floor 5   puts it together; the commands that are built in
-    cli check demo prompt server testing   floor 6   the program, the demo with its own IRC server, the test kit
+    app calls networks places announce waits jobs chat control ctl   floor 5   puts it together; built-in commands, ctl
+    cli check demo prompt server terminal testing   floor 6   the program, the demo and its IRC server, the test kit
 """
 
 from __future__ import annotations
