@@ -27,9 +27,10 @@ from bot.api.context import Context, Scheduled
 from bot.api.context import Owner as AnyOwner
 from bot.api.events import Event, read
 from bot.api.http import http
-from bot.chat import Chat, built_in
+from bot.chat import built_in
 from bot.config import Config
 from bot.config import Network as NetworkSettings
+from bot.dispatch.faults import Faults
 from bot.dispatch.outlet import CallOutlet, Pending
 from bot.dispatch.owner import Owner, task_factory
 from bot.dispatch.pipeline import Call, Pipeline
@@ -42,6 +43,7 @@ from bot.live.discover import Discovery, directories
 from bot.live.handoff import Shelf
 from bot.live.loader import Image
 from bot.live.names import install
+from bot.live.past import Past
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
 from bot.live.watcher import Watcher
@@ -96,7 +98,8 @@ class App:
         self.started = time.monotonic()
         self._clock, self._choice = clock, choice or random.Random()
         self._relay = Relay()
-        self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock)
+        self.faults = Faults()
+        self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults)
         job_clock = job_clock or LoopClock()
         self._scheduler = Scheduler(job_clock, self._task)
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
@@ -128,11 +131,14 @@ class App:
             self.shelf,
             self.backend.own("claims"),
             patience=Patience.of(config),
-            built_in=built_in(Chat(self), self.owner),
+            built_in=built_in(self, self.owner),
             disabled=self.places.off_everywhere,
             recent=lambda: tuple(self._recent),
             on_later=self._later,
         )
+        pins, backend, reload = self.backend.own("pins"), self.backend, lambda: self.config.reload
+        self.past = Past(self.reloader, backend.versions, pins, self.faults, reload, self.announcer.report, clock)
+        self._pipeline.on_end = self.past.probation.ended
         self.watcher = Watcher(
             folders,
             self._settle,
@@ -149,7 +155,7 @@ class App:
         self.loop.set_task_factory(task_factory)
         sys.setswitchinterval(0.001)  # a busy plugin thread delays the loop by 1.5 ms instead of 5 to 10
         install([str(directory) for directory in directories(self.config.plugins.directories)])
-        report = await self.reloader.settle(cause="start")
+        report = await self.past.begin()
         for network in self.config.networks.values():
             self._open(network)
         self.announcer.report(report, starting=True)  # held until the network that it goes to is ready
@@ -193,6 +199,7 @@ class App:
                 await self.reloader.close()
         except TimeoutError:
             log.warning("not everything ended within %g s; ending all the same", STOP_SECONDS)
+        await self.past.close()
         for task in list(self._tasks):
             task.cancel()
         self._scheduler.stop()
