@@ -136,8 +136,16 @@ class App:
             recent=lambda: tuple(self._recent),
             on_later=self._later,
         )
-        pins, backend, reload = self.backend.own("pins"), self.backend, lambda: self.config.reload
-        self.past = Past(self.reloader, backend.versions, pins, self.faults, reload, self.announcer.report, clock)
+        self.past = Past(
+            self.reloader,
+            self.backend.versions,
+            self.backend.own("pins"),
+            self.faults,
+            lambda: self.config.reload,
+            self.announcer.report,
+            self._task,
+            clock,
+        )
         self._pipeline.on_end = self.past.probation.ended
         self.watcher = Watcher(
             folders,

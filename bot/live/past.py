@@ -8,9 +8,8 @@ probation.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +36,7 @@ class Past:
         faults: is told what can't be loaded.
         settings: gives those in force.
         tell: is given the report when the probation takes a version back.
+        spawn: starts a task that ends with the bot at the latest.
     """
 
     def __init__(
@@ -47,20 +47,18 @@ class Past:
         faults: Faults,
         settings: Callable[[], Reload],
         tell: Callable[[Report], object],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._reloader, self._faults, self._tell = reloader, faults, tell
+        self._reloader, self._faults, self._tell, self._spawn = reloader, faults, tell, spawn
         self.history = History(archive, pins, lambda: reloader.live)
         self.probation = Probation(settings, self._condemned, clock)
-        self._under_way: set[asyncio.Task[None]] = set()
         reloader.on_commit += [self.history.committed, self.probation.committed, self._loaded]
         reloader.on_failure += [self.history.failed, self._not_loaded]
         reloader.on_pins.append(self.history.pinned)
 
     async def close(self) -> None:
         """End; what is not written yet is."""
-        for task in self._under_way:
-            task.cancel()
         await self.history.close()
 
     def _loaded(self, commit: Commit) -> None:
@@ -78,9 +76,14 @@ class Past:
         failed: list[Failed] = []
         self._reloader.on_failure.append(failed.append)
         try:
-            first = await self._reloader.settle(cause=START, pins=await self.history.pins())
+            pins = await self.history.pins()
+            first = await self._reloader.settle(cause=START, pins=pins)
         finally:
             self._reloader.on_failure.remove(failed.append)
+        ended = [pin.unit for name, pin in pins.items() if name not in self._reloader.pinned]
+        if ended:  # their files were changed while the bot was down
+            self.history.pinned(self._reloader.pinned)
+            first = Report((*first.entries, *(report.unpinned(unit.name, unit.digest) for unit in ended)))
         sets = [found for each in failed if (found := await self._last_good(each)) is not None]
         if not sets:
             return first
@@ -172,9 +175,7 @@ class Past:
         return Report((*entries, *done.entries))
 
     def _condemned(self, verdict: Verdict) -> None:
-        task = asyncio.get_running_loop().create_task(self._take_back(verdict))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._spawn(self._take_back(verdict))
 
     async def _take_back(self, verdict: Verdict) -> None:
         why, disk = verdict.why, await self._reloader.on_disk()
