@@ -1,8 +1,7 @@
 """The bot, put together: the only file that knows every folder.
 
-It owns the connections, the reloader, the pipeline, the store and the scheduler, and passes between them: a line from
-a connection becomes events, events become calls of handlers in tasks, and a line is crossed off when its last call
-has ended. What a floor below needs from above it states as a protocol (`Services`, `Sender`, `Host`, `Listener`);
+It owns the connections, the reloader, the store and the scheduler, and passes between them; what a line sets going is
+`calls.py`. What a floor below needs from above it states as a protocol (`Services`, `Sender`, `Host`, `Listener`);
 this class is all four.
 """
 
@@ -14,40 +13,39 @@ import random
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from bot.announce import Announcer
 from bot.api import kept
 from bot.api import settings as plugin_settings
-from bot.api.checks import is_admin
 from bot.api.context import Context, Scheduled
 from bot.api.context import Owner as AnyOwner
-from bot.api.events import Event, read
 from bot.api.http import http
+from bot.calls import Calls
 from bot.chat import built_in
 from bot.config import Config
 from bot.config import Network as NetworkSettings
 from bot.dispatch.faults import Faults
 from bot.dispatch.outlet import CallOutlet, Pending
 from bot.dispatch.owner import Owner, task_factory
-from bot.dispatch.pipeline import Call, Pipeline
+from bot.dispatch.pipeline import Pipeline
 from bot.dispatch.relay import Relay
 from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
-from bot.dispatch.table import Handler, Match, Table
-from bot.errors import CannotConnect, NeverquitError, UserError
+from bot.dispatch.table import Table
+from bot.errors import CannotConnect, NeverquitError
 from bot.jobs import Jobs
 from bot.live.discover import Discovery, directories
 from bot.live.handoff import Shelf
+from bot.live.installed import Installed
 from bot.live.loader import Image
 from bot.live.names import install
 from bot.live.past import Past
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
 from bot.live.watcher import Watcher
-from bot.logs import context
 from bot.networks import Network, Networks, be_in
 from bot.places import Places
 from bot.protocol.message import Message
@@ -62,8 +60,6 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 READY_SECONDS = 10.0
-RECENT_LINES = 500
-REPORTS_HELD = 20  # while the place that they go to is not reached yet
 
 
 class App:
@@ -73,6 +69,7 @@ class App:
         config: all settings; `apply` takes new ones while it runs.
         backend: the store; by default the file in `state_dir`.
         once: don't reconnect; a first connection that fails is `CannotConnect`.
+        installed: take the plugins that were installed with pip, too.
     """
 
     def __init__(
@@ -81,6 +78,7 @@ class App:
         *,
         backend: Backend | None = None,
         once: bool = False,
+        installed: bool = False,
         clock: Callable[[], float] = time.monotonic,
         job_clock: Clock | None = None,
         choice: random.Random | None = None,
@@ -99,10 +97,11 @@ class App:
         self._clock, self._choice = clock, choice or random.Random()
         self._relay = Relay()
         self.faults = Faults()
-        self._pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults)
-        job_clock = job_clock or LoopClock()
-        self._scheduler = Scheduler(job_clock, self._task)
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
+        pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults)
+        self.calls = Calls(self, pipeline, self.networks, self.places, self.pending)
+        job_clock = job_clock or LoopClock()
+        self._scheduler = Scheduler(job_clock, self.calls.task)
         self.announcer = Announcer(
             lambda: self.resolve(self.config.reload.report_to) if self.config.reload.report_to else None,
             lambda name: self.networks[name].connection.registered and name not in self._not_ready,
@@ -110,9 +109,6 @@ class App:
             lambda place, text: CallOutlet(self, "-", "bot.report").send(*place, "say", text),
             lambda entry: self.reloader.still_failed(entry),
         )
-        self._unfinished: dict[tuple[str, str], int] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._recent: deque[str] = deque(maxlen=RECENT_LINES)  # what channels said last, to warm new rules with
         self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
         self._stopping: asyncio.Event = asyncio.Event()
         self.quit_message = "neverquit: shutting down"
@@ -122,36 +118,46 @@ class App:
         link = MemoryLink()
         self.keeper = Keeper(link.keeper, clock=clock)
         self._reactor = Reactor(link.worker)
-        self.jobs = Jobs(self.backend.jobs, self._scheduler, self._run_later, job_clock.time)
+        self.jobs = Jobs(self.backend.jobs, self._scheduler, self.calls.later, job_clock.time)
         folders = directories(config.plugins.directories)
-        self.reloader = Reloader(
-            Discovery(folders),
+        self.reloader = self._reloader(Discovery(folders, elsewhere=Installed() if installed else None))
+        self.past = self._past(pipeline)
+        self.watcher = self._watcher(folders)
+
+    def _reloader(self, discovery: Discovery) -> Reloader:
+        return Reloader(
+            discovery,
             self,
             self._relay,
             self.shelf,
             self.backend.own("claims"),
-            patience=Patience.of(config),
+            patience=Patience.of(self.config),
             built_in=built_in(self, self.owner),
             disabled=self.places.off_everywhere,
-            recent=lambda: tuple(self._recent),
+            recent=lambda: tuple(self.calls.recent),
             on_later=self._later,
         )
-        self.past = Past(
+
+    def _past(self, pipeline: Pipeline) -> Past:
+        past = Past(
             self.reloader,
             self.backend.versions,
             self.backend.own("pins"),
             self.faults,
             lambda: self.config.reload,
             self.announcer.report,
-            self._task,
-            clock,
+            self.calls.task,
+            self._clock,
         )
-        self._pipeline.on_end = self.past.probation.ended
-        self.watcher = Watcher(
+        pipeline.on_end = past.probation.ended
+        return past
+
+    def _watcher(self, folders: Sequence[Path]) -> Watcher:
+        return Watcher(
             folders,
             self._settle,
-            settle_seconds=config.reload.settle_ms / 1000,
-            sweep_seconds=config.reload.sweep_seconds,
+            settle_seconds=self.config.reload.settle_ms / 1000,
+            sweep_seconds=self.config.reload.sweep_seconds,
             foresee=self.reloader.foresee,
             is_known=lambda name: name in self.reloader.live and not name.startswith("_"),
         )
@@ -208,8 +214,7 @@ class App:
         except TimeoutError:
             log.warning("not everything ended within %g s; ending all the same", STOP_SECONDS)
         await self.past.close()
-        for task in list(self._tasks):
-            task.cancel()
+        self.calls.cancel()
         self._scheduler.stop()
         await self.keeper.closed()
         await self.owner.let_go()
@@ -224,7 +229,7 @@ class App:
         self.networks[settings.name] = Network(settings.name, connection)
         be_in(connection, self.places.channels(settings))
         if self.once:
-            self._task(self._first(connection))
+            self.calls.task(self._first(connection))
         connection.start()
 
     async def _first(self, connection: Connection) -> None:
@@ -238,7 +243,7 @@ class App:
     async def apply(self, config: Config) -> list[str]:
         """Take new settings; return what has to wait for a restart or reconnect, in words."""
         old, self.config = self.config, config
-        self._pipeline.handler_seconds = config.timeouts.handler_seconds
+        self.calls.handler_seconds = config.timeouts.handler_seconds
         self.reloader.patience = Patience.of(config)
         await self.watcher.configure(config.reload)
         for name in old.networks.keys() - config.networks.keys():
@@ -254,8 +259,7 @@ class App:
 
     async def idle(self) -> None:
         """Wait until no call of a handler is under way; for tests."""
-        while self._tasks:
-            await asyncio.wait(list(self._tasks))
+        await self.calls.ended()
         await self.announcer.certain()
 
     # -- lines from connections: wire.connection.Listener
@@ -263,7 +267,7 @@ class App:
     def up(self, connection: Connection) -> None:
         """A connection is registered; `ready` follows when its channels are joined, at the latest after 10 s."""
         self._not_ready[connection.name] = self.loop.call_later(READY_SECONDS, self._ready, connection)
-        self._happened("connected", connection, {})
+        self.calls.happened("connected", connection)
         self._look_ready(connection)
 
     def down(self, connection: Connection, reason: str) -> None:
@@ -271,7 +275,7 @@ class App:
         timer = self._not_ready.pop(connection.name, None)
         if timer is not None:
             timer.cancel()
-        self._happened("disconnected", connection, {"reason": reason})
+        self.calls.happened("disconnected", connection, reason=reason)
         if self.once and not self._stopping.is_set():
             self.failure = NeverquitError(f"{connection.name}: the connection was lost: {reason}")
             self.stop()
@@ -285,82 +289,14 @@ class App:
         if timer is None:
             return
         timer.cancel()
-        self._happened("ready", connection, {})
+        self.calls.happened("ready", connection)
         self.announcer.release()
 
     def line(self, connection: Connection, number: str, flag: int, message: Message, applied: Applied) -> None:
         """A line has come and the roster knows of it: run what it wakes, then cross it off."""
-        network = self.networks.get(connection.name)
-        calls: list[Call] = []
         if connection.name in self._not_ready:
             self._look_ready(connection)
-        if network is not None and flag != 2:
-            for event in read(network, number, message, applied):
-                calls += self._calls(event, connection.settings)
-                if event.channel and event.name == "message":
-                    self._recent.append(event.text)
-        if not calls:
-            connection.done(number)
-            return
-        self._unfinished[connection.name, number] = len(calls)
-        for call in calls:
-            self._spawn(call, connection, number)
-
-    def _happened(self, name: str, connection: Connection, fields: dict[str, Any]) -> None:
-        network = self.networks.get(connection.name)
-        if network is None:
-            return
-        event = Event(name, network, "-", None, None, None, "", {**fields, "nick": network.nick, "user": None})
-        for call in self._calls(event, connection.settings):
-            self._spawn(call, connection, "")
-
-    def _calls(self, event: Event, settings: NetworkSettings) -> list[Call]:
-        def enabled(plugin: str) -> bool:
-            return plugin == "bot" or self.places.answers(plugin, settings, event.channel)
-
-        matches = self.reloader.table.match(event, settings.prefix, enabled)
-        return [self._call(match, event, settings) for match in matches]
-
-    def _call(self, match: Match, event: Event, settings: NetworkSettings) -> Call:
-        handler, network, user = match.handler, event.network, event.user
-        place = (network.name, event.place) if event.place else None
-        asker = (*place, network.fold(user.nick)) if place and user else None
-        outlet = CallOutlet(
-            self,
-            event.number,
-            handler.key,
-            place,
-            limit=self.config.reply_lines,
-            pending=self.pending,
-            asker=asker,
-            hint=f"{settings.prefix[0]}more",
-        )
-        admin = is_admin(settings.admins, network.name, user, network.roster.isupport.casemapping)
-        ctx = Context(handler.owner, outlet, self, event, command=match.command, rest=match.rest, is_admin=admin)
-        if match.command:
-            ctx.text = match.rest
-        return Call(handler, ctx, outlet, event, match.rest, *match.groups, prefix=settings.prefix[0])
-
-    def _spawn(self, call: Call, connection: Connection, number: str) -> None:
-        event = call.event
-        with context(connection.name, event.channel if event else None, call.handler.plugin):  # the task inherits it
-            task = self.loop.create_task(self._pipeline.run(call))
-        self._tasks.add(task)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            if not task.cancelled() and task.exception() is not None:
-                log.error("a call of %s failed inside the bot", call.handler.key, exc_info=task.exception())
-            if not number:
-                return
-            left = self._unfinished[connection.name, number] - 1
-            if left:
-                self._unfinished[connection.name, number] = left
-            else:
-                del self._unfinished[connection.name, number]
-                connection.done(number)
-
-        task.add_done_callback(ended)
+        self.calls.line(connection, number, flag, message, applied)
 
     # -- lines to connections: dispatch.outlet.Sender
 
@@ -377,7 +313,12 @@ class App:
             return None
         return known.connection.say(message, cause=cause, handler=handler, k=k)
 
-    # -- what contexts ask: api.context.Services
+    # -- what contexts and calls ask: api.context.Services, calls.Bot
+
+    @property
+    def table(self) -> Table:
+        """The live handlers."""
+        return self.reloader.table
 
     def network(self, name: str) -> Network:
         """Return a network by its name in the configuration."""
@@ -401,30 +342,6 @@ class App:
     ) -> Scheduled:
         """Run a function of a plugin later; see `Jobs`."""
         return self.jobs.schedule(owner, when, function, args, address)
-
-    def _run_later(
-        self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None
-    ) -> Coroutine[Any, Any, None]:
-        place = None
-        if address is not None:
-            try:
-                place = self.resolve(address)
-            except UserError as error:
-                log.warning("%s: %s", handler.key, error)
-        outlet = CallOutlet(self, "-", handler.key)
-        ctx = Context(owner, outlet, self, home=place)
-        if place is not None:
-            ctx.network = self.networks[place[0]]
-            _, channel = ctx.network.roster.isupport.split_status(place[1])
-            ctx.channel = channel if ctx.network.roster.is_channel(channel) else None
-        return self._pipeline.run(Call(handler, ctx, outlet, args=args))
-
-    def _task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Start a task that is waited for or cancelled with the bot."""
-        task = self.loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     # -- what the reloader asks: live.handoff.Host
 

@@ -504,7 +504,7 @@ async def test_a_job_to_a_network_that_is_gone_is_logged_and_survived(bot: Bot, 
     owner: Any = SimpleNamespace(plugin="p", generation=1, calls={})
     handler: Any = SimpleNamespace(key="p.due", plugin="p", function=lambda ctx: None, declaration=None, owner=owner)
     handler.is_async, handler.signature, handler.limit = True, None, None
-    coroutine: Any = bot.app._run_later(owner, handler, (), "oftc/#a")
+    coroutine: Any = bot.app.calls.later(owner, handler, (), "oftc/#a")
     if asyncio.iscoroutine(coroutine):
         await coroutine
     assert "p.due: 'oftc/#a' names no network" in caplog.text
@@ -672,7 +672,7 @@ async def test_the_end_says_quit_and_leaves_nothing(tmp_path: Path) -> None:
         server, app = bot.server, bot.app
     assert (tmp_path / "gone").exists()
     assert [line for who, way, line in server.log if (who, way) == (BOT, "in")][-1] == "QUIT :the test has ended"
-    assert app._tasks == set()
+    assert app.calls._tasks == set()
 
 
 async def test_an_end_does_not_wait_for_plugins_that_are_loading(tmp_path: Path) -> None:

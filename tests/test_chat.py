@@ -160,9 +160,9 @@ async def test_a_reload_that_takes_longer_than_a_call_may_ends_and_is_told(bot: 
     slow = "import asyncio\nfrom bot import command, setup\ngate = asyncio.Event()\n"
     slow += "@setup\nasync def u(ctx):\n    await gate.wait()\n@command('slow')\ndef slow(ctx): return 'ok'\n"
     (bot.plugins / "slow.py").write_text(slow)
-    bot.app._pipeline.handler_seconds = 0.05
+    bot.app.calls.handler_seconds = 0.05
     assert await bot.say("!reload slow") == ["reload took longer than 0.05 s and was stopped"]
-    bot.app._pipeline.handler_seconds = 30.0
+    bot.app.calls.handler_seconds = 30.0
     (built,) = bot.app.reloader._under_way
     gate = next(each for each in gc.get_objects() if getattr(each, "__name__", "") == "plugins.slow").gate
     heard = await bot.heard(lambda: released(gate, built))

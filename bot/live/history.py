@@ -239,7 +239,8 @@ class History:
             kept = (None, None) if version.cause in _SAME_VERSION else (version.at, version.cause)
             if self._archive.renew(name, digest, imports, version.generation, *kept):
                 return
-            if note.unit is not None and len(content := packed(note.unit)) <= MAX_UNIT_BYTES:
+            content = packed(note.unit) if note.unit is not None else None
+            if content is not None and len(content) <= MAX_UNIT_BYTES:
                 self._archive.keep(name, digest, content)
         self._archive.add(name, version.generation, digest, version.at, version.cause, version.result, imports)
         self._archive.prune(name, 2 * VERSIONS_KEPT, VERSIONS_KEPT, MAX_BYTES)
@@ -278,20 +279,23 @@ def earlier(versions: Sequence[Version], besides: Collection[str]) -> list[Versi
     return [version for version in newest if version.digest not in besides]
 
 
-def packed(unit: Unit) -> bytes:
-    """Return a unit's sources as bytes to be kept."""
+def packed(unit: Unit) -> bytes | None:
+    """Return a unit's sources as bytes to be kept; None for one that is more than sources."""
+    if unit.native:
+        return None
     sources = [
         # Latin-1 has a letter for every byte, whatever the file's own coding is.
         [source.module, source.path, source.shown, source.is_package, source.content.decode("latin-1")]
         for source in unit.sources.values()
     ]
-    return zlib.compress(json.dumps(sources).encode("ascii"), 1)
+    return zlib.compress(json.dumps({"sources": sources, "roots": sorted(unit.roots)}).encode("ascii"), 1)
 
 
 def unpacked(name: str, digest: str, content: bytes) -> Unit:
     """Return the unit that `packed` was given."""
+    kept = json.loads(zlib.decompress(content))
     sources = {
         module: Source(module, path, shown, text.encode("latin-1"), is_package)
-        for module, path, shown, is_package, text in json.loads(zlib.decompress(content))
+        for module, path, shown, is_package, text in kept["sources"]
     }
-    return Unit(name, sources, digest)
+    return Unit(name, sources, digest, roots=frozenset(kept["roots"]))

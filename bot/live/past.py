@@ -143,7 +143,7 @@ class Past:
             UserError: there is no such version.
         """
         live = self._reloader.live.get(name)
-        disk = await self._reloader.on_disk()
+        disk = await self._reloader.on_disk([name])
         now = live.unit.digest if live is not None else disk[name].digest if name in disk else ""
         choices = earlier(await self.history.versions(name), {now})
         version = _chosen(choices, which)
@@ -178,7 +178,7 @@ class Past:
         self._spawn(self._take_back(verdict))
 
     async def _take_back(self, verdict: Verdict) -> None:
-        why, disk = verdict.why, await self._reloader.on_disk()
+        why, disk = verdict.why, await self._reloader.on_disk(verdict.back)
         stays = Entry(f"{verdict.plugin} {why}, but can't go back", (verdict.plugin,), False)
         try:
             done = await self._back(verdict.back, disk, "probation", f"taken back: {why}", why)
