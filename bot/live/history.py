@@ -19,10 +19,11 @@ from collections.abc import Callable, Collection, Mapping, MutableMapping, Seque
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from bot.dispatch.owner import unowned
 from bot.live.builder import Builder
 from bot.live.discover import Source, Unit
 from bot.live.loader import Image, TookTooLong
-from bot.live.outcome import Commit, Failed
+from bot.live.outcome import START_FAILED, Commit, Failed
 from bot.live.plan import Pin, needed
 
 T = TypeVar("T")
@@ -35,8 +36,8 @@ MAX_BYTES = 64 << 20  # of all sources together, packed
 UNWRITTEN = 500  # notes that wait for the disk to take them; the oldest are dropped
 WRITE_SECONDS = 60.0  # for a disk that hangs, not one that is slow
 
-START = "start"
-START_FAILED = "its start failed"  # the cause of the commit that brings the version before back
+START, PROBATION = "start", "probation"  # causes of commits
+ROLLBACK = "rollback"  # by whom follows
 _SAME_VERSION = (START, START_FAILED)  # these bring nothing new: their rows keep when and why they came
 
 
@@ -190,7 +191,7 @@ class History:
 
     def _soon(self) -> None:
         if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write())
+            self._writing = unowned(asyncio.get_running_loop().create_task, self._write())
 
     async def _write(self) -> None:
         try:

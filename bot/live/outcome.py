@@ -15,6 +15,9 @@ from bot.live.loader import Image
 from bot.live.report import Entry
 
 
+START_FAILED = "its start failed"  # the cause of the commit that takes back what went live just before
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """What one commit made live (`new`) and took away (`before` are the images it replaced or ended)."""

@@ -15,11 +15,12 @@ from typing import Any
 
 from bot.config import Reload
 from bot.dispatch.faults import Faults
+from bot.dispatch.owner import unowned
 from bot.errors import UserError
 from bot.live import report
 from bot.live.discover import Unit
 from bot.live.failures import signature
-from bot.live.history import START, Archive, History, Version, earlier
+from bot.live.history import PROBATION, ROLLBACK, START, Archive, History, Version, earlier
 from bot.live.loader import shown
 from bot.live.outcome import Commit, Failed
 from bot.live.plan import Pin
@@ -152,11 +153,13 @@ class Past:
         unit = await self.history.unit(name, version.digest)
         if unit is None:
             raise UserError(f"{name}: the sources of {version.digest[:7]} are not kept any more")
-        return await self._back({name: unit}, disk, f"rollback by {who}", f"rolled back by {who}", "")
+        _, done = await self._back({name: unit}, disk, f"{ROLLBACK} by {who}", f"rolled back by {who}", "")
+        return done
 
     async def _back(
         self, units: Mapping[str, Unit], disk: Mapping[str, Unit], cause: str, sin: str, why: str
-    ) -> Report:
+    ) -> tuple[bool, Report]:
+        """Take these versions live and pin them; return whether that went, and what to tell."""
         missing = next((name for name in units if name not in disk), None)
         if missing is not None:
             raise UserError(f"{missing}: its file is gone; put any file of that name there first")
@@ -165,26 +168,25 @@ class Past:
         done = await self._reloader.settle(units, cause=cause, pins=pins)
         live = self._reloader.live
         if any(name not in live or live[name].unit.digest != unit.digest for name, unit in units.items()):
-            return done
+            return False, done
         for name, unit in before.items():
             self.history.judge(name, unit.digest, sin)
         entries = [
             report.rolled_back(name, unit.digest, shown(disk[name]), why if name == list(units)[-1] else "")
             for name, unit in units.items()
         ]
-        return Report((*entries, *done.entries))
+        return True, Report((*entries, *done.entries))
 
     def _condemned(self, verdict: Verdict) -> None:
-        self._spawn(self._take_back(verdict))
+        unowned(self._spawn, self._take_back(verdict))  # it is the version's own call that led to this
 
     async def _take_back(self, verdict: Verdict) -> None:
         why, disk = verdict.why, await self._reloader.on_disk(verdict.back)
-        stays = Entry(f"{verdict.plugin} {why}, but can't go back", (verdict.plugin,), False)
         try:
-            done = await self._back(verdict.back, disk, "probation", f"taken back: {why}", why)
+            went, done = await self._back(verdict.back, disk, PROBATION, f"taken back: {why}", why)
         except UserError as error:
-            done = Report((Entry(f"{stays.text}: {error}", stays.plugins, False),))
-        self._tell(done if done.ok else Report((stays, *done.entries)))
+            went, done = False, Report((Entry(str(error), (verdict.plugin,), False),))
+        self._tell(done if went else Report((report.not_back(verdict.plugin, why), *done.entries)))
 
 
 class _Set:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from bot.config import Reload
 from bot.dispatch.owner import Owner
 from bot.live.discover import Unit
-from bot.live.outcome import Commit
+from bot.live.history import PROBATION, ROLLBACK
+from bot.live.outcome import START_FAILED, Commit
 from bot.live.plan import needed
 
 JUDGED_KEPT = 200  # pairs of versions
@@ -92,7 +93,7 @@ class Probation:
 
     def committed(self, commit: Commit) -> None:
         """A commit has been made: its new versions are on probation, unless it went back to what had been live."""
-        goes_back = commit.cause.startswith(("rollback", "probation", "its start failed"))
+        goes_back = commit.cause.startswith((ROLLBACK, PROBATION, START_FAILED))
         edges = {name: image.imports for name, image in commit.new.items()}
         for name, image in commit.new.items():
             if image.owner is None:

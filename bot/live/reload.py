@@ -18,10 +18,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, MutableMapping, Sequence
-from contextvars import copy_context
 from typing import Any
 
-from bot.dispatch.owner import current
+from bot.dispatch.owner import unowned
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
 from bot.live import report
@@ -144,9 +143,7 @@ class Reloader:
 
     async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
-        context = copy_context()
-        context.run(current.set, None)  # it belongs to no plugin, whoever asked
-        task = context.run(asyncio.get_running_loop().create_task, self._guarded(transaction))
+        task = unowned(asyncio.get_running_loop().create_task, self._guarded(transaction))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)

@@ -84,9 +84,14 @@ def changed(
 
 
 def rolled_back(unit: str, digest: str, file: str, why: str = "") -> Entry:
-    """A version before is live again, and stands in for what the file holds."""
+    """A version before is live again, and stands in for what the file holds. With `why` nobody has asked for it."""
     text = f"{unit} rolled back to {digest[:7]}, pinned until {file} changes"
-    return Entry(f"{text}: {why}" if why else text, (unit,), True)
+    return Entry(f"{text}: {why}" if why else text, (unit,), not why)
+
+
+def not_back(plugin: str, why: str) -> Entry:
+    """A version that fails should be taken back, and can't be; what follows says why."""
+    return Entry(f"{plugin} {why}, but the version before can't come back", (plugin,), False)
 
 
 def unpinned(unit: str, digest: str) -> Entry:

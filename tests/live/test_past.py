@@ -143,9 +143,8 @@ async def test_a_shared_module_goes_back_with_all_that_import_it(bot: Bot) -> No
     await bot.write("_common", COMMON.format(1))
     await bot.write("_common", COMMON.format(2))
     assert plain(await one(bot, "!rollback _common")) == (
-        "_common rolled back to #, pinned until _common.py changes; p1 g1 -> g2 (# -> #): N ms; p2 g1 -> g2 (# -> #): N ms".replace(
-            "g1 -> g2", "g2 -> g3"
-        )
+        "_common rolled back to #, pinned until _common.py changes; "
+        "p1 g2 -> g3 (# -> #): N ms; p2 g2 -> g3 (# -> #): N ms"
     )
     assert await one(bot, "!p1") == "p1 V1"
     assert await one(bot, "!p2") == "p2 V1"
@@ -222,7 +221,7 @@ async def test_a_broken_file_at_a_start_runs_its_last_good_version(tmp_path: Pat
         assert not await bot.reload()
         report = await bot.write("hello", HELLO.format(2))
         assert plain(str(report)) == "hello g1 -> g2 (# -> #): ~hello, state kept, N ms"
-        assert await one(bot, "!hello") == "hello 2 for 1"
+        assert await one(bot, "!hello") == "hello 2 for 2"
         assert await one(bot, "!plugins") == "plugins: hello, other"
 
 
@@ -322,25 +321,23 @@ async def test_a_restart_is_no_new_version(tmp_path: Path) -> None:
 # --- probation
 
 
-async def test_a_version_that_fails_far_more_often_is_taken_back(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_version_that_fails_far_more_often_is_taken_back_once(bot: Bot) -> None:
     await bot.write("work", FAILING.format("pass", "one"))
     for _ in range(10):
         assert await one(bot, "!work") == "one"
     await bot.write("work", FAILING.format("1 / 0", "two"))
-    for _ in range(5):
+    for _ in range(4):
         assert "work failed" in await one(bot, "!work")
-        await bot.app.idle()
-    assert await one(bot, "!work") == "one"
-    (line,) = [record.getMessage() for record in caplog.records if "rolled back" in record.getMessage()]
-    assert plain(line) == (
+    failed, told = await bot.heard(lambda: bot.you.privmsg("#demo", "!work"))
+    assert "work failed" in failed
+    assert plain(told) == (
         "work rolled back to #, pinned until work.py changes: g2 failed 5 of 5 calls in 0 s (g1: 0 of 10); "
         "work g2 -> g3 (# -> #): ~work, N ms"
     )
-    # an admin who takes it again gets it
-    await bot.say("!reload work")
+    assert await one(bot, "!work") == "one"
+    await bot.say("!reload work")  # an admin who takes it again gets it
     for _ in range(6):
         assert "work failed" in await one(bot, "!work")
-    assert await one(bot, "!version work") != ""
     assert (await one(bot, "!version work")).startswith("work g4 ")
 
 
