@@ -23,6 +23,7 @@ from typing import Any
 from bot.dispatch.owner import unowned
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
+from bot.errors import UserError
 from bot.live import report
 from bot.live.attempt import Attempt, Clash, mark_clashes
 from bot.live.builder import Builder
