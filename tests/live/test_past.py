@@ -328,7 +328,12 @@ async def test_a_version_that_fails_far_more_often_is_taken_back_once(bot: Bot) 
     await bot.write("work", FAILING.format("1 / 0", "two"))
     for _ in range(4):
         assert "work failed" in await one(bot, "!work")
-    failed, told = await bot.heard(lambda: bot.you.privmsg("#demo", "!work"))
+
+    async def ask() -> None:
+        bot.you.privmsg("#demo", "!work")
+        await bot.quiet()
+
+    failed, told = await bot.heard(ask)
     assert "work failed" in failed
     assert plain(told) == (
         "work rolled back to #, pinned until work.py changes: g2 failed 5 of 5 calls in 0 s (g1: 0 of 10); "
