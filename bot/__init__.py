@@ -14,7 +14,7 @@ where folders are floors and a floor imports only the floors below it:
     app calls jobs            floor 5   puts it together; from a line to its handlers; what runs later
     networks places           floor 5   where we are, and which plugin answers there
     announce waits            floor 5   what admins are told
-    chat keepsakes            floor 5   the commands that are built in
+    chat care keepsakes       floor 5   the commands that are built in
     control ctl               floor 5   `neverquit ctl`, both ends
     cli check terminal        floor 6   the program
     demo prompt server        floor 6   the demo, with an IRC server of its own
