@@ -42,6 +42,7 @@ from bot.live.loader import Image
 from bot.live.names import install
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
+from bot.live.trial import Trial, can_try
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks, be_in
 from bot.places import Places
@@ -129,6 +130,7 @@ class App:
             disabled=self.places.off_everywhere,
             recent=lambda: tuple(self.calls.recent),
             on_later=self._later,
+            ground=Trial() if can_try else None,
         )
 
     def _watcher(self, folders: Sequence[Path]) -> Watcher:
@@ -137,7 +139,7 @@ class App:
             self._settle,
             settle_seconds=self.config.reload.settle_ms / 1000,
             sweep_seconds=self.config.reload.sweep_seconds,
-            foresee=self.reloader.foresee,
+            foresee=lambda: self.reloader.foresee(()),
             is_known=lambda name: name in self.reloader.live and not name.startswith("_"),
         )
 

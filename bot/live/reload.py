@@ -1,7 +1,8 @@
 """The transaction: what changed on disk becomes live as a whole, or nothing of it does.
 
     plan       sweep, compare with what is live, follow the imports, split into groups that live or die together
-    build      each group beside the running code, in the builder's thread
+    trial      each group in a process of its own, where it can do no harm
+    build      each group beside the running code
     claim      who may have which command
     prepare    `setup` of the new versions; whatever fails up to here has touched nothing
     commit     one synchronous step: table, modules, kept values, jobs
@@ -39,6 +40,7 @@ from bot.live.outcome import Failed, dropped_aliases, successes
 from bot.live.plan import Patience, Plan, Planner
 from bot.live.report import Entry, Report
 from bot.live.start import Starter
+from bot.live.trial import Ground
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +67,13 @@ class Reloader:
         recent: Callable[[], Sequence[str]] = tuple,
         on_later: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
+        ground: Ground | None = None,
     ) -> None:
         self._host, self._relay, self._shelf, self.patience = host, relay, shelf, patience
         self._disabled = disabled
         self._builder = Builder(TookTooLong)
         self._live = Live(host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience)
-        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock)
+        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock, ground)
         self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
         self._lock = asyncio.Lock()
         self._failures = Failures(clock)
@@ -113,15 +116,23 @@ class Reloader:
         """Tell whether a failure that was reported is still how things are."""
         return not entry.signature or entry.signature in self._failures
 
-    async def settle(self, force: Collection[str] = (), *, everything: bool = False, cause: str = "saved") -> Report:
+    async def settle(
+        self,
+        force: Collection[str] = (),
+        *,
+        everything: bool = False,
+        cause: str = "saved",
+        hint: Collection[str] = frozenset(),
+    ) -> Report:
         """Take what has changed on disk live, and rebuild what is forced; return what came of it.
 
         Args:
             force: plugin names to be taken at once, changed or not, whatever failed before.
             everything: force all of them.
             cause: who or what asks, for the history: "saved", "reload by alice".
+            hint: file events named these units and no others; without it everything is looked at.
         """
-        return await self._run(lambda: self._transaction(set(force), everything, cause))
+        return await self._run(lambda: self._transaction(set(force), everything, cause, hint))
 
     async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
@@ -142,12 +153,14 @@ class Reloader:
                 stays = "everything stays as it was" if self.commits == commits else "what went live stays live"
                 log.exception("a reload failed inside the bot; %s", stays)
                 return Report((Entry(f"the reload failed inside the bot; {stays}, see the log", (), False),))
+            finally:
+                self._planner.over()
 
-    async def foresee(self) -> None:
-        """Read and compile what differs so far; `settle` is the quicker for it, and nothing else changes."""
+    async def foresee(self, names: Collection[str]) -> None:
+        """Begin the trial of live units that are being saved; `settle` is the quicker for it, nothing else changes."""
         async with self._lock:
             try:
-                await self._planner.foresee(self.live)
+                await self._planner.foresee(self.live, names, self._host.settings, self.patience.import_)
             except Exception:
                 log.exception("looking ahead failed inside the bot; the reload does without it")
 
@@ -181,15 +194,16 @@ class Reloader:
         await asyncio.gather(*under_way, return_exceptions=True)
         async with self._lock:
             await self._live.close()
+            await self._planner.close()
             self._builder.stop()
             uninstall()
 
     # -- plan
 
-    async def _transaction(self, force: set[str], everything: bool, cause: str) -> Report:
+    async def _transaction(self, force: set[str], everything: bool, cause: str, hint: Collection[str] = ()) -> Report:
         began = time.perf_counter()
         plan = await self._planner.plan(
-            self.live, self._disabled(), force, everything=everything, first=self.commits == 0
+            self.live, self._disabled(), force, everything=everything, first=self.commits == 0, hint=hint
         )
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
         entries += self._failures.undone(plan, self.live, self._planner.missing)
@@ -206,6 +220,8 @@ class Reloader:
         return Report(tuple(entries))
 
     async def _try(self, tried: list[Attempt], plan: Plan, began: float, force: set[str], cause: str) -> list[Entry]:
+        groups = [one.members for one in tried]
+        await self._planner.prove(groups, self.live, self._host.settings, self.patience.import_)
         for one in tried:
             await one.build(self._planner, self._builder, self.live, self._host.settings, self.patience.import_)
         displaced = mark_clashes(tried, self.live, plan.units, self._live.built_in, self._live.claims)
