@@ -349,5 +349,5 @@ class App:
     def _later(self, seconds: float) -> None:
         self.loop.call_later(seconds + 0.001, self.watcher.poke)
 
-    async def _settle(self, hint: frozenset[str]) -> None:
+    async def _settle(self, hint: frozenset[str] = frozenset()) -> None:
         self.announcer.settled(await self.reloader.settle(hint=hint))

@@ -179,7 +179,7 @@ class Planner:
         """Try groups, but for those that have been tried as they are and those with an error already."""
         await self.compile(unit for group in groups for unit in group if self.compiled(unit) is None)
         around = await self._imported(groups, live)
-        new = [group for group in groups if self._tried(group, live) not in self._verdicts]
+        new = [group for group in groups if group and self._tried(group, live) not in self._verdicts]
         ready = [[one for unit in group if (one := self.compiled(unit)) is not None] for group in new]
         pairs = [
             (group, each) for group, each in zip(new, ready, strict=True) if all(one.error is None for one in each)
