@@ -20,8 +20,9 @@ from bot.live.compiled import Compiled
 from bot.live.discover import Unit
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, run_hooks
-from bot.live.loader import Build, Image, TookTooLong, shown
+from bot.live.loader import Image, TookTooLong, shown, too_long
 from bot.live.plan import Plan, Planner
+from bot.live.state import Takeover
 from bot.live.steps import in_steps
 from bot.live.trial import Verdict
 
@@ -63,7 +64,8 @@ class Attempt:
         if missing:  # unchanged ones, built again with what they import
             await planner.compile(missing)
         self.compiled = {unit.name: code for unit in members if (code := planner.compiled(unit)) is not None}
-        self.staging = Staging(self._shelf, {name: one.state_name for name, one in self.compiled.items()})
+        states = {name: one.state_name for name, one in self.compiled.items()}
+        self.staging = Staging(self._shelf, states, self.compiled)
         self.error = next((each.error for each in self.compiled.values() if each.error is not None), None)
         self.error = self.error or self._still_imported(live)
         if self.error is not None or not members:
@@ -73,30 +75,42 @@ class Attempt:
         self.error = verdict.error
         if self.error is not None:
             return
-        new = Build(self.compiled, live, self.staging, settings, seconds)
         try:
-            self.images = await self._execute(new, builder, verdict, seconds)
+            self.images = await self._execute(live, builder, verdict, settings, seconds)
         except PluginError as error:
             self.error = error
         except (TimeoutError, TookTooLong) as error:
-            new.discard()
             how = ", and can't be interrupted" if isinstance(error, TimeoutError) else ""
-            self.error = PluginError(members[0].name, shown(members[0]), 0, new.too_long + how)
+            self.error = PluginError(members[0].name, shown(members[0]), 0, f"{too_long(seconds)}{how}")
         except Exception as error:  # something so odd that we did not think of it: it is this group's fault alone
             self.error = PluginError(members[0].name, shown(members[0]), 0, f"it can't be read: {error!r}")
             self.error.__cause__ = error
 
-    async def _execute(self, new: Build, builder: Builder, verdict: Verdict, seconds: float) -> dict[str, Image]:
+    async def _execute(
+        self,
+        live: Mapping[str, Image],
+        builder: Builder,
+        verdict: Verdict,
+        settings: Callable[[str], Mapping[str, Any]],
+        seconds: float,
+    ) -> dict[str, Image]:
         """Execute a build on the loop where its trial was quick: a busy loop gets a thread's answer milliseconds late.
 
-        In steps, with the loop's turn in between; a step that takes its time after all is broken off, and all of it is
-        done again in the builder's thread.
+        In steps, with the loop's turn in between; if one takes its time after all, all is done anew in the thread.
         """
         if verdict.is_quick:
-            images = await in_steps(new.steps())
+            here = Takeover(self.compiled, live, self.staging, settings, seconds)
+            images = await in_steps(here.steps()) if here.is_plain else None
             if images is not None:
                 return images
-        return await builder.run(new.run, seconds)
+        new = Takeover(self.compiled, live, self.staging, settings, seconds)
+        try:
+            return await builder.run(new.run, seconds)
+        finally:
+            new.discard()
+            for image in new.rehearsed.values():
+                if image.owner is not None:
+                    await image.owner.let_go()
 
     def _still_imported(self, live: Mapping[str, Image]) -> PluginError | None:
         for name in sorted(self.group.gone):

@@ -12,14 +12,16 @@ import marshal
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bot.errors import PluginError
 from bot.live.discover import PACKAGE, Source, Unit
 from bot.live.graph import imported_units
 
-# A source without any of this imports no unit and names no state. Most are so, and their syntax tree, which costs twice
-# what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide anything.
-_TOLD_BY_TREE = re.compile(rb"plugins|STATE_NAME|from[\s\\]*\.|coding[:=]|[^\x00-\x7f]")
+# A source without any of this imports no unit and tells nothing of its state. Most are so, and their syntax tree, which
+# costs twice what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide
+# anything.
+_TOLD_BY_TREE = re.compile(rb"plugins|STATE_(?:NAME|VERSION)|from[\s\\]*\.|coding[:=]|[^\x00-\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Compiled:
     imports: frozenset[str]  # units
     state_name: str
     error: PluginError | None = None
+    state_version: int = 1
 
 
 def file_name(source: Source, unit: Unit) -> str:
@@ -42,7 +45,7 @@ def compile_unit(unit: Unit) -> Compiled:
     """Compile a unit's sources. Never raises: what is wrong is in `error`."""
     codes: dict[str, bytes] = {}
     imports: set[str] = set()
-    state_name, error = unit.name, PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
+    told, error = State(unit.name, 1), PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
     for source in unit.sources.values():
         text: bytes | ast.Module = source.content
         try:
@@ -50,15 +53,17 @@ def compile_unit(unit: Unit) -> Compiled:
                 text = ast.parse(source.content, file_name(source, unit))
                 imports |= imported_units(text, source)
                 if source.module == f"{PACKAGE}.{unit.name}":
-                    state_name = _state_name(text) or unit.name
+                    told = _state_of(text, unit, source)
             code = compile(text, file_name(source, unit), "exec", dont_inherit=True)
             codes[source.module] = marshal.dumps(code)
+        except PluginError as problem:
+            error = error or problem
         except SyntaxError as problem:
             why = f"{type(problem).__name__}: {problem.msg}"
             error = error or PluginError(unit.name, source.shown, problem.lineno or 0, why, problem.offset or 0)
         except (ValueError, RecursionError, MemoryError, OverflowError, SystemError) as problem:
             error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
-    return Compiled(unit, codes, frozenset(imports), state_name, error)
+    return Compiled(unit, codes, frozenset(imports), told.name, error, told.version)
 
 
 def _split_fault(fault: str) -> tuple[str, int, str]:
@@ -66,10 +71,25 @@ def _split_fault(fault: str) -> tuple[str, int, str]:
     return path, 0, text
 
 
-def _state_name(tree: ast.Module) -> str | None:
+class State(NamedTuple):
+    """What a plugin's source says of its state, `STATE_NAME` and `STATE_VERSION`, known without executing it."""
+
+    name: str
+    version: int
+
+
+def _state_of(tree: ast.Module, unit: Unit, source: Source) -> State:
+    name, version = unit.name, 1
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            for target in node.targets:
-                if isinstance(target, ast.Name) and target.id == "STATE_NAME":
-                    return node.value.value
-    return None
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names = {target.id for target in targets if isinstance(target, ast.Name)}
+        given = getattr(node, "value", None)
+        value = given.value if isinstance(given, ast.Constant) else None
+        if "STATE_NAME" in names and isinstance(value, str):
+            name = value
+        if "STATE_VERSION" in names:
+            if type(value) is not int or value < 1:
+                why = "STATE_VERSION must be a whole number from 1, written as such: it is read before the file runs"
+                raise PluginError(unit.name, source.shown, node.lineno, why)
+            version = value
+    return State(name, version)

@@ -14,6 +14,7 @@ traceback out of an old call shows the lines that ran, not the lines that are in
 from __future__ import annotations
 
 import builtins
+import importlib
 import importlib.util
 import inspect
 import linecache
@@ -93,7 +94,7 @@ class Build:
         self._live = {name: live[name] for name in imported if name in live and name not in compiled}
         self.modules: dict[str, ModuleType] = {}
         self.outside: set[str] = set()  # modules that are no units, as they were imported by name
-        self.too_long = f"the import took longer than {import_seconds:g} s"
+        self.too_long = too_long(import_seconds)
         self._root = ModuleType(PACKAGE)
         self._root.__path__ = []
         self._builtins = {**builtins.__dict__, "__import__": self.import_}
@@ -101,6 +102,7 @@ class Build:
         self._replaced: dict[str, ModuleType | None] = {}
         self._marked: dict[str, list[Callable[..., Any]]] = {}  # by module, until the images are made
         self._executing = False
+        self._unwound: list[str] = []  # modules that an error of the unit went through, innermost first
         self._lock = threading.RLock()  # a lazy import may come from any thread of a plugin
 
     def run(self) -> dict[str, Image]:
@@ -185,23 +187,35 @@ class Build:
         level: int = 0,
     ) -> ModuleType:
         """The `__import__` of this build's modules: `plugins.*` from here, everything else as ever."""
-        absolute = name
         if level:
             package = (globals or {}).get("__package__") or ""
             absolute = importlib.util.resolve_name("." * level + name, package)
+        else:
+            absolute = self._below(name, globals)
         if absolute != PACKAGE and not absolute.startswith(PACKAGE + "."):
             if not level:
                 self.outside.add(name)
             return _import(name, globals, locals, tuple(fromlist or ()), level)
         module = self.get(absolute)
         if not fromlist:
-            return self._root
+            return (
+                self._root if absolute == name or level else self.get(absolute.removesuffix(name) + name.split(".")[0])
+            )
         for wanted in fromlist:
             names = getattr(module, "__all__", ()) if wanted == "*" else (wanted,)
             for child in names:
                 if not hasattr(module, child):
                     self._get_if_there(f"{absolute}.{child}")
         return module
+
+    def _below(self, name: str, globals: Mapping[str, Any] | None) -> str:
+        """An installed plugin calls its own modules by the names that they are installed under; see `installed.py`."""
+        package, _, rest = str((globals or {}).get("__name__", "")).partition(".")
+        compiled = self._compiled.get(rest.split(".")[0]) if package == PACKAGE else None
+        roots = compiled.unit.roots if compiled is not None else ()
+        if any(name == root or name.startswith(root + ".") for root in roots):
+            return f"{PACKAGE}.{rest.split('.')[0]}.{name}"
+        return name
 
     def get(self, name: str) -> ModuleType:
         """Return a module below `plugins` as this build sees it, executing it first where that has not been done.
@@ -239,9 +253,12 @@ class Build:
 
     def _execute(self, compiled: Compiled, name: str) -> ModuleType:
         source, code = compiled.unit.sources.get(name), compiled.codes.get(name)
+        parent_name, _, child = name.rpartition(".")
+        if (true := ".".join(name.split(".")[2:])) in compiled.unit.native:
+            setattr(self.get(parent_name), child, native := _native(compiled.unit, true))
+            return native
         if source is None or code is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        parent_name, _, child = name.rpartition(".")
         parent = self.get(parent_name)
         module = self._new_module(source, file_name(source, compiled.unit))
         self.modules[name] = module
@@ -258,6 +275,8 @@ class Build:
             if self._executing:
                 self._marked[name] = declared
         except BaseException:
+            if self._executing:
+                self._unwound.append(name)
             del self.modules[name]
             if not self._executing and sys.modules.get(name) is module:
                 del sys.modules[name]
@@ -280,9 +299,10 @@ class Build:
         try:
             text = importlib.util.decode_source(source.content)
         except (SyntaxError, UnicodeDecodeError):  # it compiled, so this is only the display of it
-            text = source.content.decode("latin-1")
+            text = source.content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        lines = [f"{line}\n" for line in text.split("\n")]  # as Python counts them: a form feed ends none
         # The time None keeps linecache from ever comparing these lines with the file.
-        linecache.cache[name_in_tracebacks] = (len(text), None, text.splitlines(keepends=True), name_in_tracebacks)
+        linecache.cache[name_in_tracebacks] = (len(text), None, lines, name_in_tracebacks)
         _shown[name_in_tracebacks] = _shown.get(name_in_tracebacks, 0) + 1
         weakref.finalize(module, _forget_lines, name_in_tracebacks)
         return module
@@ -291,6 +311,7 @@ class Build:
 
     def _load_unit(self, name: str) -> None:
         unit = self._compiled[name].unit
+        self._unwound = []
         try:
             self.get(f"{PACKAGE}.{name}")
         except PluginError:
@@ -319,7 +340,28 @@ class Build:
 
     def _fault(self, unit: Unit, error: BaseException) -> PluginError:
         path, line = place(error.__traceback__, unit, *(one.unit for one in self._compiled.values()))
-        return PluginError(unit.name, path, line, sentence(error))
+        return PluginError(unit.name, path, line, sentence(error) + self._circle(error))
+
+    def _circle(self, error: BaseException) -> str:
+        """Return what to add to an error about a name that a half-executed module has not got yet."""
+        name = error.name if isinstance(error, ImportError) else None
+        if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+            name = error.obj.__name__
+        if name not in self._unwound[1:]:
+            return ""
+        circle = [*reversed(self._unwound[: self._unwound.index(name) + 1]), name]
+        return f"; they import each other: {' -> '.join(each.removeprefix(f'{PACKAGE}.') for each in circle)}"
+
+
+_natives: dict[str, str] = {}  # compiled modules of installed plugins that this process has -> what file they were
+
+
+def _native(unit: Unit, true: str) -> ModuleType:
+    """Import a module that is no source, once and for all generations: no process can load another one of its name."""
+    if _natives.setdefault(true, unit.native[true]) != unit.native[true]:
+        why = f"the compiled module {true} has changed, which no running program can take; restart first"
+        raise PluginError(unit.name, shown(unit), 0, why)
+    return importlib.import_module(true)
 
 
 class TookTooLong(BaseException):
@@ -339,6 +381,11 @@ def _refuse_twins(unit: Unit, source: Source, declared: list[Callable[..., Any]]
                 unit.name, source.shown, line, f"{name} is declared twice; the first is in line {seen[name]}"
             )
         seen[name] = line
+
+
+def too_long(seconds: float) -> str:
+    """Return what is told of an import that passed its deadline."""
+    return f"the import took longer than {seconds:g} s"
 
 
 def shown(unit: Unit) -> str:
@@ -361,6 +408,8 @@ def sentence(error: BaseException) -> str:
         text = str(error)
     except BaseException:  # it is the plugin's own code
         text = "(its text can't be shown)"
+    if isinstance(error, ImportError) and isinstance(error.path, str):
+        text = text.replace(f" ({error.path})", "")  # where the bot's files lie is nobody's business
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     if isinstance(name, str) and name and name.split(".")[0] != PACKAGE:
         top = name.split(".")[0]

@@ -263,8 +263,9 @@ def _cannot(unit: Unit, error: CannotTry) -> PluginError:
 
 
 def _compiled(unit: Unit, said: tuple[Any, ...]) -> Compiled:
-    _, _, codes, imports, state_name, error = said
-    return Compiled(unit, codes, frozenset(imports), state_name, None if error is None else PluginError(*error))
+    _, codes, imports, state_name, error, state_version = said
+    fault = None if error is None else PluginError(*error)
+    return Compiled(unit, codes, frozenset(imports), state_name, fault, state_version)
 
 
 def _without_code(unit: Unit, error: PluginError) -> Compiled:

@@ -3,7 +3,7 @@
 Here a plugin may do what it likes: the process is made for one transaction and killed after it. Whatever it says last
 is what it was at when it died. Where the process comes from is `trialzygote.py`; who asks is `trial.py`.
 
-    compile  [unit]                                        -> compiled NAME CODES IMPORTS STATE ERROR    for each
+    compile  [unit]                                        -> compiled ...         for each, see `_compile`
     prove    [known], [group], settings, seconds           -> begin NAME         for each of a group of several
                                                               proved N ...       for each group, see `_prove`
     warm     [module]                                      -> ready
@@ -108,8 +108,8 @@ class Child:
         for unit in pickle.loads(units):
             one = compile_unit(unit)
             self._compiled[one.unit.name] = one
-            error = pack_error(one.error)
-            self._send(frame("compiled", one.unit.name, dict(one.codes), tuple(one.imports), one.state_name, error))
+            told = dict(one.codes), tuple(one.imports), one.state_name, pack_error(one.error), one.state_version
+            self._send(frame("compiled", *told))
 
     def _prove(self, known: bytes, groups: list[tuple[str, ...]], settings: bytes, seconds: float) -> None:
         self._compiled |= {one.unit.name: one for one in pickle.loads(known)}

@@ -305,8 +305,8 @@ class Watcher:
         there = [identity(directory) for directory in self._directories]
         source = self._source
         is_good = source is not None and source.alive() and not source.fault
+        self._say_why()
         if there == self._watched and (is_good or time.monotonic() < self._retry_at):
-            self._say_why()
             return
         self._unwatch()
         self._watched, self._retry_at, self._prefixes = there, 0.0, self._all_prefixes()

@@ -474,14 +474,19 @@ async def test_a_turn_that_fails_does_not_end_the_watching(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     async with watched(tmp_path) as (watcher, settle):
-        real = watching.identity
-        monkeypatch.setattr(watching, "identity", None)
-        watcher.mark([Change(Kind.LOST, "")])
-        while "a reload failed inside the bot" not in caplog.text:
-            await asyncio.sleep(0)
-        monkeypatch.setattr(watching, "identity", real)
+        failed = asyncio.Event()
+
+        def fail(directory: Path) -> None:
+            failed.set()
+            raise ValueError("x")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(watching, "identity", fail)
+            watcher.mark([Change(Kind.LOST, "")])
+            await asyncio.wait_for(failed.wait(), PATIENCE)
         watcher.poke()
         await settle.next()
+    assert "a reload failed inside the bot" in caplog.text
 
 
 # --- where there are no events
@@ -554,7 +559,7 @@ async def test_a_refused_watch_is_asked_for_again_after_a_minute_or_a_change_and
         two.mkdir()
         watcher._watch()
         assert len(asked) == 2
-        watcher._retry_at = 0.0
+        watcher._retry_at -= watching.RETRY_SECONDS
         watcher._watch()
         assert len(asked) == 3
     assert caplog.text.count("no file events") == 1
