@@ -1,6 +1,6 @@
 """The program `neverquit`: its commands, signals and exit codes.
 
-    run demo check new init config --version
+    run ctl demo check new init config --version
 
 Exit codes: 0 ok, 1 failed, 2 usage, 69 cannot connect (`run --once`), 78 bad configuration (sysexits.h). Heavy
 imports stand inside the commands, so each takes only what it needs; `bot/__main__.py` answers --version without this
@@ -9,24 +9,18 @@ file. The only import of typer.
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import logging
 import os
-import signal
 import sys
-import threading
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from bot import __version__
-from bot.errors import CannotConnect, ConfigError, NeverquitError
+from bot.errors import ConfigError, NeverquitError
 
 if TYPE_CHECKING:
-    from bot.app import App
     from bot.config import Config
 
 FAILED, USAGE, CANNOT_CONNECT, BAD_CONFIG = 1, 2, 69, 78
@@ -82,9 +76,18 @@ def run(
     if not settings.networks:
         _leave(f"{config}: networks: nobody to connect to; add a network there, or try `neverquit demo`", BAD_CONFIG)
     if single or not hasattr(os, "fork"):
-        _logs(settings)
-        _run_to_end(_run(settings, config, once))
+        from bot.running import run_to_end
+
+        run_to_end(_run(settings, config, once))
     _become_the_keeper(settings, config, once)
+
+
+async def _run(settings: Config, path: Path, once: bool) -> int:
+    from bot.control import alone
+    from bot.running import Running
+
+    with alone(Path(settings.state_dir)):
+        return await Running(settings, path, once=once).run()
 
 
 def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
@@ -94,7 +97,14 @@ def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
     import pickle
     import tempfile
 
+    from bot.control import alone
     from bot.wire.process import command
+
+    try:
+        ours = alone(Path(settings.state_dir), inherited=True)
+        ours.__enter__()  # for good: the keeper holds it as long as it lives
+    except NeverquitError as error:
+        _leave(str(error), FAILED)
 
     options = ["--config", str(path.absolute()), "--parent", str(os.getpid()), *(["--once"] if once else [])]
     orders = {
@@ -110,88 +120,6 @@ def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
         os.execv(sys.executable, command("bot.wire.supervisor", str(file.fileno())))
 
 
-async def _run(settings: Config, path: Path, once: bool) -> int:
-    from bot.app import App
-
-    # What is there by now stays. Plugins are not there yet, so their old generations are still collected; a full
-    # collection looks at those alone, which takes 5 ms instead of 20.
-    gc.collect()
-    gc.freeze()
-    app = App(settings, once=once, installed=True)
-    loop = asyncio.get_running_loop()
-    reloads: set[asyncio.Task[None]] = set()
-    one_at_a_time = asyncio.Lock()
-
-    def hang_up() -> None:
-        task = loop.create_task(_again(app, path, one_at_a_time))
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, app.stop)
-        signal.signal(number, _end_in_time)  # beside it: asyncio hears of signals by a descriptor of its own
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
-    try:
-        await app.run()
-    except CannotConnect as error:
-        print(f"neverquit: cannot connect: {error}", file=sys.stderr)
-        return CANNOT_CONNECT
-    return 0
-
-
-def _end_in_time(*_: object) -> None:
-    """End the process before the 5 s are over, should the loop be held by a plugin and not hear the signal."""
-    timer = threading.Timer(END_SECONDS, os._exit, (0,))
-    timer.daemon = True
-    timer.start()
-
-
-async def _again(app: App, path: Path, one_at_a_time: asyncio.Lock) -> None:
-    """SIGHUP: read the configuration again, and take all plugins anew; a bad file changes nothing."""
-    from bot import config
-
-    async with one_at_a_time:  # or the slowest of several readings would win
-        try:
-            settings = await asyncio.to_thread(config.load, path)
-        except ConfigError as error:
-            log.error("the configuration stays as it was:\n%s", error)
-            app.announcer.tell(f"the configuration stays as it was: {error.mistakes[0]}")
-            return
-        _logs(settings)
-        for note in await app.apply(settings):
-            log.warning("%s", note)
-        report = await app.reloader.settle(everything=True, cause="SIGHUP")
-        log.info("configuration read again; %s", report)
-        app.announcer.tell(f"configuration read again; {report}")
-
-
-def _run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run the loop, then end the process at once: a thread stuck in a name lookup must not hold it up (5 s at most)."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    code = FAILED
-    try:
-        task = loop.create_task(coroutine)
-        while not task.done():
-            try:
-                loop.run_until_complete(task)
-            except (SystemExit, KeyboardInterrupt):  # out of a timer of a plugin, say: asyncio lets these two pass
-                log.exception("a plugin tried to end the bot")
-        code = task.result()
-    except NeverquitError as error:
-        print(f"neverquit: {error}", file=sys.stderr)
-    except Exception:
-        log.exception("the bot failed")
-    finally:
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):  # a plugin may have closed or removed it
-                pass
-        os._exit(code)
-
-
 @program.command()
 def demo(
     config: Annotated[
@@ -202,7 +130,31 @@ def demo(
     from bot.demo import run_demo
 
     settings = _load(config) if config is not None else None
-    _run_to_end(run_demo(settings))
+    from bot.running import run_to_end
+
+    run_to_end(run_demo(settings))
+
+
+@program.command()
+def ctl(
+    do: Annotated[str, typer.Argument(metavar="reload|load|unload|plugins|status|restart", help="What to do.")],
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A plugin; reload alone takes all.")] = "",
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Speak to the running bot: for deploy scripts. Exits with 1 if it failed, and says why on standard error."""
+    from bot import config as configurations
+    from bot import ctl as client
+
+    if do not in client.REQUESTS:
+        _leave(f"ctl can't {do}; it knows {', '.join(client.REQUESTS)}", USAGE)
+    if not name and do in ("load", "unload"):
+        _leave(f"say which plugin: neverquit ctl {do} NAME", USAGE)
+    try:
+        state_dir = configurations.state_dir(config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(BAD_CONFIG) from None
+    raise SystemExit(client.main(Path(state_dir), do, name))
 
 
 # -- plugins
@@ -297,13 +249,6 @@ def _load(path: Path) -> Config:
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(BAD_CONFIG) from None
-
-
-def _logs(settings: Config) -> None:
-    from bot import logs
-
-    logs.setup(settings.log.level, settings.log.format)
-    logs.redact(*settings.secrets())
 
 
 def _leave(text: str, code: int) -> NoReturn:

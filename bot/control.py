@@ -42,8 +42,11 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def alone(state_dir: Path) -> Iterator[None]:
+def alone(state_dir: Path, *, inherited: bool = False) -> Iterator[None]:
     """Keep every other bot off this folder, which is made where there is none.
+
+    Args:
+        inherited: hold it on after an `exec`, too.
 
     Raises:
         NeverquitError: another bot runs on it, or it can't be made.
@@ -70,6 +73,7 @@ def alone(state_dir: Path) -> Iterator[None]:
             ) from None
         except OSError as error:  # a network file system without locks
             log.warning("%s: can't be locked (%s); take care that no second bot uses it", state_dir, error.strerror)
+        os.set_inheritable(file, inherited)
         os.ftruncate(file, 0)
         os.pwrite(file, b"%d\n" % os.getpid(), 0)
         yield
@@ -153,7 +157,7 @@ class Control:
         user = user_at(writer.get_extra_info("socket"))
         if user not in (None, 0, os.geteuid()):
             log.warning("neverquit ctl: uid %s tried to speak to this bot, and may not", user)
-            return None
+            return
         while True:
             try:
                 line = await asyncio.wait_for(reader.readline(), REQUEST_SECONDS)
@@ -162,9 +166,10 @@ class Control:
             if not line.endswith(b"\n"):
                 if line:
                     await _tell(writer, [], [f"that is no request: a line of JSON has at most {MOST_BYTES} bytes"])
-                return None
+                return
             if self._clients > MOST_CLIENTS:
-                return await _tell(writer, [], [f"{MOST_CLIENTS} others are speaking to this bot; try again later"])
+                await _tell(writer, [], [f"{MOST_CLIENTS} others are speaking to this bot; try again later"])
+                return
             work = asyncio.ensure_future(self._answer(line, user))
             self._tasks.add(work)
             work.add_done_callback(self._tasks.discard)

@@ -11,59 +11,44 @@ import argparse
 import asyncio
 import base64
 import faulthandler
-import gc
 import json
-import logging
 import os
 import pickle
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
-from bot.errors import CannotConnect
 from bot.wire.link import Frame
 from bot.wire.process import die_with_parent
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
-    from bot.app import App
     from bot.config import Config
-
-log = logging.getLogger(__name__)
+    from bot.running import Running
 
 BEAT_SECONDS = 1.0
-CANNOT_CONNECT = 69
 
 
 class Worker:
     """The bot in this process, and what the keeper tells it."""
 
-    def __init__(self, app: App, link: SocketEnd, path: Path) -> None:
-        self._app, self._link, self._path = app, link, path
+    def __init__(self, running: Running, link: SocketEnd) -> None:
+        self._running, self._app, self._link = running, running.app, link
         self._tasks: set[asyncio.Task[None]] = set()
-        app.reactor.on_other = self._frame
+        self._app.reactor.on_other = self._frame
         link.on_close = lambda: os._exit(0)
 
     async def run(self) -> int:
         """Run the bot to its end; return the exit code."""
-        loop = asyncio.get_running_loop()
         self._limits()
         self._beat()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._app.stop)
-        self._begin(self._ready())
+        ready = asyncio.get_running_loop().create_task(self._ready())
         try:
-            await self._app.run()
-        except CannotConnect as error:
-            print(f"neverquit: cannot connect: {error}", file=sys.stderr)
-            return CANNOT_CONNECT
+            return await self._running.run()
         finally:
-            for task in self._tasks:
-                task.cancel()
-        return 0
+            ready.cancel()
 
     def _beat(self) -> None:
         self._link.send(Frame("beat"))
@@ -78,20 +63,17 @@ class Worker:
         await self._app.ready.wait()
         self._link.send(Frame("ready"))
 
-    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def _frame(self, frame: Frame) -> None:
         match frame.verb:
             case "stop":
                 self._app.stop(frame.payload.decode())
+            case "hangup":
+                self._running.hang_up()
             case "news":
                 self._app.announcer.tell(frame.payload.decode())
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Be the worker's process."""
     parser = argparse.ArgumentParser(prog="bot.worker")
     parser.add_argument("--config", type=Path, required=True)
@@ -103,23 +85,22 @@ def main() -> int:
     die_with_parent(options.parent)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    return asyncio.run(_main(options))
+    from bot.running import run_to_end
+
+    run_to_end(_main(options))
 
 
 async def _main(options: argparse.Namespace) -> int:
-    from bot import logs
-    from bot.app import App
+    from bot.running import Running
 
     link = await SocketEnd.over(socket.socket(fileno=options.descriptor))
     settings = await _settings(link)
-    logs.setup(settings.log.level, settings.log.format)
-    logs.redact(*settings.secrets())
-    gc.collect()
-    gc.freeze()
-    app = App(settings, once=options.once, link=link)
-    code = await Worker(app, link, options.config).run()
+    running = Running(settings, options.config, once=options.once, link=link)
+    code = await Worker(running, link).run()
+    link.on_close = None
     link.send(Frame("end", (str(code),)))
     link.close()
+    await asyncio.sleep(0)
     return code
 
 

@@ -16,10 +16,9 @@ from bot import logs
 from bot.app import App
 from bot.config import Channel, Config, Plugins, Reconnect, Reload, Secret, Timeouts
 from bot.demo import BOT, NETWORK
-from bot.errors import NeverquitError, UserError
+from bot.errors import NeverquitError, StoreError, UserError
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
-from bot.storage import StoreError
 from bot.testing import CHANNEL, Bot, running_bot
 
 ECHO = """
@@ -516,7 +515,7 @@ async def test_a_job_to_a_network_that_is_gone_is_logged_and_survived(bot: Bot, 
 async def test_a_save_is_told_where_reports_go(bot: Bot) -> None:
     async def save() -> None:
         (bot.plugins / "echo.py").write_text(ECHO)
-        await bot.app._settle()
+        await bot.app._settle(frozenset())
 
     (line,) = await bot.heard(save)
     assert line.startswith("echo loaded g1 (")
@@ -525,9 +524,9 @@ async def test_a_save_is_told_where_reports_go(bot: Bot) -> None:
 async def test_a_failure_that_is_mended_at_once_is_not_told(bot: Bot) -> None:
     async def save() -> None:
         (bot.plugins / "echo.py").write_text("x =")
-        await bot.app._settle()
+        await bot.app._settle(frozenset())
         (bot.plugins / "echo.py").write_text(ECHO)
-        await bot.app._settle()
+        await bot.app._settle(frozenset())
 
     assert [line.split(" (")[0] for line in await bot.heard(save)] == ["echo loaded g1"]
 
@@ -535,7 +534,7 @@ async def test_a_failure_that_is_mended_at_once_is_not_told(bot: Bot) -> None:
 async def test_a_failure_that_stays_is_told_after_a_moment(bot: Bot) -> None:
     async def save() -> None:
         (bot.plugins / "echo.py").write_text("x =")
-        await bot.app._settle()
+        await bot.app._settle(frozenset())
 
     assert await bot.heard(save) == ["echo not loaded: echo.py:1: SyntaxError: invalid syntax"]
 

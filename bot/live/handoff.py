@@ -23,7 +23,8 @@ from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
 from bot.errors import PluginError
 from bot.live.carry import Carry
-from bot.live.loader import Compiled, Image, place, sentence
+from bot.live.compiled import Compiled
+from bot.live.loader import Image, place, sentence
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -207,7 +208,7 @@ class Staging:
 
     def snapshots(self, state: str) -> list[dict[str, object]]:
         """Return all earlier values that the commit leaves in memory."""
-        former = [dict(self._shelf.values[state])] if state in self._instead else []
+        former = [dict(self._shelf.values.get(state, {}))] if state in self._instead else []
         return [*self._shelf.snapshots.get(state, {}).values(), *former]
 
     def begin(self, state: str, values: dict[str, object], word: str) -> None:

@@ -1,0 +1,148 @@
+"""A bot in this process, from its settings to its exit code: alone with `run --single`, or as the worker of a keeper.
+
+It hears signals, reads the configuration again on SIGHUP, listens for `neverquit ctl`, and shows reports in a terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from bot import logs
+from bot.app import App
+from bot.control import Control
+from bot.errors import CannotConnect, ConfigError, NeverquitError, UserError
+from bot.wire.link import LinkEnd
+
+if TYPE_CHECKING:
+    from bot.config import Config
+    from bot.terminal import Terminal
+
+log = logging.getLogger(__name__)
+
+FAILED, CANNOT_CONNECT = 1, 69
+END_SECONDS = 4.8  # from a signal to the end at the latest
+
+
+class Running:
+    """One bot, while it runs.
+
+    Args:
+        path: of the configuration, to be read again.
+        once: never reconnect; exit 69 if the first connection fails.
+        link: to the keeper, where that is another process.
+    """
+
+    def __init__(self, settings: Config, path: Path, *, once: bool = False, link: LinkEnd | None = None) -> None:
+        self._path, self._terminal = path, _terminal()
+        self._logs(settings)
+        # What is there by now stays. Plugins are not there yet, so their old generations are still collected; a full
+        # collection looks at those alone, which takes 5 ms instead of 20.
+        gc.collect()
+        gc.freeze()
+        self.app = App(settings, once=once, installed=True, link=link)
+        if self._terminal is not None:
+            self.app.reloader.on_failure.append(self._terminal.failed)
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self) -> int:
+        """Run it to its end; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.app.stop)
+            signal.signal(number, _end_in_time)  # beside it: asyncio hears of signals by a descriptor of its own
+        loop.add_signal_handler(signal.SIGHUP, self.hang_up)
+        control = Control(self.app, Path(self.app.config.state_dir))
+        await control.start()
+        try:
+            await self.app.run()
+        except CannotConnect as error:
+            print(f"neverquit: cannot connect: {error}", file=sys.stderr)
+            return CANNOT_CONNECT
+        finally:
+            await control.stop()
+        return 0
+
+    def hang_up(self) -> None:
+        """Read the configuration again, and take all plugins anew; a bad file changes nothing."""
+        task = asyncio.get_running_loop().create_task(self._again())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _again(self) -> None:
+        from bot import config
+
+        app = self.app
+        async with self._one_at_a_time:  # or the slowest of several readings would win
+            try:
+                settings = await asyncio.to_thread(config.load, self._path)
+            except ConfigError as error:
+                log.error("the configuration stays as it was:\n%s", error)
+                app.announcer.tell(f"the configuration stays as it was: {error.mistakes[0]}")
+                return
+            self._logs(settings)
+            for note in await app.apply(settings):
+                log.warning("%s", note)
+            try:
+                report = await app.reloader.settle(everything=True, cause="SIGHUP")
+            except UserError:  # the bot is about to end
+                return
+            log.info("configuration read again; %s", report)
+            app.announcer.tell(f"configuration read again; {report}")
+
+    def _logs(self, settings: Config) -> None:
+        line = self._terminal.line if self._terminal is not None and settings.log.format == "text" else None
+        logs.setup(settings.log.level, settings.log.format, line=line)
+        logs.redact(*settings.secrets())
+
+
+def _terminal() -> Terminal | None:
+    """Return what makes log lines for the terminal that standard error is, if it is one."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    from bot.terminal import Terminal
+
+    return Terminal(sys.stderr)
+
+
+def _end_in_time(*_: object) -> None:
+    """End the process before the 5 s are over, should the loop be held by a plugin and not hear the signal."""
+    timer = threading.Timer(END_SECONDS, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+
+
+def run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
+    """Run the loop, then end the process at once: a thread stuck in a name lookup must not hold it up (5 s at most)."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    code = FAILED
+    try:
+        task = loop.create_task(coroutine)
+        while not task.done():
+            try:
+                loop.run_until_complete(task)
+            except (SystemExit, KeyboardInterrupt):  # out of a timer of a plugin, say: asyncio lets these two pass
+                log.exception("a plugin tried to end the bot")
+        code = task.result()
+    except NeverquitError as error:
+        print(f"neverquit: {error}", file=sys.stderr)
+    except Exception:
+        log.exception("the bot failed")
+    finally:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError, AttributeError):  # a plugin may have closed or removed it
+                pass
+        os._exit(code)
