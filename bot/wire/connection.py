@@ -120,9 +120,9 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
             elif frame.verb == "saved":
                 self.checkpoints.given(frame.fields[0], frame.payload)
             elif frame.verb == "live":
-                for connection in self.by_name.values():
+                for one in self.by_name.values():
                     one.caught_up()
-            elif frame.fields and (one := self.by_name.get(frame.fields[0])) is not None:
+            elif frame.fields and (connection := self.by_name.get(frame.fields[0])) is not None:
                 connection.on_frame(frame)
             elif self.on_other is not None:
                 self.on_other(frame)
