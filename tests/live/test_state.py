@@ -207,17 +207,6 @@ def test_a_new_name_is_made_by_its_factory(held: Kept) -> None:
     assert held.commit(KEEP, "more = keep('more', list)").more == [] and held.word == "kept"
 
 
-@pytest.mark.parametrize("written", ["'2'", "0", "-1", "True", "2.0", "1 + 1"])
-def test_a_version_that_is_no_whole_number_is_refused(held: Kept, written: str) -> None:
-    with pytest.raises(PluginError, match=r"^todo\.py:3: STATE_VERSION must be a whole number from 1"):
-        held.build(KEEP + f"STATE_VERSION = {written}")
-
-
-def test_a_version_may_be_annotated(held: Kept) -> None:
-    held.commit(KEEP, "STATE_VERSION: int = 4")
-    assert held.shelf.versions["todo"] == 4
-
-
 # --- back to an earlier version
 
 
