@@ -164,7 +164,8 @@ class Control:
                     await _tell(writer, [], [f"that is no request: a line of JSON has at most {MOST_BYTES} bytes"])
                 return
             if self._clients > MOST_CLIENTS:
-                return await _tell(writer, [], [f"{MOST_CLIENTS} others are speaking to this bot; try again later"])
+                await _tell(writer, [], [f"{MOST_CLIENTS} others are speaking to this bot; try again later"])
+                return
             work = asyncio.ensure_future(self._answer(line, user))
             self._tasks.add(work)
             work.add_done_callback(self._tasks.discard)
@@ -227,7 +228,9 @@ class Control:
 
     async def _status(self, name: str, cause: str) -> tuple[list[str], list[str]]:
         app = self._app
-        lines = [f"neverquit {__version__}, process {os.getpid()}, up {format_duration(time.monotonic() - app.started)}"]
+        lines = [
+            f"neverquit {__version__}, process {os.getpid()}, up {format_duration(time.monotonic() - app.started)}"
+        ]
         for network in app.networks.values():
             connection = network.connection
             state = f"up as {network.nick}" if connection.registered else "not connected"
