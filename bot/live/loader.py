@@ -17,7 +17,6 @@ import ast
 import builtins
 import importlib
 import importlib.util
-import inspect
 import linecache
 import re
 import sys
@@ -38,7 +37,7 @@ from bot.api.declare import ledger
 from bot.dispatch.owner import Owner, current
 from bot.dispatch.table import Handler
 from bot.errors import PluginError
-from bot.live.declared import Found, find
+from bot.live.declared import Found, find, refuse_twins
 from bot.live.discover import PACKAGE, Source, Unit
 from bot.live.graph import imported_units
 from bot.live.statename import State, state_of
@@ -288,7 +287,7 @@ class Build:
         tokens = (current.set(self._owners.get(compiled.unit.name)), ledger.set(declared))
         try:
             exec(code, module.__dict__)
-            _refuse_twins(compiled.unit, source, declared)
+            refuse_twins(compiled.unit, source, declared)
             if self._executing:
                 self._marked[name] = declared
         except BaseException:
@@ -383,21 +382,6 @@ def _native(unit: Unit, true: str) -> ModuleType:
 
 class TookTooLong(BaseException):
     """Put into the builder's thread when an import passes its deadline."""
-
-
-def _refuse_twins(unit: Unit, source: Source, declared: list[Callable[..., Any]]) -> None:
-    """Two declared functions with one name: the second has replaced the first, which nobody ever means."""
-    seen: dict[str, int] = {}
-    for function in declared:
-        code = getattr(inspect.unwrap(function), "__code__", None)
-        name, line = getattr(function, "__qualname__", ""), code.co_firstlineno if code else 0
-        if "<locals>" in name or function.__module__ != source.module:
-            continue
-        if name in seen:
-            raise PluginError(
-                unit.name, source.shown, line, f"{name} is declared twice; the first is in line {seen[name]}"
-            )
-        seen[name] = line
 
 
 def shown(unit: Unit) -> str:
