@@ -22,7 +22,7 @@ from bot.dispatch.owner import Owner
 from bot.dispatch.scheduler import next_cron
 from bot.dispatch.table import Handler
 from bot.errors import PluginError
-from bot.live.discover import PACKAGE, Source, Unit
+from bot.live.discover import PACKAGE, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,18 +171,3 @@ def _error(unit: Unit, module: str, function: Callable[..., Any], text: str) -> 
     plain = inspect.unwrap(getattr(function, "__func__", function))
     line = getattr(getattr(plain, "__code__", None), "co_firstlineno", 0)
     return PluginError(unit.name, unit.sources[module].shown, line, text)
-
-
-def refuse_twins(unit: Unit, source: Source, declared: list[Callable[..., Any]]) -> None:
-    """Two declared functions with one name: the second has replaced the first, which nobody ever means."""
-    seen: dict[str, int] = {}
-    for function in declared:
-        code = getattr(inspect.unwrap(function), "__code__", None)
-        name, line = getattr(function, "__qualname__", ""), code.co_firstlineno if code else 0
-        if "<locals>" in name or function.__module__ != source.module:
-            continue
-        if name in seen:
-            raise PluginError(
-                unit.name, source.shown, line, f"{name} is declared twice; the first is in line {seen[name]}"
-            )
-        seen[name] = line
