@@ -271,6 +271,18 @@ def test_new_code_sees_objects_of_its_own_class(held: Kept) -> None:
     assert new.tasks["a"] is task and task == new.Task("milk", "now")
 
 
+def test_a_build_that_was_given_up_for_another_leaves_nothing(held: Kept) -> None:
+    old = held.commit(KEEP, TASK)
+    old.tasks["a"] = old.Task("milk")
+    text = f"{KEEP}{TASK} due: str = 'now'\nmade = keep('made', lambda: Task('new'))"
+    held.build(text)
+    compiled = {"todo": compile_unit(unit("todo", text))}
+    images = Takeover(compiled, held.live, held.staging, lambda plugin: {}, 5.0).run()
+    held.staging.commit()
+    new: Any = images["todo"].modules["plugins.todo"]
+    assert type(new.tasks["a"]) is type(new.made) is new.Task and held.values["made"] is new.made
+
+
 def test_until_the_commit_the_old_version_has_its_own_class(held: Kept) -> None:
     old = held.commit(KEEP, TASK)
     old.tasks["a"] = old.Task("milk")
