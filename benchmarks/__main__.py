@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import commands, repeat, start
+from benchmarks import commands, start
 from benchmarks.figures import Table
 from benchmarks.reload import inside, saves
+from benchmarks.repeat import cases
 from benchmarks.rig import Broken
 from benchmarks.soak import verdict
 
@@ -52,7 +53,7 @@ def starts(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
 
 def repeated(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
     """The ways in which files are written, many times each: no torn load may be seen."""
-    table, faults = repeat.repeated(scratch, 1 if arguments.quick else 20)
+    table, faults = cases.repeated(scratch, 1 if arguments.quick else 20)
     yield table
     if faults:
         raise Bad("\n".join(faults))

@@ -158,7 +158,7 @@ class App:
             self._settle,
             settle_seconds=self.config.reload.settle_ms / 1000,
             sweep_seconds=self.config.reload.sweep_seconds,
-            foresee=self.reloader.foresee,
+            foresee=lambda names: self.reloader.foresee(),
             is_known=lambda name: name in self.reloader.live and not name.startswith("_"),
         )
 
@@ -369,5 +369,5 @@ class App:
     def _later(self, seconds: float) -> None:
         self.loop.call_later(seconds + 0.001, self.watcher.poke)
 
-    async def _settle(self) -> None:
+    async def _settle(self, hint: frozenset[str]) -> None:
         self.announcer.settled(await self.reloader.settle())

@@ -299,6 +299,19 @@ def load(path: str | Path) -> Config:
     return configfile.load(Path(path))
 
 
+def state_dir(path: str | Path) -> str:
+    """Read nothing of a configuration file but where its state is.
+
+    A script that speaks to the bot may lack the variables that the bot's passwords come from.
+
+    Raises:
+        ConfigError: the file can't be read, or says it wrongly.
+    """
+    from bot import configfile
+
+    return configfile.state_dir(Path(path))
+
+
 def parse(text: str, file: str) -> Config:
     """Read a configuration from text; `file` is its name in mistakes, and relative paths are taken from its folder.
 

@@ -23,8 +23,11 @@ FLOORS = {
     "api": 2,
     "dispatch": 3,
     "live": 4,
-    **dict.fromkeys(("app", "calls", "networks", "places", "announce", "waits", "jobs", "chat", "care"), 5),
-    **dict.fromkeys(("check", "cli", "demo", "prompt", "server", "testing", "__main__"), 6),
+    **dict.fromkeys(("app", "calls", "jobs"), 5),
+    **dict.fromkeys(("networks", "places", "announce", "waits"), 5),
+    **dict.fromkeys(("chat", "care", "keepsakes"), 5),
+    **dict.fromkeys(("control", "ctl"), 5),
+    **dict.fromkeys(("check", "cli", "demo", "prompt", "server", "testing", "__main__", "terminal"), 6),
 }
 WINGS = {"wire": 2, "storage": 2, "web": 2}  # beside the floors: each may import floors up to this one
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bot.api.kept import Store
-from bot.errors import NeverquitError
-from bot.storage import FILE, SCHEMA, Backend, Job, StoreError
+from bot.errors import NeverquitError, StoreError
+from bot.storage import FILE, SCHEMA, Backend, Job
 
 
 @pytest.fixture
@@ -279,3 +279,15 @@ def test_a_file_of_the_first_version_is_taken_along(tmp_path: Path, monkeypatch:
     new = Backend.open(tmp_path)
     assert points(new)["x"] == 1 and new.versions.units() == []
     new.close()
+
+
+def test_the_stores_of_a_plugin_are_counted_and_dropped_each_by_itself() -> None:
+    backend = Backend.memory()
+    for part in ("a", "b"):
+        backend.rows("todo", "notes").write(part, "k", "1")
+    backend.rows("todo", "other").write("", "k", "1")
+    backend.rows("weather", "notes").write("", "k", "1")
+    assert backend.stores("todo") == {"notes": 2, "other": 1}
+    assert backend.drop("todo", "notes") == 2
+    assert (backend.stores("todo"), backend.stores("weather")) == ({"other": 1}, {"notes": 1})
+    backend.close()

@@ -1,16 +1,12 @@
-"""The ways in which files get written, many times each: no torn load, no lost command, no reload too many.
+"""The cases, and how they are judged: no torn load, no lost command, no reload too many.
 
-Each case has a bot of its own. While a file is being written its command is asked every few milliseconds; whatever is
-answered must be the version before or the new one, whole, and never the old after the new. Some cases take commands
-away on purpose for a moment; there the reports tell when to ask again.
+Each has a bot of its own. Some take commands away on purpose for a moment; there the reports tell when to ask again.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import tarfile
 import threading
 import time
@@ -20,13 +16,12 @@ from typing import NamedTuple
 
 from benchmarks import sources
 from benchmarks.figures import Table, median, milliseconds, percentile
-from benchmarks.reload.saver import PAUSES_SECONDS, in_order, versions
+from benchmarks.reload.saver import PAUSES_SECONDS, versions
 from benchmarks.reload.saves import checkout, history
-from benchmarks.rig import PATIENCE_SECONDS, Asker, Broken, asker, neverquit, relay
-
-POLL_SECONDS = 0.005
-PLUGINS = 5
-NAME = "p000"
+from benchmarks.repeat import ways
+from benchmarks.repeat.play import NAME, PLUGINS, POLL_SECONDS, Play
+from benchmarks.repeat.ways import Way, run
+from benchmarks.rig import PATIENCE_SECONDS, Broken, asker, neverquit, relay
 
 PACKAGE = """from bot import command
 from .part import TEXT
@@ -36,116 +31,6 @@ from .part import TEXT
 async def say(ctx):
     return TEXT
 """
-
-Way = Callable[[Path, str], object]
-
-
-class Missing(Exception):
-    """The case needs a program that is not installed."""
-
-
-class Play:
-    """One case on its bot: its folder, and the one who asks."""
-
-    def __init__(self, home: Path, who: Asker) -> None:
-        self.home, self.who = home, who
-        self.folder = home / "plugins"
-        self.old = sources.said(0).encode()
-        self.round = 0
-
-    def save(self, way: Way, name: str = NAME) -> float:
-        """Write a new version in this way, asking meanwhile; return the seconds from its end to the first answer."""
-        version = next(versions)
-        return self.becomes(version, lambda: way(self.folder / f"{name}.py", sources.plugin(name, version)))
-
-    def becomes(self, version: int, act: Callable[[], object]) -> float:
-        """Do something by which p000 becomes this version, asking meanwhile.
-
-        Raises:
-            Broken: something else answered, or nothing.
-        """
-        new, ended, failed = sources.said(version).encode(), list[float](), list[BaseException]()
-
-        def acting() -> None:
-            try:
-                act()
-            except BaseException as error:
-                failed.append(error)
-            ended.append(time.perf_counter())
-
-        thread = threading.Thread(target=acting)
-        thread.start()
-        try:
-            answers = self.who.poll(f"!{NAME}", lambda answer: bool(failed) or answer.text == new, POLL_SECONDS)
-        finally:
-            thread.join()
-        if failed:
-            raise failed[0]
-        live = in_order(answers, self.old, new)
-        self.old = new
-        return max(0.0, live - ended[0])
-
-    def reported(self, pattern: str, count: int = 1) -> None:
-        """Wait until so many entries of reports since the last such wait hold a pattern."""
-        deadline = time.perf_counter() + PATIENCE_SECONDS
-        while sum(len(re.findall(pattern, line)) for line in self.who.reports) < count:
-            self.who.line()
-            if time.perf_counter() > deadline:
-                raise Broken(f"no report of {pattern!r}; the last: {self.who.reports[-3:]}")
-
-
-def run(*arguments: str | Path) -> None:
-    """Run a program to its end."""
-    if shutil.which(str(arguments[0])) is None:
-        raise Missing(str(arguments[0]))
-    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_SECONDS)
-    if done.returncode:
-        raise Broken(f"{arguments[0]} ended with {done.returncode}: {done.stderr[-300:]!r}")
-
-
-# -- one file
-
-
-def truncated_first(path: Path, source: str) -> None:
-    path.write_bytes(b"")
-    time.sleep(0.02)
-    path.write_text(source, encoding="utf-8")
-
-
-def from_outside(path: Path, source: str) -> None:
-    beside = _outside(path, source)
-    beside.replace(path)
-
-
-def hard_linked(path: Path, source: str) -> None:
-    beside = _outside(path, source)
-    path.unlink()
-    os.link(beside, path)
-
-
-def with_old_times(path: Path, source: str) -> None:
-    stat = path.stat()
-    path.write_text(source, encoding="utf-8")
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
-def by_sed(path: Path, source: str) -> None:
-    old, new = _versions(path, source)
-    run("sed", "-i", f"s/{old}/{new}/g", path)
-
-
-def by_vim(backupcopy: str) -> Way:
-    def way(path: Path, source: str) -> None:
-        old, new = _versions(path, source)
-        options = f"set backup backupskip= backupcopy={backupcopy}"
-        run("vim", "-Nu", "NONE", "-i", "NONE", "-es", "-c", options, "-c", f"%s/{old}/{new}/g", "-c", "wq!", path)
-
-    return way
-
-
-def by_emacs(path: Path, source: str) -> None:
-    other = _outside(path, source)
-    run("emacs", "-Q", "--batch", path, "--eval", f'(progn (erase-buffer) (insert-file "{other}") (save-buffer))')
 
 
 def after_a_move(play: Play) -> float:
@@ -274,21 +159,6 @@ def _all_are(play: Play, version: int) -> None:
         raise Broken(f"a set that changed together answers {found}")
 
 
-def _versions(path: Path, source: str) -> tuple[str, str]:
-    """Return the numbers that the file has and that it is to have."""
-    old, new = (re.search(r'VERSION = "(\d+)"', text) for text in (path.read_text(), source))
-    assert old is not None and new is not None
-    return old[1], new[1]
-
-
-def _outside(path: Path, source: str) -> Path:
-    """Write a file outside the plugin folder, on the same disk."""
-    beside = path.parent.parent / f"outside-{path.name}"
-    beside.unlink(missing_ok=True)
-    beside.write_text(source, encoding="utf-8")
-    return beside
-
-
 # -- many
 
 
@@ -357,15 +227,15 @@ def _way(way: Way) -> Callable[[Play], float]:
 
 CASES = (
     Case(32, "two chunks, 50 ms apart", _way(lambda path, source: sources.in_two_chunks(path, source, 0.05))),
-    Case(33, "truncate, close, 20 ms later write", _way(truncated_first)),
+    Case(33, "truncate, close, 20 ms later write", _way(ways.truncated_first)),
     Case(34, "tmp + rename beside it", _way(sources.renamed)),
-    Case(34, "tmp + rename from outside", _way(from_outside)),
-    Case(34, "hard link", _way(hard_linked)),
-    Case(35, "vim", _way(by_vim("auto"))),
-    Case(35, "vim, backupcopy=yes", _way(by_vim("yes"))),
+    Case(34, "tmp + rename from outside", _way(ways.from_outside)),
+    Case(34, "hard link", _way(ways.hard_linked)),
+    Case(35, "vim", _way(ways.by_vim("auto"))),
+    Case(35, "vim, backupcopy=yes", _way(ways.by_vim("yes"))),
     Case(35, "as vim, by moving aside", _way(sources.like_vim)),
-    Case(35, "emacs", _way(by_emacs)),
-    Case(35, "sed -i", _way(by_sed)),
+    Case(35, "emacs", _way(ways.by_emacs)),
+    Case(35, "sed -i", _way(ways.by_sed)),
     Case(36, "edit after another was moved out", after_a_move),
     Case(37, "cp -r of a package", package(copied), reloads=0),
     Case(37, "a package, file by file", package(lambda play, folder, name: _package(folder, name, 0.1)), reloads=0),
@@ -375,7 +245,7 @@ CASES = (
     Case(40, "the folder is a symlink, swapped", swapped_root, as_symlink, reloads=None),
     Case(41, "ConfigMap swap", swapped_config_map, as_config_map, reloads=None),
     Case(42, "in place, same size and second", _way(sources.in_place)),
-    Case(43, "size and mtime as before", _way(with_old_times)),
+    Case(43, "size and mtime as before", _way(ways.with_old_times)),
     Case(44, "200 saves at 20 a second", in_a_row, reloads=None),
 )
 
@@ -389,7 +259,7 @@ def repeated(scratch: Path, rounds: int) -> tuple[Table, list[str]]:
         missing = ""
         try:
             seconds, fault = _play(scratch / f"repeat-{place}", case, times)
-        except Missing as program:
+        except ways.Missing as program:
             seconds, fault, missing = [], "", f"no {program}"
         figures = (milliseconds(median(seconds)), milliseconds(percentile(seconds, 99))) if seconds else ("-", "-")
         table.rows.append((case.what, str(case.number), str(len(seconds)), *figures, missing or str(int(bool(fault)))))
