@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,11 @@ def test_an_error_is_told_from_the_inside_out() -> None:
     assert what == "ZeroDivisionError: division by zero"
     assert inner.startswith("dispatch/test_faults.py:") and inner.endswith("in division: return 1 / 0")
     assert outer.endswith("in caught: function()")
+
+
+def test_a_traceback_of_another_process_is_told_like_one_of_ours() -> None:
+    text = "".join(traceback.format_exception(caught(division)))
+    assert list(told(Exception(f"\n{text}"))) == list(told(caught(division)))
 
 
 def test_causes_follow() -> None:
