@@ -114,14 +114,20 @@ class Stage:
         self.crowd = Crowd(people["crowd"], BOT)
         self._pinger = Pinger(self.server, BOT)
 
-    async def restart(self, *, kill: bool) -> None:
-        """End the bot, by SIGKILL or SIGTERM, and start it again; what held so far is checked first."""
+    async def restart(self, *, kill: bool, **files: str) -> None:
+        """End the bot, by SIGKILL or SIGTERM, and start it again; what held so far is checked first.
+
+        Args:
+            files: plugin files, without `.py`, that are written while it is down.
+        """
         await self.crowd.stop()
         await self._pinger.stop()
         self._check_counter()
         self._check_connection()
         self.counter_begins_anew()
         await (self.program.kill() if kill else self.program.stop())
+        for name, text in files.items():
+            await self.write(f"{name}.py", text)
         self.server.log.clear()
         self.process = 0
         await self.program.start()
