@@ -30,7 +30,7 @@ from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from bot.api import kept
 from bot.api import settings as settings_of_plugins
@@ -42,9 +42,10 @@ from bot.live.declared import Found, find
 from bot.live.discover import PACKAGE, Source, Unit
 from bot.live.graph import imported_units
 
-# A source without any of this imports no unit and names no state. Most are so, and their syntax tree, which costs twice
-# what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide anything.
-_TOLD_BY_TREE = re.compile(rb"plugins|STATE_NAME|from[\s\\]*\.|coding[:=]|[^\x00-\x7f]")
+# A source without any of this imports no unit and tells nothing of its state. Most are so, and their syntax tree, which
+# costs twice what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide
+# anything.
+_TOLD_BY_TREE = re.compile(rb"plugins|STATE_(?:NAME|VERSION)|from[\s\\]*\.|coding[:=]|[^\x00-\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Compiled:
     imports: frozenset[str]  # units
     state_name: str
     error: PluginError | None = None
+    state_version: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +95,7 @@ def compile_unit(unit: Unit) -> Compiled:
     """Compile a unit's sources. Never raises: what is wrong is in `error`."""
     codes: dict[str, CodeType] = {}
     imports: set[str] = set()
-    state_name, error = unit.name, PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
+    told, error = State(unit.name, 1), PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
     for source in unit.sources.values():
         text: bytes | ast.Module = source.content
         try:
@@ -101,14 +103,16 @@ def compile_unit(unit: Unit) -> Compiled:
                 text = ast.parse(source.content, file_name(source, unit))
                 imports |= imported_units(text, source)
                 if source.module == f"{PACKAGE}.{unit.name}":
-                    state_name = _state_name(text) or unit.name
+                    told = _state_of(text, unit, source)
             codes[source.module] = compile(text, file_name(source, unit), "exec", dont_inherit=True)
+        except PluginError as problem:
+            error = error or problem
         except SyntaxError as problem:
             why = f"{type(problem).__name__}: {problem.msg}"
             error = error or PluginError(unit.name, source.shown, problem.lineno or 0, why, problem.offset or 0)
         except (ValueError, RecursionError, MemoryError, OverflowError, SystemError) as problem:
             error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
-    return Compiled(unit, codes, frozenset(imports), state_name, error)
+    return Compiled(unit, codes, frozenset(imports), told.name, error, told.version)
 
 
 def _split_fault(fault: str) -> tuple[str, int, str]:
@@ -116,13 +120,28 @@ def _split_fault(fault: str) -> tuple[str, int, str]:
     return path, 0, text
 
 
-def _state_name(tree: ast.Module) -> str | None:
+class State(NamedTuple):
+    """What a plugin's source says of its state, `STATE_NAME` and `STATE_VERSION`, known without executing it."""
+
+    name: str
+    version: int
+
+
+def _state_of(tree: ast.Module, unit: Unit, source: Source) -> State:
+    name, version = unit.name, 1
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            for target in node.targets:
-                if isinstance(target, ast.Name) and target.id == "STATE_NAME":
-                    return node.value.value
-    return None
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names = {target.id for target in targets if isinstance(target, ast.Name)}
+        given = getattr(node, "value", None)
+        value = given.value if isinstance(given, ast.Constant) else None
+        if "STATE_NAME" in names and isinstance(value, str):
+            name = value
+        if "STATE_VERSION" in names:
+            if type(value) is not int or value < 1:
+                why = "STATE_VERSION must be a whole number from 1, written as such: it is read before the file runs"
+                raise PluginError(unit.name, source.shown, node.lineno, why)
+            version = value
+    return State(name, version)
 
 
 class Build:
@@ -156,6 +175,7 @@ class Build:
         self._replaced: dict[str, ModuleType | None] = {}
         self._marked: dict[str, list[Callable[..., Any]]] = {}  # by module, until the images are made
         self._executing = False
+        self._unwound: list[str] = []  # modules that an error of the unit went through, innermost first
         self._lock = threading.RLock()  # a lazy import may come from any thread of a plugin
 
     def run(self) -> dict[str, Image]:
@@ -295,6 +315,8 @@ class Build:
             if self._executing:
                 self._marked[name] = declared
         except BaseException:
+            if self._executing:
+                self._unwound.append(name)
             del self.modules[name]
             if not self._executing and sys.modules.get(name) is module:
                 del sys.modules[name]
@@ -317,9 +339,10 @@ class Build:
         try:
             text = importlib.util.decode_source(source.content)
         except (SyntaxError, UnicodeDecodeError):  # it compiled, so this is only the display of it
-            text = source.content.decode("latin-1")
+            text = source.content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        lines = [f"{line}\n" for line in text.split("\n")]  # as Python counts them: a form feed ends none
         # The time None keeps linecache from ever comparing these lines with the file.
-        linecache.cache[name_in_tracebacks] = (len(text), None, text.splitlines(keepends=True), name_in_tracebacks)
+        linecache.cache[name_in_tracebacks] = (len(text), None, lines, name_in_tracebacks)
         _shown[name_in_tracebacks] = _shown.get(name_in_tracebacks, 0) + 1
         weakref.finalize(module, _forget_lines, name_in_tracebacks)
         return module
@@ -328,6 +351,7 @@ class Build:
 
     def _load_unit(self, name: str) -> None:
         unit = self._compiled[name].unit
+        self._unwound = []
         try:
             self.get(f"{PACKAGE}.{name}")
         except PluginError:
@@ -356,7 +380,17 @@ class Build:
 
     def _fault(self, unit: Unit, error: BaseException) -> PluginError:
         path, line = place(error.__traceback__, unit, *(one.unit for one in self._compiled.values()))
-        return PluginError(unit.name, path, line, sentence(error))
+        return PluginError(unit.name, path, line, sentence(error) + self._circle(error))
+
+    def _circle(self, error: BaseException) -> str:
+        """Return what to add to an error about a name that a half-executed module has not got yet."""
+        name = error.name if isinstance(error, ImportError) else None
+        if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+            name = error.obj.__name__
+        if name not in self._unwound[1:]:
+            return ""
+        circle = [*reversed(self._unwound[: self._unwound.index(name) + 1]), name]
+        return f"; they import each other: {' -> '.join(each.removeprefix(f'{PACKAGE}.') for each in circle)}"
 
 
 _natives: dict[str, str] = {}  # compiled modules of installed plugins that this process has -> what file they were
@@ -409,6 +443,8 @@ def sentence(error: BaseException) -> str:
         text = str(error)
     except BaseException:  # it is the plugin's own code
         text = "(its text can't be shown)"
+    if isinstance(error, ImportError) and isinstance(error.path, str):
+        text = text.replace(f" ({error.path})", "")  # where the bot's files lie is nobody's business
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     if isinstance(name, str) and name and name.split(".")[0] != PACKAGE:
         top = name.split(".")[0]
