@@ -42,8 +42,8 @@ class Door:
         self.bot, self.folder = bot, folder
         self.control = Control(bot.app, folder)
 
-    async def ask(self, do: str, name: str = "") -> tuple[list[str], list[str]]:
-        return await asyncio.to_thread(ask, self.folder, do, name)
+    async def ask(self, do: str, *names: str) -> tuple[list[str], list[str]]:
+        return await asyncio.to_thread(ask, self.folder, do, *names)
 
     async def raw(self, line: bytes) -> Any:
         """Send bytes, and return the first answer that is no sign of life."""
@@ -134,6 +134,20 @@ async def test_an_unknown_plugin_is_told_with_the_nearest(door: Door, do: str, n
     assert await door.ask(do, name) == ([], [said])
 
 
+async def test_rollback_goes_back_to_a_version_and_pins_it(door: Door) -> None:
+    for text in ("one", "two"):
+        await door.bot.write("hello", HELLO.format("hello", text))
+    out, err = await door.ask("rollback", "hello")
+    assert err == [] and any(line.startswith("hello g2 -> g3 ") for line in out)
+    assert "one" in await door.bot.say("!hello")
+    (line,), _ = await door.ask("plugins")
+    assert line.startswith("hello g3 ") and line.endswith(", pinned until its file changes")
+    assert (await door.ask("rollback", "hello", "9"))[1][0].startswith("hello: no such version")
+    assert await door.ask("rollback", "helo") == ([], ["no such plugin: helo; did you mean hello?"])
+    await door.ask("unload", "hello")
+    assert await door.ask("rollback", "hello") == ([], ["hello is off; load it, or !enable hello, first"])
+
+
 async def test_plugins_lists_generations_and_what_is_off(door: Door) -> None:
     await door.bot.write("hello", HELLO.format("hello", "one"))
     await door.bot.write("other", HELLO.format("other", "one"))
@@ -179,7 +193,9 @@ async def test_nonsense_is_answered_and_does_no_harm(door: Door, line: bytes) ->
 
 async def test_what_it_does_not_know_is_answered_with_what_it_knows(door: Door) -> None:
     answer = await door.raw(b'{"do": "fly\\u001b"}\n')
-    assert answer["err"] == ["this bot can't fly\\x1b; it knows reload, load, unload, plugins, status, restart"]
+    assert answer["err"] == [
+        "this bot can't fly\\x1b; it knows reload, load, unload, rollback, plugins, status, restart"
+    ]
 
 
 async def test_a_request_has_an_end(door: Door) -> None:

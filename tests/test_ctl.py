@@ -76,7 +76,7 @@ def test_the_request_is_one_line_of_json(serve: Callable[[Serve], Path]) -> None
         end.sendall(b'{"out": [], "err": []}\n')
 
     ask(serve(answer), "reload", "wetter\n")
-    assert heard[0].count(b"\n") == 1 and json.loads(heard[0]) == {"do": "reload", "name": "wetter\n"}
+    assert heard[0].count(b"\n") == 1 and json.loads(heard[0]) == {"do": "reload", "name": "wetter\n", "which": ""}
 
 
 def test_signs_of_life_are_passed_over_and_an_answer_may_come_in_pieces(serve: Callable[[Serve], Path]) -> None:
@@ -155,7 +155,7 @@ def neverquit(folder: Path, *arguments: str, **environment: str) -> tuple[int, s
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["fly"], "ctl can't fly; it knows reload, load, unload, plugins, status"),
+        (["fly"], "ctl can't fly; it knows reload, load, unload, rollback, plugins, status"),
         (["load"], "say which plugin: neverquit ctl load NAME"),
         ([], "Missing argument"),
     ],
