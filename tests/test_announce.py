@@ -76,3 +76,10 @@ async def test_many_different_reports_are_all_in_the_log() -> None:
     finally:
         logging.getLogger().removeHandler(logs._handler)  # type: ignore[arg-type]  # set up above
     assert stream.getvalue().count("bot.announce: broken ") == 3 * logs.SAME_PER_MINUTE
+
+
+async def test_what_was_told_already_is_not_told_again() -> None:
+    channel = Channel()
+    channel.announcer.report(Report((Entry("live", ("live",), True, again=True),)))
+    channel.announcer.report(report("other", True))
+    assert channel.said == ["other"]
