@@ -227,7 +227,9 @@ class Control:
 
     async def _status(self, name: str, cause: str) -> tuple[list[str], list[str]]:
         app = self._app
-        lines = [f"neverquit {__version__}, process {os.getpid()}, up {format_duration(time.monotonic() - app.started)}"]
+        lines = [
+            f"neverquit {__version__}, process {os.getpid()}, up {format_duration(time.monotonic() - app.started)}"
+        ]
         for network in app.networks.values():
             connection = network.connection
             state = f"up as {network.nick}" if connection.registered else "not connected"

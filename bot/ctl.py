@@ -57,7 +57,9 @@ def ask(
         try:
             at_path(end.connect, path)
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-            raise NeverquitError(f"no bot is running on {state_dir} (state_dir; nobody listens at {SOCKET} there)") from None
+            raise NeverquitError(
+                f"no bot is running on {state_dir} (state_dir; nobody listens at {SOCKET} there)"
+            ) from None
         except PermissionError:
             raise NeverquitError(f"{path}: you may not speak to this bot; only its own user and root may") from None
         except OSError as error:

@@ -74,14 +74,10 @@ def stages_and_stalls(scratch: Path, times: int, checkouts: int) -> Iterator[Tab
             found = saver.saves(sources.in_place, times)
             moments, late = read()
         yield _stages(found, moments)
-        _row(
-            stalls,
-            "asked, nothing saved",
-            [(began, ended) for began, ended, _ in quiet],
-            late,
-            [w for _, _, w in quiet],
-        )
+        still = [(began, ended) for began, ended, _ in quiet]
+        _row(stalls, "asked, nothing saved", still, late, [waited for _, _, waited in quiet])
         _row(stalls, "a save", [(save.began, save.answered) for save in found], late, [save.worst for save in found])
+        _row(stalls, "between saves", [(one.answered, next.began) for one, next in pairwise(found)], late, [])
         with _clocked(_home(home := scratch / "stall-command"), port, who, watch=False) as read:
             command(home, who, sources.LINES)
             spans = [_span(lambda: command(home, who, sources.LINES)) for _ in range(times)]

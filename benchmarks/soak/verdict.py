@@ -168,7 +168,7 @@ def _memory(samples: list[Sample], reloads: int) -> tuple[Table, list[str]]:
     faults = []
     for name, kib in (
         ("the bot (RSS)", [each.vitals.rss for each in later]),
-        ("with its children (PSS)", [each.vitals.pss for each in later]),
+        ("with its children (anonymous PSS)", [each.vitals.anonymous for each in later]),
     ):
         rise = slope([(each.reloads, value) for each, value in zip(later, kib, strict=True)])
         mib = rise * reloads / 1024
