@@ -246,7 +246,7 @@ class Store(MutableMapping[str, Any]):
 
     Raises, from any method:
         TypeError: a key that is not text, a value that is not JSON; says what to write instead.
-        StoreError: the disk is full, the file is damaged, ... (bot/storage.py).
+        StoreError: the disk is full, the file is damaged, ...
     """
 
     def __init__(self, name: str, per: Per, rows: Rows, part: str | None = None) -> None:

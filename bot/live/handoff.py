@@ -207,7 +207,7 @@ class Staging:
 
     def snapshots(self, state: str) -> list[dict[str, object]]:
         """Return all earlier values that the commit leaves in memory."""
-        former = [dict(self._shelf.values[state])] if state in self._instead else []
+        former = [dict(self._shelf.values.get(state, {}))] if state in self._instead else []
         return [*self._shelf.snapshots.get(state, {}).values(), *former]
 
     def begin(self, state: str, values: dict[str, object], word: str) -> None:

@@ -175,6 +175,7 @@ class Build:
         self._replaced: dict[str, ModuleType | None] = {}
         self._marked: dict[str, list[Callable[..., Any]]] = {}  # by module, until the images are made
         self._executing = False
+        self._unwound: list[str] = []  # modules that an error of the unit went through, innermost first
         self._lock = threading.RLock()  # a lazy import may come from any thread of a plugin
 
     def run(self) -> dict[str, Image]:
@@ -314,6 +315,8 @@ class Build:
             if self._executing:
                 self._marked[name] = declared
         except BaseException:
+            if self._executing:
+                self._unwound.append(name)
             del self.modules[name]
             if not self._executing and sys.modules.get(name) is module:
                 del sys.modules[name]
@@ -348,6 +351,7 @@ class Build:
 
     def _load_unit(self, name: str) -> None:
         unit = self._compiled[name].unit
+        self._unwound = []
         try:
             self.get(f"{PACKAGE}.{name}")
         except PluginError:
@@ -376,7 +380,17 @@ class Build:
 
     def _fault(self, unit: Unit, error: BaseException) -> PluginError:
         path, line = place(error.__traceback__, unit, *(one.unit for one in self._compiled.values()))
-        return PluginError(unit.name, path, line, sentence(error))
+        return PluginError(unit.name, path, line, sentence(error) + self._circle(error))
+
+    def _circle(self, error: BaseException) -> str:
+        """Return what to add to an error about a name that a half-executed module has not got yet."""
+        name = error.name if isinstance(error, ImportError) else None
+        if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+            name = error.obj.__name__
+        if name not in self._unwound[1:]:
+            return ""
+        circle = [*reversed(self._unwound[: self._unwound.index(name) + 1]), name]
+        return f"; they import each other: {' -> '.join(each.removeprefix(f'{PACKAGE}.') for each in circle)}"
 
 
 _natives: dict[str, str] = {}  # compiled modules of installed plugins that this process has -> what file they were
@@ -429,6 +443,8 @@ def sentence(error: BaseException) -> str:
         text = str(error)
     except BaseException:  # it is the plugin's own code
         text = "(its text can't be shown)"
+    if isinstance(error, ImportError) and isinstance(error.path, str):
+        text = text.replace(f" ({error.path})", "")  # where the bot's files lie is nobody's business
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     if isinstance(name, str) and name and name.split(".")[0] != PACKAGE:
         top = name.split(".")[0]

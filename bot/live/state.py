@@ -153,7 +153,7 @@ class Takeover:
         if image is None or migrate is None:
             self._staging.begin(one.state_name, {}, "reset")
             return
-        values, line = self._staging.values(one.state_name), _line(one, rb"def\s+migrate\b")
+        values, line = self._staging.values(one.state_name), _line(one, rb"(?:(?:async\s+)?def\s+)?migrate\b")
         token = kept.shelf.set(self._staging.empty())
         try:
             new = migrated(migrate, old, values, self._finder(name, self.rehearsed))
@@ -161,7 +161,8 @@ class Takeover:
             path, at = place(error.__traceback__, one.unit)
             if isinstance(error, TookTooLong):
                 raise PluginError(name, path, at or line, f"migrate took longer than {self._seconds:g} s") from None
-            raise PluginError(name, path, at or line, f"migrate: {sentence(error)}") from error
+            cause = error if at else None  # no line of the plugin ran: it is about what `migrate` returned
+            raise PluginError(name, path, at or line, f"migrate: {sentence(error)}") from cause
         finally:
             kept.shelf.reset(token)
         self._staging.begin(one.state_name, new, "migrated")

@@ -92,6 +92,12 @@ class Program:
         """Return the places of records that are errors, or that have a traceback."""
         return self._holding(rf"{_HEAD}error|Traceback \(most recent")
 
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self._process.kill()
+        await self._process.wait()
+        await self._reading
+
     async def stop(self) -> int:
         """SIGTERM, and the exit code; SIGKILL, and -9, if it does not obey."""
         if self._process.returncode is None:
