@@ -164,7 +164,8 @@ class Control:
                     await _tell(writer, [], [f"that is no request: a line of JSON has at most {MOST_BYTES} bytes"])
                 return
             if self._clients > MOST_CLIENTS:
-                return await _tell(writer, [], [f"{MOST_CLIENTS} others are speaking to this bot; try again later"])
+                await _tell(writer, [], [f"{MOST_CLIENTS} others are speaking to this bot; try again later"])
+                return
             work = asyncio.ensure_future(self._answer(line, user))
             self._tasks.add(work)
             work.add_done_callback(self._tasks.discard)

@@ -1,4 +1,4 @@
-"""`neverquit ctl`: says one thing to the running bot, over the Unix socket in its `state_dir`, and tells what came of it.
+"""`neverquit ctl`: says one thing to the running bot, over the Unix socket in its `state_dir`, and tells the answer.
 
     -> {"do": "reload", "name": "weather"}
     <- {"out": ["weather g4 -> g5 (...): ..."], "err": []}
