@@ -77,7 +77,8 @@ class Announcer:
         if not report:
             return
         self._tell_unsure()
-        log.log(logging.INFO if report.ok else logging.WARNING, "%s", report)
+        # The report itself, not its text as an argument: no two are the same record, of which the log folds bursts.
+        log.log(logging.INFO if report.ok else logging.WARNING, report)
         if starting:
             report = Report(tuple(entry for entry in report.entries if not entry.ok))
         if report:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from bot.dispatch.relay import Relay
@@ -23,6 +23,7 @@ from bot.live.loader import Image, TookTooLong
 from bot.live.names import publish
 from bot.live.outcome import Commit
 from bot.live.plan import Patience, needed
+from bot.live.state import bring_over
 from bot.live.tidy import Tidy
 
 log = logging.getLogger(__name__)
@@ -152,9 +153,10 @@ class Live:
         self._retiring.discard(task)
         self._tidy.soon()
 
-    def retire(self, image: Image, grace: float) -> Coroutine[Any, Any, None]:
+    async def retire(self, image: Image, grace: float) -> None:
         """Let one generation end: its calls finish within `grace` seconds, and it lets go of all that it had."""
-        return retire(image, self._host.context, self._relay, grace, self._patience().setup)
+        await retire(image, self._host.context, self._relay, grace, self._patience().setup)
+        await bring_over(self._shelf, image, self.images, self._relay)
 
     async def close(self) -> None:
         """End all plugins, at most for a moment each: the bot is about to end."""

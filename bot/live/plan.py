@@ -8,7 +8,7 @@ ends. Nothing here touches what is live.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from bot.config import Config
@@ -39,6 +39,30 @@ class Patience:
             setup=times.setup_seconds,
             grace=times.grace_seconds,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A version that stands in for what a file holds, until the file changes: a rollback, or a broken file at a start.
+
+    Attributes:
+        disk_digest: what the file holds, "" where there is none.
+        others: digests of more files that end it when they change: those that are broken together.
+        kept: whether it outlives a restart, and its end is told.
+    """
+
+    unit: Unit
+    disk_digest: str
+    others: Mapping[str, str] = field(default_factory=dict)
+    kept: bool = True
+
+    def holds(self, units: Mapping[str, Unit]) -> bool:
+        """Tell whether the files are still what they were. Others that are missing or empty may be saves in their
+        middle, and change nothing yet."""
+        mine = units.get(self.unit.name)
+        there = [(unit, digest) for name, digest in self.others.items() if (unit := units.get(name)) is not None]
+        same = all(unit.digest == digest or unit.is_blank for unit, digest in there)
+        return same and (mine.digest if mine is not None else "") == self.disk_digest
 
 
 class Run(Protocol):
@@ -77,6 +101,7 @@ class Planner:
         stopped: plugins that stay unloaded until they are asked for or their content changes: name -> digest.
         known: names of all plugins on disk at the last sweep.
         missing: live units whose file is missing or empty for the moment -> since when.
+        pinned: versions that stand in for what their files hold, by name. Written by the reloader.
     """
 
     def __init__(
@@ -90,6 +115,7 @@ class Planner:
         self.stopped: dict[str, str] = {}
         self.known: set[str] = set()
         self.missing: dict[str, float] = {}
+        self.pinned: dict[str, Pin] = {}
         self._discovery, self._run, self._patience, self._on_later, self._clock = (
             discovery,
             run,
@@ -112,6 +138,8 @@ class Planner:
                 that are unloaded.
             first: nothing was ever live, so nothing is worth waiting for.
         """
+        if force or everything:
+            await self._run(lambda: self.refresh(None if everything else force), 60.0)
         disk = await self._run(self.look, 60.0)
         if everything:
             force |= self.known
@@ -132,13 +160,20 @@ class Planner:
         """Sweep the folders; for the builder's thread."""
         disk = self._discovery.sweep()
         self.known = {name for name, unit in disk.units.items() if unit.is_plugin}
+        if self._discovery.elsewhere is not None:
+            self.known |= self._discovery.elsewhere.names
         return disk
+
+    def refresh(self, asked: Collection[str] | None = ()) -> None:
+        """See what is installed by now, and take these (None: all) as they are; for the builder's thread."""
+        if self._discovery.elsewhere is not None:
+            self._discovery.elsewhere.refresh(asked)
 
     async def foresee(self, live: Mapping[str, Image]) -> None:
         """Read and compile the live units that differ so far, so that the next plan finds them ready."""
 
         def look() -> list[Compiled]:
-            units = self._discovery.sweep().units
+            units = self._pinned(self._discovery.sweep().units)
             dirty = [unit for name, unit in units.items() if name in live and _is_dirty(unit, live[name])]
             return [compile_unit(unit) for unit in dirty if self.compiled(unit) is None]
 
@@ -167,6 +202,7 @@ class Planner:
                     gone.add(name)
             else:
                 self.stopped.pop(name, None)
+        units = self._pinned(disk.units, {name for name in disk.units if name not in units})
         for name, image in live.items():
             unit = units.get(name)
             vanished = unit is None and name not in gone
@@ -188,6 +224,11 @@ class Planner:
         for name in gone:
             self.missing.pop(name, None)
         return units, gone
+
+    def _pinned(self, units: Mapping[str, Unit], off: Collection[str] = ()) -> dict[str, Unit]:
+        """Return what is on disk, but for those that are off, with pinned versions in place of their files."""
+        pins = {name: pin.unit for name, pin in self.pinned.items() if name not in off and pin.holds(units)}
+        return {name: unit for name, unit in units.items() if name not in off} | pins
 
     def _unripe(self, unit: Unit, now: float) -> bool:
         """A new package may still be copied; a new empty file is about to be written."""

@@ -18,12 +18,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, MutableMapping, Sequence
-from contextvars import copy_context
 from typing import Any
 
-from bot.dispatch.owner import current
+from bot.dispatch.owner import unowned
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
+from bot.errors import UserError
 from bot.live import report
 from bot.live.attempt import Attempt, Clash, mark_clashes
 from bot.live.builder import Builder
@@ -31,12 +31,12 @@ from bot.live.claims import Refusal
 from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
 from bot.live.failures import Failures, signature
-from bot.live.graph import Group
+from bot.live.graph import Group, closure
 from bot.live.handoff import Host, Shelf
 from bot.live.loader import Image, TookTooLong
 from bot.live.names import uninstall
 from bot.live.outcome import Failed, dropped_aliases, successes
-from bot.live.plan import Patience, Plan, Planner
+from bot.live.plan import Patience, Pin, Plan, Planner
 from bot.live.report import Entry, Report
 from bot.live.start import Starter
 
@@ -49,6 +49,7 @@ class Reloader:
     Attributes:
         patience: times; may be replaced at any moment.
         on_commit, on_failure: called after each commit, and for each group that was tried and stays as it was.
+        on_pins: called with all pins when they have changed.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Reloader:
         self._failures = Failures(clock)
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
         self._under_way: set[asyncio.Task[Report]] = set()
+        self._closed = False
         self.on_commit = self._live.on_commit
         self.on_failure: list[Callable[[Failed], object]] = []
+        self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
 
     @property
     def table(self) -> Table:
@@ -105,35 +108,51 @@ class Reloader:
         return self._planner.known | set(self.plugins())
 
     async def look(self) -> set[str]:
-        """Sweep, and return the names of all plugins on disk or live."""
+        """Sweep, and return the names of all plugins on disk, installed or live."""
+        await self._builder.run(self._planner.refresh, 60.0)
         await self._builder.run(self._planner.look, 60.0)
         return self.known()
+
+    async def on_disk(self, names: Collection[str]) -> Mapping[str, Unit]:
+        """Sweep, and return what the files hold; of what is installed, these as they are by now."""
+        await self._builder.run(lambda: self._planner.refresh(names), 60.0)
+        return (await self._builder.run(self._planner.look, 60.0)).units
 
     def still_failed(self, entry: Entry) -> bool:
         """Tell whether a failure that was reported is still how things are."""
         return not entry.signature or entry.signature in self._failures
 
-    async def settle(self, force: Collection[str] = (), *, everything: bool = False, cause: str = "saved") -> Report:
+    async def settle(
+        self,
+        force: Collection[str] = (),
+        *,
+        everything: bool = False,
+        cause: str = "saved",
+        pins: Mapping[str, Pin] | None = None,
+        without: Collection[str] = (),
+    ) -> Report:
         """Take what has changed on disk live, and rebuild what is forced; return what came of it.
 
         Args:
-            force: plugin names to be taken at once, changed or not, whatever failed before.
-            everything: force all of them.
+            force: names to be taken at once, as their files are, changed or not, whatever failed before.
+            everything: force all plugins, but leave what is pinned as it is.
             cause: who or what asks, for the history: "saved", "reload by alice".
+            pins: versions to be taken in place of what the files hold, if that works.
+            without: plugins to be left out this time.
         """
-        return await self._run(lambda: self._transaction(set(force), everything, cause))
+        return await self._run(lambda: self._transaction(set(force), everything, cause, pins, without))
 
     async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
-        context = copy_context()
-        context.run(current.set, None)  # it belongs to no plugin, whoever asked
-        task = context.run(asyncio.get_running_loop().create_task, self._guarded(transaction))
+        task = unowned(asyncio.get_running_loop().create_task, self._guarded(transaction))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
     async def _guarded(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         async with self._lock:
+            if self._closed:
+                raise UserError("the bot is about to end")  # or what has ended would begin anew
             commits = self.commits
             try:
                 return await transaction()
@@ -163,7 +182,7 @@ class Reloader:
         # Stopped as it is on disk: that may be a version which could not be loaded.
         self._planner.stopped[name] = disk.units.get(name, image.unit).digest
         try:
-            return await self._transaction({name}, False, cause)
+            return await self._transaction({name}, False, cause, self._pin_of(name))
         finally:
             if name in self.live:  # refused: it is as if nobody had asked
                 self._planner.stopped.pop(name, None)
@@ -172,7 +191,10 @@ class Reloader:
     async def load(self, name: str, cause: str = "load") -> Report:
         """Load a plugin that is not live, or build it anew."""
         self._planner.stopped.pop(name, None)
-        return await self.settle({name}, cause=cause)
+        return await self.settle({name}, cause=cause, pins=self._pin_of(name))
+
+    def _pin_of(self, name: str) -> dict[str, Pin]:
+        return {name: self._planner.pinned[name]} if name in self._planner.pinned else {}
 
     async def close(self) -> None:
         """End all plugins, at most for a moment each: the bot is about to end."""
@@ -180,19 +202,52 @@ class Reloader:
             transaction.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
         async with self._lock:
+            self._closed = True
             await self._live.close()
             self._builder.stop()
             uninstall()
 
     # -- plan
 
-    async def _transaction(self, force: set[str], everything: bool, cause: str) -> Report:
+    async def _transaction(
+        self,
+        force: set[str],
+        everything: bool,
+        cause: str,
+        pins: Mapping[str, Pin] | None = None,
+        without: Collection[str] = (),
+    ) -> Report:
+        pinned = self._planner.pinned
+        self._planner.pinned = {name: pin for name, pin in pinned.items() if name not in force} | dict(pins or {})
+        try:
+            report = await self._planned(force, everything, cause, without)
+        finally:
+            ended = self._settle_pins(pinned)
+        return Report((*report.entries, *ended))
+
+    def _settle_pins(self, before: Mapping[str, Pin]) -> list[Entry]:
+        """A pin lasts while what it holds is live, or nothing is: one that was asked for in vain gives way to the one
+        before. Tell which have ended."""
+        asked = self._planner.pinned
+        self._planner.pinned = {
+            name: pin
+            for name in {**before, **asked}
+            for pin in [before.get(name), asked.get(name)]  # the last that fits
+            if pin is not None and (name not in self.live or self.live[name].unit.digest == pin.unit.digest)
+        }
+        if self._planner.pinned != before:
+            for listener in self.on_pins:
+                step(listener, self._planner.pinned)
+        ended = (pin for name, pin in before.items() if pin.kept and name not in self._planner.pinned)
+        return [report.unpinned(pin.unit.name, pin.unit.digest) for pin in ended]
+
+    async def _planned(self, force: set[str], everything: bool, cause: str, without: Collection[str]) -> Report:
         began = time.perf_counter()
-        plan = await self._planner.plan(
-            self.live, self._disabled(), force, everything=everything, first=self.commits == 0
-        )
+        off = {*self._disabled(), *without}
+        plan = await self._planner.plan(self.live, off, force, everything=everything, first=self.commits == 0)
+        held = self._held(plan)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
-        entries += self._failures.undone(plan, self.live, self._planner.missing)
+        entries += self._failures.undone(plan, self.live, held | self._planner.missing.keys())
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
             return Report(tuple(entries))
@@ -215,6 +270,15 @@ class Reloader:
         if displaced:  # by a version whose setup may have failed since
             displaced = mark_clashes(tried, self.live, plan.units, self._live.built_in, self._live.claims)
         return await self._finish(tried, displaced, plan.units, began, force, cause)
+
+    def _held(self, plan: Plan) -> set[str]:
+        """Return the units that a pin stands in for, and forget pins of what the file itself holds by now."""
+        pinned = self._planner.pinned
+        held = {name for name, pin in pinned.items() if plan.units.get(name) is pin.unit}
+        for name in [name for name in pinned if name in plan.units and name not in held]:
+            if plan.units[name].digest == pinned[name].unit.digest:
+                del pinned[name]
+        return held
 
     def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:
         """Tell whether a group may fare better than the last time it was tried."""
@@ -278,6 +342,22 @@ class Reloader:
                         self._live.claims.note(name, image.commands, live=False)
 
     # -- report
+
+    @property
+    def pinned(self) -> Mapping[str, Pin]:
+        """Versions that stand in for what their files hold, until these change."""
+        return self._planner.pinned
+
+    @property
+    def failed(self) -> set[str]:
+        """Plugins whose files, as they are, could not go live."""
+        stand_in = (name for name, pin in self._planner.pinned.items() if not pin.kept)
+        return {name for name in {*self._failures.names(), *self._refused, *stand_in} if not name.startswith("_")}
+
+    def importers(self, name: str) -> list[str]:
+        """Return the live plugins that import a unit, over any number of steps."""
+        edges = {other: image.imports for other, image in self.live.items()}
+        return sorted(other for other in closure([name], edges) if other != name and self.live[other].owner is not None)
 
     @property
     def stopped(self) -> Collection[str]:

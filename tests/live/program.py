@@ -38,7 +38,9 @@ class Program:
 
     async def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        environment["PYTHONPATH"] = str(CHECKOUT)
+        environment["PYTHONPATH"] = (
+            f"{CHECKOUT}{os.pathsep}{self._folder / 'site'}"  # installed plugins lie in the second
+        )
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bot", "run", "--config", "config.yaml", *self._arguments),
             cwd=self._folder,
@@ -89,6 +91,12 @@ class Program:
     def errors(self) -> list[int]:
         """Return the places of records that are errors, or that have a traceback."""
         return self._holding(rf"{_HEAD}error|Traceback \(most recent")
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self._process.kill()
+        await self._process.wait()
+        await self._reading
 
     async def stop(self) -> int:
         """SIGTERM, and the exit code; SIGKILL, and -9, if it does not obey."""

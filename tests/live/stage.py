@@ -114,6 +114,20 @@ class Stage:
         self.crowd = Crowd(people["crowd"], BOT)
         self._pinger = Pinger(self.server, BOT)
 
+    async def restart(self, *, kill: bool) -> None:
+        """End the bot, by SIGKILL or SIGTERM, and start it again; what held so far is checked first."""
+        await self.crowd.stop()
+        await self._pinger.stop()
+        self._check_counter()
+        self._check_connection()
+        self.counter_begins_anew()
+        await (self.program.kill() if kill else self.program.stop())
+        self.server.log.clear()
+        self.process = 0
+        await self.program.start()
+        await self.program.during(self.server.wait_for(_last_join, since=0, timeout=PATIENCE_SECONDS))
+        await self.open(self._people)
+
     def _hear(self, line: str) -> None:
         message = Message.parse(line)
         if message.command in ("PRIVMSG", "NOTICE") and message.source and message.source.nick == BOT:
