@@ -342,7 +342,7 @@ def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, mode: str = "run", before: str = "", **options: Any) -> AsyncIterator[Stage]:
+async def opened(folder: Path, mode: str = "single", before: str = "", **options: Any) -> AsyncIterator[Stage]:
     """Start a bot with `edits/base`, and `edits/BEFORE` over it; end it by SIGTERM.
 
     Args:
@@ -357,8 +357,7 @@ async def opened(folder: Path, mode: str = "run", before: str = "", **options: A
     server = Server(network="test", accounts={"alice": "secret"})
     await server.start()
     program, writer = Program(folder, config(server.port, options), MODES[mode]), Writer(folder)
-    await writer.start()
-    await program.start()
+    await asyncio.gather(program.start(), writer.start())
     people = {nick: await Client.connect("127.0.0.1", server.port, nick) for nick in ("usr", "crowd")}
     people["adm"] = await Client.connect("127.0.0.1", server.port, "adm", account="alice", password="secret")
     stage = Stage(folder, program, writer, server, options.get("watch", True))
