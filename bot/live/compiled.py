@@ -60,10 +60,19 @@ def compile_unit(unit: Unit) -> Compiled:
             error = error or problem
         except SyntaxError as problem:
             why = f"{type(problem).__name__}: {problem.msg}"
-            error = error or PluginError(unit.name, source.shown, problem.lineno or 0, why, problem.offset or 0)
+            line = problem.lineno or _line_of_fault(source.content)
+            error = error or PluginError(unit.name, source.shown, line, why, problem.offset or 0)
         except (ValueError, RecursionError, MemoryError, OverflowError, SystemError) as problem:
             error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
     return Compiled(unit, codes, frozenset(imports), told.name, error, told.version)
+
+
+def _line_of_fault(content: bytes) -> int:
+    """Where a source is wrong as a whole, Python names no line: it is that of the first NUL byte, else of its coding,
+    which stands in one of the first two (language reference, 2.1.4)."""
+    if (place := content.find(b"\0")) >= 0:
+        return content.count(b"\n", 0, place) + 1
+    return next((number for number, line in enumerate(content.split(b"\n", 2)[:2], 1) if b"coding" in line), 0)
 
 
 def _split_fault(fault: str) -> tuple[str, int, str]:

@@ -364,7 +364,7 @@ def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def opened(
     folder: Path,
-    mode: str = "run",
+    mode: str = "single",
     before: str = "",
     more: Mapping[str, str] | None = None,
     linked: str = "",
@@ -391,8 +391,7 @@ async def opened(
     server = Server(network="test", accounts={"alice": "secret"})
     await server.start()
     program, writer = Program(folder, config(server.port, options), MODES[mode], through), Writer(folder)
-    await writer.start()
-    await program.start()
+    await asyncio.gather(program.start(), writer.start())
     people = {nick: await Client.connect("127.0.0.1", server.port, nick) for nick in ("usr", "crowd")}
     people["adm"] = await Client.connect("127.0.0.1", server.port, "adm", account="alice", password="secret")
     stage = Stage(folder, program, writer, server, options.get("watch", True))
