@@ -149,3 +149,27 @@ async def test_l21_a_module_that_fails_in_the_middle_has_changed_nothing(stage: 
     await stage.edit("source.py", 'raise LookupError("half-way")\n', "")
     await stage.report(r"source g1 -> g2 .*; user g1 -> g2 .*")
     assert await stage.ask("!value", "!used") == ["new", "new"]
+
+
+ONCE = """import os
+
+from bot import command
+
+with open("ran.txt", "a") as file:
+    file.write(os.environ.get("NEVERQUIT_TRIAL", "bot") + "\\n")
+
+
+@command("once")
+async def once(ctx):
+    return "once 1"
+"""
+
+
+@pytest.mark.parametrize("stage", [{"more": {"once/__init__.py": ONCE}}], indirect=True, ids=["once"])
+async def test_50_a_package_is_executed_once_per_commit_and_its_trial_says_nothing(stage: Stage) -> None:
+    for number in (1, 2):
+        await stage.edit("once/__init__.py", f"once {number}", f"once {number + 1}")
+        await stage.report(r"once g\d -> g\d .*")
+        assert await stage.ask("!once") == [f"once {number + 1}"]
+    ran = (stage.folder / "ran.txt").read_text().split()
+    assert ran.count("bot") == 3 and ran.count("1") >= 3
