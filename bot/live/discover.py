@@ -96,6 +96,22 @@ class Elsewhere(Protocol):
     def add_to(self, disk: Disk) -> None: ...
 
 
+class _Entry:
+    """A path that was not listed, in the shape of one that was."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.path = path.name, str(path)
+
+    def is_dir(self) -> bool:
+        return Path(self.path).is_dir()
+
+    def stat(self) -> os.stat_result:
+        return Path(self.path).stat()
+
+
+_AnyEntry = _Entry | os.DirEntry[str]
+
+
 class Discovery:
     """Sweeps plugin directories. One writer: the reloader calls it under its lock.
 
@@ -114,6 +130,7 @@ class Discovery:
         self.elsewhere = elsewhere
         self._now_ns = now_ns
         self._known: dict[str, tuple[_Stats, Unit]] = {}  # by path of the file or package folder, at the last sweep
+        self._disk: Disk | None = None  # at the last look
 
     def sweep(self) -> Disk:
         """Return what is on disk now. Earlier directories win; a folder that is missing is empty."""
@@ -124,11 +141,26 @@ class Discovery:
                 self._look(directory, entry, disk, before)
         if self.elsewhere is not None:
             self.elsewhere.add_to(disk)
+        self._disk = disk
         return disk
 
-    def _look(
-        self, directory: Path, entry: os.DirEntry[str], disk: Disk, before: Mapping[str, tuple[_Stats, Unit]]
-    ) -> None:
+    def look(self, names: Iterable[str]) -> Disk:
+        """Return what is on disk, as the last look found it but for these names: they are looked at now."""
+        if self._disk is None:
+            return self.sweep()
+        disk, before = Disk(dict(self._disk.units), dict(self._disk.odd), set(self._disk.written)), self._known
+        self._known = dict(before)
+        for name in names:
+            disk.units.pop(name, None)
+            disk.written.discard(name)
+            for directory in self.directories:
+                for entry in (_Entry(directory / name), _Entry(directory / f"{name}.py")):  # in the order of a sweep
+                    self._known.pop(entry.path, None)
+                    self._look(directory, entry, disk, before)
+        self._disk = disk
+        return disk
+
+    def _look(self, directory: Path, entry: _AnyEntry, disk: Disk, before: Mapping[str, tuple[_Stats, Unit]]) -> None:
         name = entry.name.removesuffix(".py")
         try:
             is_package = entry.is_dir()
@@ -136,7 +168,7 @@ class Discovery:
             return
         if is_package:
             name = entry.name
-            files = list(_package_files(entry.path))
+            files: list[_AnyEntry] = list(_package_files(entry.path))
             if not any(file.path == f"{entry.path}{os.sep}__init__.py" for file in files):
                 return  # not a package yet, or a folder of data
         elif entry.name.endswith(".py"):
@@ -165,7 +197,7 @@ class Discovery:
         return any(Path(source.path).is_relative_to(directory) for source in unit.sources.values())
 
 
-def _stat(file: os.DirEntry[str] | Path) -> _Stat | None:
+def _stat(file: _AnyEntry | Path) -> _Stat | None:
     try:
         stat = file.stat()
     except OSError:

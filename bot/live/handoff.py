@@ -23,7 +23,8 @@ from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
 from bot.errors import PluginError
 from bot.live.carry import Carry
-from bot.live.loader import Compiled, Image, place, sentence
+from bot.live.compiled import Compiled
+from bot.live.loader import Image, place, sentence
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -1,7 +1,8 @@
 """The transaction: what changed on disk becomes live as a whole, or nothing of it does.
 
     plan       sweep, compare with what is live, follow the imports, split into groups that live or die together
-    build      each group beside the running code, in the builder's thread
+    trial      each group in a process of its own, where it can do no harm
+    build      each group beside the running code
     claim      who may have which command
     prepare    `setup` of the new versions; whatever fails up to here has touched nothing
     commit     one synchronous step: table, modules, kept values, jobs
@@ -39,6 +40,7 @@ from bot.live.outcome import Failed, dropped_aliases, successes
 from bot.live.plan import Patience, Pin, Plan, Planner
 from bot.live.report import Entry, Report
 from bot.live.start import Starter
+from bot.live.trial import Ground
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +68,13 @@ class Reloader:
         recent: Callable[[], Sequence[str]] = tuple,
         on_later: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
+        ground: Ground | None = None,
     ) -> None:
         self._host, self._relay, self._shelf, self.patience = host, relay, shelf, patience
         self._disabled = disabled
         self._builder = Builder(TookTooLong)
         self._live = Live(host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience)
-        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock)
+        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock, ground)
         self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
         self._lock = asyncio.Lock()
         self._failures = Failures(clock)
@@ -130,6 +133,7 @@ class Reloader:
         cause: str = "saved",
         pins: Mapping[str, Pin] | None = None,
         without: Collection[str] = (),
+        hint: Collection[str] = frozenset(),
     ) -> Report:
         """Take what has changed on disk live, and rebuild what is forced; return what came of it.
 
@@ -139,8 +143,9 @@ class Reloader:
             cause: who or what asks, for the history: "saved", "reload by alice".
             pins: versions to be taken in place of what the files hold, if that works.
             without: plugins to be left out this time.
+            hint: file events named these units and no others; without it everything is looked at.
         """
-        return await self._run(lambda: self._transaction(set(force), everything, cause, pins, without))
+        return await self._run(lambda: self._transaction(set(force), everything, cause, pins, without, hint))
 
     async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
@@ -161,12 +166,14 @@ class Reloader:
                 stays = "everything stays as it was" if self.commits == commits else "what went live stays live"
                 log.exception("a reload failed inside the bot; %s", stays)
                 return Report((Entry(f"the reload failed inside the bot; {stays}, see the log", (), False),))
+            finally:
+                self._planner.over()
 
-    async def foresee(self) -> None:
-        """Read and compile what differs so far; `settle` is the quicker for it, and nothing else changes."""
+    async def foresee(self, names: Collection[str]) -> None:
+        """Begin the trial of live units that are being saved; `settle` is the quicker for it, nothing else changes."""
         async with self._lock:
             try:
-                await self._planner.foresee(self.live)
+                await self._planner.foresee(self.live, names, self._host.settings, self.patience.import_)
             except Exception:
                 log.exception("looking ahead failed inside the bot; the reload does without it")
 
@@ -204,6 +211,7 @@ class Reloader:
         async with self._lock:
             self._closed = True
             await self._live.close()
+            await self._planner.close()
             self._builder.stop()
             uninstall()
 
@@ -216,11 +224,12 @@ class Reloader:
         cause: str,
         pins: Mapping[str, Pin] | None = None,
         without: Collection[str] = (),
+        hint: Collection[str] = (),
     ) -> Report:
         pinned = self._planner.pinned
         self._planner.pinned = {name: pin for name, pin in pinned.items() if name not in force} | dict(pins or {})
         try:
-            report = await self._planned(force, everything, cause, without)
+            report = await self._planned(force, everything, cause, without, hint)
         finally:
             ended = self._settle_pins(pinned)
         return Report((*report.entries, *ended))
@@ -241,10 +250,14 @@ class Reloader:
         ended = (pin for name, pin in before.items() if pin.kept and name not in self._planner.pinned)
         return [report.unpinned(pin.unit.name, pin.unit.digest) for pin in ended]
 
-    async def _planned(self, force: set[str], everything: bool, cause: str, without: Collection[str]) -> Report:
+    async def _planned(
+        self, force: set[str], everything: bool, cause: str, without: Collection[str], hint: Collection[str]
+    ) -> Report:
         began = time.perf_counter()
         off = {*self._disabled(), *without}
-        plan = await self._planner.plan(self.live, off, force, everything=everything, first=self.commits == 0)
+        plan = await self._planner.plan(
+            self.live, off, force, everything=everything, first=self.commits == 0, hint=hint
+        )
         held = self._held(plan)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
         entries += self._failures.undone(plan, self.live, held | self._planner.missing.keys())
@@ -261,6 +274,8 @@ class Reloader:
         return Report(tuple(entries))
 
     async def _try(self, tried: list[Attempt], plan: Plan, began: float, force: set[str], cause: str) -> list[Entry]:
+        groups = [one.members for one in tried]
+        await self._planner.prove(groups, self.live, self._host.settings, self.patience.import_)
         for one in tried:
             await one.build(self._planner, self._builder, self.live, self._host.settings, self.patience.import_)
         displaced = mark_clashes(tried, self.live, plan.units, self._live.built_in, self._live.claims)

@@ -12,8 +12,9 @@ from sources import unit
 from bot.api.kept import keep
 from bot.dispatch.relay import Relay
 from bot.errors import PluginError
+from bot.live.compiled import compile_unit
 from bot.live.handoff import Shelf, Staging
-from bot.live.loader import Image, compile_unit
+from bot.live.loader import Image
 from bot.live.names import install, uninstall
 from bot.live.state import Takeover, bring_over, copied, migrated
 from bot.storage import Backend
