@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# The ways to run it, by the arguments each has. The first is what `run` does by itself.
-MODES: dict[str, tuple[str, ...]] = {"run": ()}
+# The ways to run it, by the arguments each has. A case runs in the first, unless it is marked `both_modes`.
+MODES: dict[str, tuple[str, ...]] = {"single": ("--single",)}
 PATIENCE_SECONDS = 15.0  # how long any wait may last; none gets near it unless something is broken
 
 _HEAD = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
@@ -120,21 +120,20 @@ class Program:
 
 
 class Writer:
-    """The other process, `writer.py`: the only one that may ever make a file among the plugins (invariant I7)."""
+    """The other process, `writer.py`: the only one that may ever make a file among the plugins (invariant I7), from
+    what lies there as this is made."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._paths: list[str] | None = None  # as it last left them
+        self._paths = sorted(str(path.relative_to(folder)) for path in (folder / "plugins").rglob("*"))
 
     async def start(self) -> None:
-        """Start it, before the bot."""
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(Path(__file__).with_name("writer.py"))),
             cwd=self._folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        await self.do()
 
     async def do(self, *steps: tuple[Any, ...]) -> None:
         """Have steps done, and wait until they are."""
@@ -142,7 +141,7 @@ class Writer:
         self._process.stdin.write(json.dumps(steps).encode() + b"\n")
         answer = json.loads(await self._process.stdout.readline())
         assert "error" not in answer, f"{steps}: {answer['error']}"
-        assert self._paths in (None, answer["before"]), f"I7: {answer['before']} is not {self._paths}"
+        assert self._paths == answer["before"], f"I7: {answer['before']} is not {self._paths}"
         self._paths = answer["after"]
 
     async def stop(self) -> None:

@@ -114,14 +114,20 @@ class Stage:
         self.crowd = Crowd(people["crowd"], BOT)
         self._pinger = Pinger(self.server, BOT)
 
-    async def restart(self, *, kill: bool) -> None:
-        """End the bot, by SIGKILL or SIGTERM, and start it again; what held so far is checked first."""
+    async def restart(self, *, kill: bool, **files: str) -> None:
+        """End the bot, by SIGKILL or SIGTERM, and start it again; what held so far is checked first.
+
+        Args:
+            files: plugin files, without `.py`, that are written while it is down.
+        """
         await self.crowd.stop()
         await self._pinger.stop()
         self._check_counter()
         self._check_connection()
         self.counter_begins_anew()
         await (self.program.kill() if kill else self.program.stop())
+        for name, text in files.items():
+            await self.write(f"{name}.py", text)
         self.server.log.clear()
         self.process = 0
         await self.program.start()
@@ -358,7 +364,7 @@ def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def opened(
     folder: Path,
-    mode: str = "run",
+    mode: str = "single",
     before: str = "",
     more: Mapping[str, str] | None = None,
     linked: str = "",
@@ -385,8 +391,7 @@ async def opened(
     server = Server(network="test", accounts={"alice": "secret"})
     await server.start()
     program, writer = Program(folder, config(server.port, options), MODES[mode], through), Writer(folder)
-    await writer.start()
-    await program.start()
+    await asyncio.gather(program.start(), writer.start())
     people = {nick: await Client.connect("127.0.0.1", server.port, nick) for nick in ("usr", "crowd")}
     people["adm"] = await Client.connect("127.0.0.1", server.port, "adm", account="alice", password="secret")
     stage = Stage(folder, program, writer, server, options.get("watch", True))
