@@ -191,7 +191,7 @@ class Planner:
     def _glance(self, names: Collection[str]) -> Disk:
         """Look at a few units only. Not in the builder's thread: their events came from a disk of this machine, which
         answers in 0.1 ms, and a busy loop gets a thread's answer a millisecond late."""
-        unsure = {*names, *self.missing, *self._fresh}
+        unsure = {*names, *self.missing, *self._fresh, *self._written}
         disk = self._discovery.look(unsure)
         self.known -= unsure
         self.known |= {name for name in unsure if name in disk.units and disk.units[name].is_plugin}
