@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from sources import write
+from sources import unit, write
 
 from bot.live.discover import Discovery, Unit
 from bot.live.loader import Image
-from bot.live.plan import Patience, Plan, Planner, needed
+from bot.live.plan import Patience, Pin, Plan, Planner, needed
 from bot.live.window import OPEN_SECONDS, STEADY_SECONDS
 
 T = TypeVar("T")
@@ -313,3 +313,44 @@ async def test_compiled_code_is_of_the_content_asked_for(three: Bench) -> None:
 def test_needed_is_all_that_is_imported_over_any_number_of_steps() -> None:
     edges = {"a": ["_x"], "_x": ["_y"], "_y": ["_x"], "b": ["_z"]}
     assert needed(["a"], edges) == {"_x", "_y"}
+
+
+# --- what is pinned
+
+
+def pin(bench: Bench, name: str, text: str, **others: str) -> Pin:
+    """Pin a version of a plugin to what its file holds now."""
+    disk = Discovery([bench.folder]).sweep().units
+    return Pin(unit(name, text), disk[name].digest if name in disk else "", {o: disk[o].digest for o in others})
+
+
+async def test_a_pinned_version_stands_in_for_its_file_until_that_changes(bench: Bench) -> None:
+    write(bench.folder, a="x = 2")
+    bench.planner.pinned["a"] = pin(bench, "a", "x = 1")
+    assert (await bench.plan()).units["a"] is bench.planner.pinned["a"].unit
+    write(bench.folder, a="x = 3")
+    assert b"x = 3" in (await bench.plan()).units["a"].sources["plugins.a"].content
+
+
+async def test_a_pin_stands_in_for_a_file_that_is_gone(bench: Bench) -> None:
+    bench.planner.pinned["_common"] = pin(bench, "_common", "V = 1")
+    write(bench.folder, a="from ._common import V")
+    assert (await bench.groups()) == ["_common a"]
+
+
+async def test_a_pin_ends_when_a_file_that_is_broken_with_it_changes(bench: Bench) -> None:
+    write(bench.folder, a="from ._common import V", _common="V = = 1")
+    held = bench.planner.pinned["a"] = pin(bench, "a", "x = 1", _common="")
+    for passing in ("V = = 1", ""):  # empty is a save in its middle
+        write(bench.folder, _common=passing)
+        assert (await bench.plan(first=True)).units["a"] is held.unit
+    write(bench.folder, _common="V = 1")
+    assert (await bench.plan(first=True)).units["a"] is not held.unit
+
+
+async def test_what_is_off_is_off_pinned_or_not(bench: Bench) -> None:
+    write(bench.folder, a="x = 2")
+    bench.planner.pinned["a"] = pin(bench, "a", "x = 1")
+    assert "a" not in (await bench.plan(off="a")).units
+    bench.planner.stopped["a"] = bench.planner.pinned["a"].disk_digest
+    assert "a" not in (await bench.plan()).units
