@@ -389,8 +389,9 @@ class Reloader:
     @property
     def failed(self) -> set[str]:
         """Plugins whose files, as they are, could not go live."""
-        stand_in = (name for name, pin in self._planner.pinned.items() if not pin.kept)
-        return {name for name in {*self._failures.names(), *self._refused, *stand_in} if not name.startswith("_")}
+        broken = [name for name, pin in self._planner.pinned.items() if not pin.kept]
+        users = [user for name in broken for user in self.importers(name)]
+        return {name for name in {*self._failures.names(), *self._refused, *broken, *users} if name[0] != "_"}
 
     def importers(self, name: str) -> list[str]:
         """Return the live plugins that import a unit, over any number of steps."""
