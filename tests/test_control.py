@@ -98,6 +98,12 @@ async def test_what_failed_is_told_apart_and_completely(door: Door) -> None:
         assert err == ["p3 stays g1: p3.py:1: SyntaxError: '(' was never closed; the old version goes on answering"]
 
 
+async def test_nothing_that_a_terminal_obeys_is_in_an_answer(door: Door) -> None:
+    (door.bot.plugins / "hello.py").write_text("raise ValueError('\\x1b[2J')\n")
+    out, (why,) = await door.ask("load", "hello")
+    assert out == [] and "ValueError: \\x1b[2J" in why
+
+
 async def test_reloading_all_of_nothing_is_no_failure(door: Door) -> None:
     assert await door.ask("reload") == (["there is no plugin to reload"], [])
 
