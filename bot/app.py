@@ -45,6 +45,7 @@ from bot.live.names import install
 from bot.live.past import Past
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
+from bot.live.trial import Trial, can_try
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks, be_in
 from bot.places import Places
@@ -136,6 +137,7 @@ class App:
             disabled=self.places.off_everywhere,
             recent=lambda: tuple(self.calls.recent),
             on_later=self._later,
+            ground=Trial() if can_try else None,
         )
 
     def _past(self, pipeline: Pipeline) -> Past:
@@ -158,7 +160,7 @@ class App:
             self._settle,
             settle_seconds=self.config.reload.settle_ms / 1000,
             sweep_seconds=self.config.reload.sweep_seconds,
-            foresee=lambda names: self.reloader.foresee(),
+            foresee=self.reloader.foresee,
             is_known=lambda name: name in self.reloader.live and not name.startswith("_"),
         )
 
@@ -369,5 +371,5 @@ class App:
     def _later(self, seconds: float) -> None:
         self.loop.call_later(seconds + 0.001, self.watcher.poke)
 
-    async def _settle(self, hint: frozenset[str]) -> None:
-        self.announcer.settled(await self.reloader.settle())
+    async def _settle(self, hint: frozenset[str] = frozenset()) -> None:
+        self.announcer.settled(await self.reloader.settle(hint=hint))

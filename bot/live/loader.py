@@ -13,24 +13,23 @@ traceback out of an old call shows the lines that ran, not the lines that are in
 
 from __future__ import annotations
 
-import ast
 import builtins
 import importlib
 import importlib.util
 import inspect
 import linecache
-import re
+import marshal
 import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType, ModuleType, TracebackType
-from typing import Any, NamedTuple
+from types import ModuleType, TracebackType
+from typing import Any
 
 from bot.api import kept
 from bot.api import settings as settings_of_plugins
@@ -38,26 +37,11 @@ from bot.api.declare import ledger
 from bot.dispatch.owner import Owner, current
 from bot.dispatch.table import Handler
 from bot.errors import PluginError
+from bot.live.compiled import Compiled, file_name
 from bot.live.declared import Found, find
 from bot.live.discover import PACKAGE, Source, Unit
-from bot.live.graph import imported_units
 
-# A source without any of this imports no unit and tells nothing of its state. Most are so, and their syntax tree, which
-# costs twice what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide
-# anything.
-_TOLD_BY_TREE = re.compile(rb"plugins|STATE_(?:NAME|VERSION)|from[\s\\]*\.|coding[:=]|[^\x00-\x7f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A unit's code, or why there is none."""
-
-    unit: Unit
-    codes: Mapping[str, CodeType]
-    imports: frozenset[str]  # units
-    state_name: str
-    error: PluginError | None = None
-    state_version: int = 1
+_import = builtins.__import__  # a plugin may put another one there
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,66 +70,8 @@ class Image:
         return self.found.commands
 
 
-def file_name(source: Source, unit: Unit) -> str:
-    """Return the file name in tracebacks of this version of a source."""
-    return f"{source.path}@{unit.digest[:7]}"
-
-
-def compile_unit(unit: Unit) -> Compiled:
-    """Compile a unit's sources. Never raises: what is wrong is in `error`."""
-    codes: dict[str, CodeType] = {}
-    imports: set[str] = set()
-    told, error = State(unit.name, 1), PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
-    for source in unit.sources.values():
-        text: bytes | ast.Module = source.content
-        try:
-            if _TOLD_BY_TREE.search(source.content):
-                text = ast.parse(source.content, file_name(source, unit))
-                imports |= imported_units(text, source)
-                if source.module == f"{PACKAGE}.{unit.name}":
-                    told = _state_of(text, unit, source)
-            codes[source.module] = compile(text, file_name(source, unit), "exec", dont_inherit=True)
-        except PluginError as problem:
-            error = error or problem
-        except SyntaxError as problem:
-            why = f"{type(problem).__name__}: {problem.msg}"
-            error = error or PluginError(unit.name, source.shown, problem.lineno or 0, why, problem.offset or 0)
-        except (ValueError, RecursionError, MemoryError, OverflowError, SystemError) as problem:
-            error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
-    return Compiled(unit, codes, frozenset(imports), told.name, error, told.version)
-
-
-def _split_fault(fault: str) -> tuple[str, int, str]:
-    path, _, text = fault.partition(": ")
-    return path, 0, text
-
-
-class State(NamedTuple):
-    """What a plugin's source says of its state, `STATE_NAME` and `STATE_VERSION`, known without executing it."""
-
-    name: str
-    version: int
-
-
-def _state_of(tree: ast.Module, unit: Unit, source: Source) -> State:
-    name, version = unit.name, 1
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        names = {target.id for target in targets if isinstance(target, ast.Name)}
-        given = getattr(node, "value", None)
-        value = given.value if isinstance(given, ast.Constant) else None
-        if "STATE_NAME" in names and isinstance(value, str):
-            name = value
-        if "STATE_VERSION" in names:
-            if type(value) is not int or value < 1:
-                why = "STATE_VERSION must be a whole number from 1, written as such: it is read before the file runs"
-                raise PluginError(unit.name, source.shown, node.lineno, why)
-            version = value
-    return State(name, version)
-
-
 class Build:
-    """One build: new modules over the live ones. Runs in the builder's thread; the caller discards or publishes it.
+    """One build: new modules over the live ones. The caller discards or publishes it.
 
     Args:
         compiled: what to build, by unit name, each without error.
@@ -167,7 +93,8 @@ class Build:
         imported = {name for one in compiled.values() for name in one.imports}
         self._live = {name: live[name] for name in imported if name in live and name not in compiled}
         self.modules: dict[str, ModuleType] = {}
-        self.too_long = f"the import took longer than {import_seconds:g} s"
+        self.outside: set[str] = set()  # modules that are no units, as they were imported by name
+        self.too_long = too_long(import_seconds)
         self._root = ModuleType(PACKAGE)
         self._root.__path__ = []
         self._builtins = {**builtins.__dict__, "__import__": self.import_}
@@ -184,12 +111,35 @@ class Build:
         Raises:
             PluginError: one of them can't be taken; nothing is left of the build.
         """
+        steps = self.steps()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                images: dict[str, Image] = end.value
+                return images
+
+    def steps(self, names: Collection[str] | None = None) -> Generator[str, None, dict[str, Image]]:
+        """Do what `run` does, one unit at a time; who stops half-way closes the generator.
+
+        Args:
+            names: the units that are meant; others are executed only as far as these import them.
+
+        Yields:
+            A unit's name, before it is executed, and again before its declarations are collected.
+        """
+        names = self._compiled.keys() if names is None else names
         tokens = (kept.shelf.set(self._shelf), settings_of_plugins.source.set(self._settings))
         self._executing = True
+        images = {}
         try:
-            for name in self._compiled:
+            for name in names:
+                yield name
                 self._load_unit(name)
-            return {name: self._image(compiled) for name, compiled in self._compiled.items()}
+            for name in names:
+                yield name
+                images[name] = self._image(self._compiled[name])
+            return images
         finally:
             self._executing = False
             self._marked = {}
@@ -205,6 +155,14 @@ class Build:
                 sys.modules.pop(name, None)
             else:
                 sys.modules[name] = module
+
+    def ran(self, file: str) -> bool:
+        """Tell whether a file of a traceback is one of this build's."""
+        return any(
+            file == file_name(source, one.unit)
+            for one in self._compiled.values()
+            for source in one.unit.sources.values()
+        )
 
     def forget(self, name: str) -> None:
         """Let go of a unit that has ended. Its neighbours may live on for long, and their functions hold this build."""
@@ -235,7 +193,9 @@ class Build:
         else:
             absolute = self._below(name, globals)
         if absolute != PACKAGE and not absolute.startswith(PACKAGE + "."):
-            return __import__(name, globals, locals, tuple(fromlist or ()), level)
+            if not level:
+                self.outside.add(name)
+            return _import(name, globals, locals, tuple(fromlist or ()), level)
         module = self.get(absolute)
         if not fromlist:
             return (
@@ -310,7 +270,7 @@ class Build:
         declared: list[Callable[..., Any]] = []
         tokens = (current.set(self._owners.get(compiled.unit.name)), ledger.set(declared))
         try:
-            exec(code, module.__dict__)
+            exec(marshal.loads(code), module.__dict__)
             _refuse_twins(compiled.unit, source, declared)
             if self._executing:
                 self._marked[name] = declared
@@ -421,6 +381,11 @@ def _refuse_twins(unit: Unit, source: Source, declared: list[Callable[..., Any]]
                 unit.name, source.shown, line, f"{name} is declared twice; the first is in line {seen[name]}"
             )
         seen[name] = line
+
+
+def too_long(seconds: float) -> str:
+    """Return what is told of an import that passed its deadline."""
+    return f"the import took longer than {seconds:g} s"
 
 
 def shown(unit: Unit) -> str:
