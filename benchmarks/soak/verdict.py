@@ -25,7 +25,7 @@ RELOADS_A_MINUTE = 1000
 TURN = 6  # reloads until each kind had its turn
 CALM_SECONDS = 4.0  # after the last call: old generations are collected some 3 s after they ended
 GROWTH_MIB = 2.0  # of memory, over the whole run, after its first fifth
-# A reload. A generation that stays behind is 14,000, so one kind of reload in six that leaves its own is 2,300. Some 100
+# A reload. A generation that stays behind is 14,000; of one kind of reload in six that leaves its own, 2,300. Some 100
 # are always there: tracemalloc itself keeps the file name of all code that ever ran, and here each version has its own.
 # In a short run some 300 more are the last lines and errors that the bot keeps, up to a limit which it hasn't reached.
 TRACED_BYTES = 800.0
