@@ -17,6 +17,7 @@ from bot.live.discover import Discovery, Disk, Unit
 from bot.live.graph import Group, closure, groups
 from bot.live.loader import Image
 from bot.live.trial import Ground, Settings, Untried, Verdict
+from bot.live.window import OPEN_SECONDS, STEADY_SECONDS
 
 T = TypeVar("T")
 
@@ -134,6 +135,7 @@ class Planner:
         self._verdicts: dict[Tried, Verdict] = {}  # of this transaction, or of the look ahead before it
         self._odd: dict[str, str] = {}
         self._fresh: dict[str, tuple[str, float]] = {}  # new package -> (digest, since when)
+        self._written: dict[str, tuple[str, float]] = {}  # held open by a writer -> (digest, since when)
 
     async def plan(
         self,
@@ -295,6 +297,12 @@ class Planner:
             if name not in live and name not in force and not first and self._unripe(units[name], now):
                 del units[name]
         self._fresh = {name: since for name, since in self._fresh.items() if name in disk.units and name not in live}
+        self._written = {name: since for name, since in self._written.items() if name in disk.written}
+        for name in disk.written & units.keys():
+            if name not in force and not first and self._unfinished(units[name], now):
+                del units[name]
+                if name in live:
+                    units[name] = live[name].unit
         for name in gone:
             self.missing.pop(name, None)
         return units, gone
@@ -314,6 +322,16 @@ class Planner:
         if known is None or known[0] != unit.digest:
             known = self._fresh[unit.name] = (unit.digest, now)
         return self._wait(known[1], wait, now)
+
+    def _unfinished(self, unit: Unit, now: float) -> bool:
+        """Its writer may be half-way: it is looked at again soon, since no event may tell of the end."""
+        known = self._written.get(unit.name)
+        if known is None or known[0] != unit.digest:
+            known = self._written[unit.name] = (unit.digest, now)
+        if now - known[1] >= OPEN_SECONDS:
+            return False
+        self._on_later(STEADY_SECONDS)
+        return True
 
     def _wait(self, since: float, patience: float, now: float) -> bool:
         left = since + patience - now

@@ -94,6 +94,7 @@ class Takeover:
         import_seconds: float,
     ) -> None:
         self._compiled, self._live, self._staging = compiled, live, staging
+        staging.begin_anew()  # one build may have been given up for another
         self._settings, self._seconds = settings, import_seconds
         self._now = Build(compiled, live, staging, settings, import_seconds)
         self.too_long = self._now.too_long

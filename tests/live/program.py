@@ -30,8 +30,10 @@ _HEAD = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
 class Program:
     """One run of the bot. `log` holds what it wrote to standard error, by record, as it came."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], arguments: Sequence[str] = ()) -> None:
-        self._folder, self._arguments = folder, tuple(arguments)
+    def __init__(
+        self, folder: Path, config: dict[str, Any], arguments: Sequence[str] = (), through: Sequence[str] = ()
+    ) -> None:
+        self._folder, self._arguments, self._through = folder, tuple(arguments), tuple(through)
         (folder / "config.yaml").write_text(json.dumps(config, indent=2) + "\n")  # JSON is YAML, without its surprises
         self.log: list[str] = []
         self._more = asyncio.Event()
@@ -42,7 +44,7 @@ class Program:
             f"{CHECKOUT}{os.pathsep}{self._folder / 'site'}"  # installed plugins lie in the second
         )
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", "run", "--config", "config.yaml", *self._arguments),
+            *(*self._through, sys.executable, "-m", "bot", "run", "--config", "config.yaml", *self._arguments),
             cwd=self._folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -50,6 +52,11 @@ class Program:
             stderr=subprocess.STDOUT,
         )
         self._reading = asyncio.create_task(self._read())
+
+    def cpu_seconds(self) -> float:
+        """Return what it has used of the processor so far, proc(5)."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
