@@ -226,7 +226,8 @@ class Stage:
             del self.generations[name]
         for name, number in _STAYS.findall(line):
             assert self.generations[name] == int(number), line
-        self._hidden += sum(map(int, _HIDDEN.findall(line)))
+        if " -> g" in line or " loaded g" in line:  # else it counts more of what is no commit
+            self._hidden += sum(map(int, _HIDDEN.findall(line)))
 
     # -- what every case must hold
 
