@@ -141,7 +141,10 @@ async def _again(app: App, path: Path, one_at_a_time: asyncio.Lock) -> None:
 
 def _run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
     """Run the loop, then end the process at once: a thread stuck in a name lookup must not hold it up (5 s at most)."""
-    loop = asyncio.new_event_loop()
+    from bot.dispatch.guard import at_fork, guarded
+
+    loop = guarded(asyncio.new_event_loop())
+    at_fork(loop)
     asyncio.set_event_loop(loop)
     code = FAILED
     try:

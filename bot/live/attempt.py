@@ -72,6 +72,7 @@ class Attempt:
             self.error = error
         except (TimeoutError, TookTooLong) as error:
             new.discard()
+            new.undo()
             how = ", and can't be interrupted" if isinstance(error, TimeoutError) else ""
             self.error = PluginError(members[0].name, shown(members[0]), 0, new.too_long + how)
         except Exception as error:  # something so odd that we did not think of it: it is this group's fault alone
@@ -106,13 +107,16 @@ class Attempt:
         self._committed = True
         self.staging.commit()
 
-    async def discard(self) -> None:
-        """Let go of all that the new versions have opened, unless they are live. Idempotent."""
+    async def discard(self) -> list[Image]:
+        """Let go of all that the new versions have opened, unless they are live, and return these. Idempotent."""
         if self._committed:
-            return
+            return []
         for image in self.images.values():
             if image.owner is not None:
                 await image.owner.let_go()
+            elif image.imprint is not None:
+                image.imprint.undo()
+        return list(self.images.values())
 
 
 class Clash(PluginError):

@@ -17,10 +17,11 @@ from typing import Any, Protocol, TypeVar, cast
 from bot.api import kept
 from bot.api.context import Context
 from bot.api.kept import Rows
-from bot.dispatch.owner import Owner
+from bot.dispatch.owner import Overrun, Owner
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
 from bot.errors import PluginError
+from bot.live.imprint import entry, imprint_of
 from bot.live.loader import Image, place, sentence
 
 T = TypeVar("T")
@@ -141,11 +142,10 @@ async def run_hooks(
     """
     for hook in image.found.hooks.get(kind, ()):
         assert image.owner is not None
-        with image.owner.entered(), _shelf(staging):
+        with _shelf(staging), entry(imprint_of(image.owner)):
             try:
-                async with asyncio.timeout(deadline_seconds):
-                    await _call(hook, context(image.owner, hook.key), relay)
-            except TimeoutError as error:
+                await image.owner.run(_call(hook, context(image.owner, hook.key), relay), deadline_seconds)
+            except Overrun as error:
                 raise PluginError(
                     image.unit.name, _file(image, hook), hook.line, f"{kind} took longer than {deadline_seconds:g} s"
                 ) from error

@@ -40,6 +40,7 @@ from bot.errors import PluginError
 from bot.live.declared import Found, find
 from bot.live.discover import PACKAGE, Source, Unit
 from bot.live.graph import imported_units
+from bot.live.imprint import Imprint, entry, imported, imprint_of
 
 # A source without any of this imports no unit and names no state. Most are so, and their syntax tree, which costs twice
 # what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide anything.
@@ -72,6 +73,7 @@ class Image:
     found: Found = field(default_factory=Found)
     doc: str = ""
     build: Build | None = None
+    imprint: Imprint | None = None  # of a shared module; a plugin's is its owner's
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
@@ -152,6 +154,7 @@ class Build:
         self._root.__path__ = []
         self._builtins = {**builtins.__dict__, "__import__": self.import_}
         self._owners = {name: Owner(name, one.unit.digest) for name, one in compiled.items() if one.unit.is_plugin}
+        self._imprints: dict[str, Imprint] = {}  # by unit
         self._replaced: dict[str, ModuleType | None] = {}
         self._marked: dict[str, list[Callable[..., Any]]] = {}  # by module, until the images are made
         self._executing = False
@@ -169,6 +172,9 @@ class Build:
             for name in self._compiled:
                 self._load_unit(name)
             return {name: self._image(compiled) for name, compiled in self._compiled.items()}
+        except BaseException:
+            self.undo()
+            raise
         finally:
             self._executing = False
             self._marked = {}
@@ -185,12 +191,18 @@ class Build:
             else:
                 sys.modules[name] = module
 
+    def undo(self) -> None:
+        """Undo what its code has changed in the process: it will never be live."""
+        for imprint in self._imprints.values():
+            imprint.undo()
+
     def forget(self, name: str) -> None:
         """Let go of a unit that has ended. Its neighbours may live on for long, and their functions hold this build."""
         for each in [each for each in list(self.modules) if each.split(".")[1] == name]:
             del self.modules[each]
         self._compiled = {other: one for other, one in self._compiled.items() if other != name}
         self._owners.pop(name, None)
+        self._imprints.pop(name, None)
         vars(self._root).pop(name, None)
         imported = {other for one in self._compiled.values() for other in one.imports}
         for other in [other for other in self._live if other not in imported]:
@@ -213,7 +225,10 @@ class Build:
             package = (globals or {}).get("__package__") or ""
             absolute = importlib.util.resolve_name("." * level + name, package)
         if absolute != PACKAGE and not absolute.startswith(PACKAGE + "."):
-            return __import__(name, globals, locals, tuple(fromlist or ()), level)
+            names = tuple(fromlist or ())
+            found = __import__(name, globals, locals, names, level)
+            imported(globals, name, found, names)
+            return found
         module = self.get(absolute)
         if not fromlist:
             return self._root
@@ -273,8 +288,11 @@ class Build:
             sys.modules[name] = module
         declared: list[Callable[..., Any]] = []
         tokens = (current.set(self._owners.get(compiled.unit.name)), ledger.set(declared))
+        imprint = self._imprint(compiled.unit.name)
+        imprint.runs(code, module.__dict__)
         try:
-            exec(code, module.__dict__)
+            with entry(imprint):
+                exec(code, module.__dict__)
             _refuse_twins(compiled.unit, source, declared)
             if self._executing:
                 self._marked[name] = declared
@@ -288,6 +306,12 @@ class Build:
             ledger.reset(tokens[1])
         setattr(parent, child, module)
         return module
+
+    def _imprint(self, name: str) -> Imprint:
+        if name not in self._imprints:
+            owner = self._owners.get(name)
+            self._imprints[name] = imprint_of(owner) if owner is not None else Imprint(name)
+        return self._imprints[name]
 
     def _new_module(self, source: Source, name_in_tracebacks: str) -> ModuleType:
         module = ModuleType(source.module)
@@ -326,7 +350,8 @@ class Build:
         unit, owner = compiled.unit, self._owners.get(compiled.unit.name)
         modules = {name: module for name, module in self.modules.items() if name.split(".")[1] == unit.name}
         if owner is None:
-            return Image(unit, modules, compiled.imports, compiled.state_name, build=self)
+            imprint = self._imprints.get(unit.name)
+            return Image(unit, modules, compiled.imports, compiled.state_name, build=self, imprint=imprint)
         with owner.entered():
             try:
                 found = find(unit, modules, owner, self._marked)
