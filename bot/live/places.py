@@ -17,6 +17,7 @@ import builtins
 import copyreg
 import gc
 import logging
+import operator
 import os
 import signal
 import socket
@@ -30,6 +31,7 @@ from typing import Any, Final
 getsignal: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 
 MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda _: "missing"})()
+_BY_VALUE: Final = (str, tuple)
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: others can't be changed
 _ADDS_HANDLERS = "addHandler addFilter removeHandler removeFilter handlers filters basicConfig dictConfig fileConfig"
 
@@ -134,10 +136,10 @@ class Members(Place):
         return members if isinstance(members, list) else []
 
     def read(self) -> dict[Any, Any]:
-        return {each if isinstance(each, str | tuple) else id(each): each for each in self._list}
+        return {each if type(each) in _BY_VALUE else id(each): each for each in self._list}
 
     def write(self, name: Any, value: Any) -> None:
-        ours = [each for each in self._list if name == (each if isinstance(each, str | tuple) else id(each))]
+        ours = [each for each in self._list if name == (each if type(each) in _BY_VALUE else id(each))]
         if value is MISSING:
             for each in ours:
                 self._list.remove(each)
@@ -155,7 +157,9 @@ class Members(Place):
             self._list.reverse()
 
     def changed(self) -> bool:
-        return self.read() != self.known
+        # By identity, in the common case: what stands there may be slow to compare.
+        now, known = self._list, self.known.values()
+        return len(now) != len(known) or any(map(operator.is_not, now, known))
 
     def lazy(self) -> bool:
         return False
