@@ -37,6 +37,11 @@ class Table:
             for row in rows
         )
 
+    def markdown(self) -> str:
+        """The same, to be pasted into a page."""
+        rows = [[self.title, *self.columns], ["---", *("---:" for _ in self.columns)], *map(list, self.rows)]
+        return "\n".join(f"| {' | '.join(cell.strip().replace('|', '&#124;') for cell in row)} |" for row in rows)
+
 
 def milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.2f}"

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.vitals import family, pss
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 10.0
@@ -29,7 +33,7 @@ networks:
     flood: false
     channels: ["#bench"]
 plugins: {{directories: [{plugins}]}}
-reload: {{watch: {watch}}}
+reload: {{watch: {watch}, report_to: "#ops"}}
 state_dir: {state}
 """
 
@@ -40,14 +44,19 @@ class Broken(Exception):
 
 @contextlib.contextmanager
 def process(
-    arguments: Sequence[str], log: Path | None = None, piped: bool = False
+    arguments: Sequence[str],
+    log: Path | None = None,
+    piped: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python ARGUMENTS` for the length of a block.
 
     Args:
         log: where its standard error goes; nowhere by default. piped: give its standard input and output.
+        environment: what is set besides.
     """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environment or {})}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a stale bytecode file is one of the ways to serve old code
     with (log or Path(os.devnull)).open("wb") as errors:
         child = subprocess.Popen(
             [sys.executable, *arguments],
@@ -79,14 +88,29 @@ def relay() -> Iterator[int]:
         yield int(child.stdout.readline())
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, the text and when it was asked for and came, on the machine's monotonic clock."""
+
+    text: bytes
+    asked: float
+    came: float
+
+
 class Asker:
-    """Somebody in the channel: a blocking socket."""
+    """Somebody in the channel: a blocking socket.
+
+    Attributes:
+        reports: the lines that told of reloads, as they came; the relay passes them on like everything else.
+    """
 
     def __init__(self, port: int) -> None:
         self._sock = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._rest = b""
         self._lines: list[bytes] = []
+        self.reports: list[str] = []
+        self._patience = PATIENCE_SECONDS
         self._sock.sendall(b"NICK asker\r\nUSER asker 0 * :asker\r\nJOIN #bench\r\n")
         self.wait(b" 366 ")
 
@@ -112,7 +136,10 @@ class Asker:
                 raise Broken(f"no answer within {PATIENCE_SECONDS:g} s")
             *self._lines, self._rest = (self._rest + data).split(b"\r\n")
             self._lines.reverse()
-        return self._lines.pop()
+        line = self._lines.pop()
+        if b" PRIVMSG #ops :" in line:
+            self.reports.append(line.partition(b" PRIVMSG #ops :")[2].decode())
+        return line
 
     def wait(self, part: bytes) -> bytes:
         """Wait for a line that holds these bytes."""
@@ -123,7 +150,47 @@ class Asker:
     def ask(self, text: str) -> bytes:
         """Say a line and wait for the next one that is said in the channel; return its text."""
         self.say(text)
+        return self.answer()
+
+    def answer(self) -> bytes:
+        """Wait for the next thing that is said in the channel."""
         return self.wait(b" PRIVMSG #bench ").partition(b" :")[2]
+
+    @contextlib.contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """Let `poll` wait this long, for the length of a block."""
+        before, self._patience = self._patience, seconds
+        try:
+            yield
+        finally:
+            self._patience = before
+
+    def poll(self, question: str, until: Callable[[Answer], bool], every_seconds: float) -> list[Answer]:
+        """Ask the same thing at a steady pace, answered or not, until an answer is as wanted; return all answers.
+
+        Raises:
+            Broken: none was, within 10 s.
+        """
+        asked: list[float] = []
+        found: list[Answer] = []
+        due = began = time.perf_counter()
+        wanted = False
+        while not wanted or len(found) < len(asked):
+            now = time.perf_counter()
+            if now > began + self._patience:
+                raise Broken(f"{question} was never answered as wanted; {found[-1:]}, {self.reports[-3:]}")
+            if not wanted and now >= due:
+                self.say(question)
+                asked.append(now)
+                due = max(due + every_seconds, now)
+            wait = PATIENCE_SECONDS if wanted else max(0.0, due - time.perf_counter())
+            if not self._lines and not select.select([self._sock], [], [], wait)[0]:
+                continue
+            line = self.line()
+            if b" PRIVMSG #bench " in line:
+                found.append(Answer(line.partition(b" :")[2], asked[len(found)], time.perf_counter()))
+                wanted = wanted or until(found[-1])
+        return found
 
 
 @contextlib.contextmanager
@@ -148,14 +215,20 @@ class Running:
 
     def megabytes(self) -> float:
         """The memory it has for itself, shared pages in part (PSS), with its children."""
-        return sum(_pss(pid) for pid in _family(self.pid)) / 1024
+        return sum(map(pss, family(self.pid))) / 1024
 
 
 @contextlib.contextmanager
-def running(arguments: Sequence[str], nick: str, asker: Asker, log: Path | None = None) -> Iterator[Running]:
+def running(
+    arguments: Sequence[str],
+    nick: str,
+    asker: Asker,
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
     """Run a bot for the length of a block, which begins when it has joined."""
     began = time.perf_counter()
-    with process(arguments, log) as child:
+    with process(arguments, log, environment=environment) as child:
         try:
             asker.wait(f":{nick}!{nick}@bench.test JOIN".encode())
         except Broken:
@@ -165,33 +238,25 @@ def running(arguments: Sequence[str], nick: str, asker: Asker, log: Path | None 
 
 
 @contextlib.contextmanager
-def neverquit(home: Path, port: int, asker: Asker, *, watch: bool = True, module: str = "bot") -> Iterator[Running]:
+def neverquit(
+    home: Path,
+    port: int,
+    asker: Asker,
+    *,
+    watch: bool = True,
+    module: str = "bot",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
     """Run the program on the plugins in `home/plugins` for the length of a block.
 
     Args:
         module: what is run as `python -m MODULE run`.
+        environment: what is set besides.
     """
     config = home / "config.yaml"
     config.write_text(
         CONFIG.format(port=port, plugins=home / "plugins", watch=str(watch).lower(), state=home / "state")
     )
-    with running(["-m", module, "run", "--config", str(config)], "neverquit", asker, home / "log") as bot:
+    arguments = ["-m", module, "run", "--config", str(config)]
+    with running(arguments, "neverquit", asker, home / "log", environment) as bot:
         yield bot
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return
-    for child in children:
-        yield from _family(int(child))
-
-
-def _pss(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:  # no Linux, or gone
-        return 0
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))

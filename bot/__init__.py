@@ -11,7 +11,7 @@ where folders are floors and a floor imports only the floors below it:
     dispatch/                 floor 3   from an event to a finished handler
     live/                     floor 4   the life of plugin files: found, built, committed, retired
     wire/ storage             wings     the connection (keeper, link); the state on disk
-    app calls networks places announce waits jobs chat   floor 5   puts it together; the commands that are built in
+    app calls networks places announce waits jobs chat keepsakes   floor 5   puts it together; the built-in commands
     cli check demo prompt server testing   floor 6   the program, the demo with its own IRC server, the test kit
 """
 

@@ -39,6 +39,7 @@ from bot.errors import CannotConnect, NeverquitError
 from bot.jobs import Jobs
 from bot.live.discover import Discovery, directories
 from bot.live.handoff import Shelf
+from bot.live.installed import Installed
 from bot.live.loader import Image
 from bot.live.names import install
 from bot.live.plan import Patience
@@ -67,6 +68,7 @@ class App:
         config: all settings; `apply` takes new ones while it runs.
         backend: the store; by default the file in `state_dir`.
         once: don't reconnect; a first connection that fails is `CannotConnect`.
+        installed: take the plugins that were installed with pip, too.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class App:
         *,
         backend: Backend | None = None,
         once: bool = False,
+        installed: bool = False,
         clock: Callable[[], float] = time.monotonic,
         job_clock: Clock | None = None,
         choice: random.Random | None = None,
@@ -115,12 +118,12 @@ class App:
         self._reactor = Reactor(link.worker)
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self.calls.later, job_clock.time)
         folders = directories(config.plugins.directories)
-        self.reloader = self._reloader(folders)
+        self.reloader = self._reloader(Discovery(folders, elsewhere=Installed() if installed else None))
         self.watcher = self._watcher(folders)
 
-    def _reloader(self, folders: Sequence[Path]) -> Reloader:
+    def _reloader(self, discovery: Discovery) -> Reloader:
         return Reloader(
-            Discovery(folders),
+            discovery,
             self,
             self._relay,
             self.shelf,

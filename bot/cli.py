@@ -91,7 +91,7 @@ async def _run(settings: Config, path: Path, once: bool) -> int:
     # collection looks at those alone, which takes 5 ms instead of 20.
     gc.collect()
     gc.freeze()
-    app = App(settings, once=once)
+    app = App(settings, once=once, installed=True)
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
     one_at_a_time = asyncio.Lock()

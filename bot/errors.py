@@ -7,6 +7,7 @@
         UsageError       the same, and the command's usage line follows
       MalformedLine      the server's: one line that is not IRC; counted and survived
       UnsafeText         ours or a plugin's: text with CR, LF or NUL on its way out
+      StoreError         the disk's: what is stored can't be read or written now; admins read its text
       CannotConnect      the network's: the first connection failed (`run --once`, exit 69)
 
 Nothing here is caught by name in more than one layer: the pipeline answers `UserError`, the reloader reports
@@ -76,6 +77,10 @@ class MalformedLine(NeverquitError, ValueError):
 
 class UnsafeText(NeverquitError, ValueError):
     """Text that would become a second IRC command: it holds CR, LF or NUL."""
+
+
+class StoreError(NeverquitError):
+    """The file of the store can't be used now; `str()` names it and says what to do."""
 
 
 class CannotConnect(NeverquitError):

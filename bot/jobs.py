@@ -23,8 +23,8 @@ from bot.dispatch.owner import Owner, called
 from bot.dispatch.scheduler import Every as Periodic
 from bot.dispatch.scheduler import Handle, Scheduler
 from bot.dispatch.table import Handler
+from bot.errors import StoreError
 from bot.storage import Jobs as Rows
-from bot.storage import StoreError
 
 log = logging.getLogger(__name__)
 

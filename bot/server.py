@@ -917,7 +917,8 @@ class Server:
         peer.pongs[token] = asyncio.get_running_loop().create_future()
         try:
             peer.send(f"PING :{token}")
-            await asyncio.wait_for(peer.pongs[token], timeout)
+            async with asyncio.timeout(timeout):  # not `wait_for`, which may swallow a cancellation (Python 3.11)
+                await peer.pongs[token]
         finally:
             peer.pongs.pop(token, None)
 
@@ -940,7 +941,8 @@ class Server:
         found: asyncio.Future[Logged] = asyncio.get_running_loop().create_future()
         self._waiting[found] = predicate
         try:
-            return await asyncio.wait_for(found, timeout)
+            async with asyncio.timeout(timeout):
+                return await found
         except TimeoutError:
             last = "\n  ".join(" ".join(entry) for entry in list(self.log)[-10:])
             raise TimeoutError(f"no such line within {timeout} s; the last ones:\n  {last}") from None

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from bot.api.kept import Holds, Rows, Store
 from bot.api.values import encode
-from bot.errors import NeverquitError
+from bot.errors import StoreError
 
 FILE: Final = "store.sqlite3"
 BUSY_SECONDS: Final = 2.0  # how long to wait for another process's write: under the 5 s of silence that end a worker
@@ -53,10 +53,6 @@ _TROUBLES: Final = {
     sqlite3.SQLITE_CORRUPT: "it is damaged; move it away, or mend it with `sqlite3 FILE .recover`",
     sqlite3.SQLITE_IOERR: "the disk failed to read or write",
 }
-
-
-class StoreError(NeverquitError):
-    """The file can't be used now; `str()` names it and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +125,15 @@ class Backend:
     def rows(self, plugin: str, name: str) -> Rows:
         """The rows of one plugin's store, for `Store` to stand on."""
         return _Rows(self, plugin, name)
+
+    def stores(self, plugin: str) -> dict[str, int]:
+        """Return the names of a plugin's stores that hold anything, and how many rows each has over all its parts."""
+        return dict(self.ask("SELECT name, count(*) FROM plugin_values WHERE plugin=? GROUP BY name", plugin))
+
+    def drop(self, plugin: str, name: str) -> int:
+        """Delete all rows of one store; returns how many there were."""
+        changed, _ = self.tell("DELETE FROM plugin_values WHERE plugin=? AND name=?", plugin, name)
+        return changed
 
     def own(self, table: str) -> MutableMapping[str, Any]:
         """A table of the bot itself (claimed names, what is disabled, joined channels): JSON values by name."""

@@ -16,10 +16,9 @@ from bot import logs
 from bot.app import App
 from bot.config import Channel, Config, Plugins, Reconnect, Reload, Secret, Timeouts
 from bot.demo import BOT, NETWORK
-from bot.errors import NeverquitError, UserError
+from bot.errors import NeverquitError, StoreError, UserError
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
-from bot.storage import StoreError
 from bot.testing import CHANNEL, Bot, running_bot
 
 ECHO = """

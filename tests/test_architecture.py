@@ -23,7 +23,7 @@ FLOORS = {
     "api": 2,
     "dispatch": 3,
     "live": 4,
-    **dict.fromkeys(("app", "calls", "networks", "places", "announce", "waits", "jobs", "chat"), 5),
+    **dict.fromkeys(("app", "calls", "networks", "places", "announce", "waits", "jobs", "chat", "keepsakes"), 5),
     **dict.fromkeys(("check", "cli", "demo", "prompt", "server", "testing", "__main__"), 6),
 }
 WINGS = {"wire": 2, "storage": 2, "web": 2}  # beside the floors: each may import floors up to this one

@@ -50,7 +50,9 @@ async def one(bot: Bot, text: str, nick: str = "you") -> str:
 
 
 def test_what_changes_the_bot_is_for_admins() -> None:
-    assert sorted(["disable", "enable", "join", "load", "part", "quit", "reload", "say", "unload"]) == FOR_ADMINS
+    assert (
+        sorted(["disable", "enable", "join", "load", "part", "quit", "reload", "say", "state", "unload"]) == FOR_ADMINS
+    )
 
 
 @pytest.mark.parametrize("name", FOR_ADMINS)

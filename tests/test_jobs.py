@@ -15,8 +15,9 @@ from bot.api.declare import Every, Job, job
 from bot.dispatch.owner import Owner
 from bot.dispatch.scheduler import Scheduler
 from bot.dispatch.table import Handler
+from bot.errors import StoreError
 from bot.jobs import Jobs
-from bot.storage import Backend, StoreError
+from bot.storage import Backend
 from bot.testing import FakeClock
 
 

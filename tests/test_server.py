@@ -646,6 +646,17 @@ async def test_barrier_returns_after_all_that_the_client_sent_before(join: Join,
     assert len(server.channels) == 100
 
 
+async def test_barrier_ends_when_cancelled_even_as_the_answer_comes(join: Join, server: Server) -> None:
+    await join("alice")
+    waiting = asyncio.create_task(server.barrier("alice"))
+    await asyncio.sleep(0)
+    (pong,) = server.client("alice").pongs.values()
+    pong.set_result(None)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_barrier_fails_at_once_when_the_client_leaves(join: Join, server: Server) -> None:
     (await join("alice")).send("QUIT")
     with pytest.raises(ConnectionError, match="alice left: Client quit"):

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bot.api.kept import Store
-from bot.errors import NeverquitError
-from bot.storage import FILE, SCHEMA, Backend, Job, StoreError
+from bot.errors import NeverquitError, StoreError
+from bot.storage import FILE, SCHEMA, Backend, Job
 
 
 @pytest.fixture
@@ -223,3 +223,15 @@ def test_a_forked_child_cannot_touch_its_parents_file(backend: Backend, monkeypa
     monkeypatch.setattr("os.getpid", lambda: -1)
     with pytest.raises(StoreError, match="open in another process"):
         points(backend)["x"] = 1
+
+
+def test_the_stores_of_a_plugin_are_counted_and_dropped_each_by_itself() -> None:
+    backend = Backend.memory()
+    for part in ("a", "b"):
+        backend.rows("todo", "notes").write(part, "k", "1")
+    backend.rows("todo", "other").write("", "k", "1")
+    backend.rows("weather", "notes").write("", "k", "1")
+    assert backend.stores("todo") == {"notes": 2, "other": 1}
+    assert backend.drop("todo", "notes") == 2
+    assert (backend.stores("todo"), backend.stores("weather")) == ({"other": 1}, {"notes": 1})
+    backend.close()

@@ -36,7 +36,7 @@ T = TypeVar("T")
 Per = Literal["bot", "network", "channel", "user"]
 
 HOLD_SECONDS: Final = 2.0  # how long one edit waits for another: well under the 5 s of silence that end a worker
-_IMMUTABLE: Final = (str, int, float, complex, bytes, tuple, frozenset, enum.Enum, type(None))
+IMMUTABLE: Final = (str, int, float, complex, bytes, tuple, frozenset, enum.Enum, type(None))
 
 
 # --- where it is kept
@@ -158,7 +158,7 @@ def keep(name: str, factory: Callable[[], T]) -> T:
 
     def make() -> T:
         made = factory()
-        if isinstance(made, _IMMUTABLE):
+        if isinstance(made, IMMUTABLE):
             raise TypeError(f'keep("{name}", ...) of {type(made).__name__}: keep a dict or list and change it in place')
         return made
 
@@ -246,7 +246,7 @@ class Store(MutableMapping[str, Any]):
 
     Raises, from any method:
         TypeError: a key that is not text, a value that is not JSON; says what to write instead.
-        StoreError: the disk is full, the file is damaged, ... (bot/storage.py).
+        StoreError: the disk is full, the file is damaged, ...
     """
 
     def __init__(self, name: str, per: Per, rows: Rows, part: str | None = None) -> None:

@@ -27,7 +27,7 @@ from bot.dispatch.outlet import CallOutlet
 from bot.dispatch.owner import current
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler
-from bot.errors import UsageError, UserError
+from bot.errors import StoreError, UsageError, UserError
 
 _OURS = str(Path(__file__).parents[1]) + "/"
 TURN_AFTER = 64  # texts of an async generator before others have a turn
@@ -130,7 +130,7 @@ class Pipeline:
     def _failed(self, call: Call, error: BaseException) -> None:
         number = secrets.token_hex(2)
         if isinstance(call.handler.declaration, Command):
-            call.ctx.say(f"{call.ctx.command} failed (error {number})")
+            call.ctx.say(f"{call.ctx.command} failed (error {number}){_words_for_admins(call, error)}")
         self._log(call, f"failed (error {number}): {type(error).__name__}", error)
 
     async def permission(self, call: Call, go: Next) -> None:
@@ -231,6 +231,11 @@ def compose(steps: tuple[Step, ...], last: Next) -> Next:
 
         chain = link
     return chain
+
+
+def _words_for_admins(call: Call, error: BaseException) -> str:
+    """A trouble with the disk is one that an admin can do something about; it names a path, so nobody else reads it."""
+    return f": {error}" if isinstance(error, StoreError) and call.ctx.is_admin else ""
 
 
 def _from_plugin(trace: TracebackType | None) -> TracebackType | None:

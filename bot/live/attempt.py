@@ -19,8 +19,9 @@ from bot.live.claims import Claims, Refusal
 from bot.live.discover import Unit
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, run_hooks
-from bot.live.loader import Build, Compiled, Image, TookTooLong, shown
+from bot.live.loader import Compiled, Image, TookTooLong, shown
 from bot.live.plan import Plan, Planner
+from bot.live.state import Takeover
 
 
 class Attempt:
@@ -60,12 +61,13 @@ class Attempt:
         if missing:  # unchanged ones, built again with what they import
             await planner.compile(missing)
         self.compiled = {unit.name: code for unit in members if (code := planner.compiled(unit)) is not None}
-        self.staging = Staging(self._shelf, {name: one.state_name for name, one in self.compiled.items()})
+        states = {name: one.state_name for name, one in self.compiled.items()}
+        self.staging = Staging(self._shelf, states, self.compiled)
         self.error = next((each.error for each in self.compiled.values() if each.error is not None), None)
         self.error = self.error or self._still_imported(live)
         if self.error is not None or not members:
             return
-        new = Build(self.compiled, live, self.staging, settings, seconds)
+        new = Takeover(self.compiled, live, self.staging, settings, seconds)
         try:
             self.images = await builder.run(new.run, seconds)
         except PluginError as error:
@@ -78,6 +80,10 @@ class Attempt:
         except Exception as error:  # something so odd that we did not think of it: it is this group's fault alone
             self.error = PluginError(members[0].name, shown(members[0]), 0, f"it can't be read: {error!r}")
             self.error.__cause__ = error
+        finally:
+            for image in new.rehearsed.values():
+                if image.owner is not None:
+                    await image.owner.let_go()
 
     def _still_imported(self, live: Mapping[str, Image]) -> PluginError | None:
         for name in sorted(self.group.gone):

@@ -25,6 +25,7 @@ from bot.live.loader import Image, TookTooLong
 from bot.live.names import publish
 from bot.live.outcome import Commit
 from bot.live.plan import Patience, needed
+from bot.live.state import bring_over
 from bot.live.strays import audit
 from bot.live.tidy import Tidy
 
@@ -167,6 +168,7 @@ class Live:
     async def retire(self, image: Image, grace: float) -> None:
         """Let one generation end: its calls finish within `grace` seconds, and it lets go of all that it had."""
         await retire(image, self._host.context, self._relay, grace, self._patience().setup)
+        await bring_over(self._shelf, image, self.images, self._relay)
         self._ended([image])
 
     def discarded(self, images: Iterable[Image]) -> None:

@@ -12,10 +12,11 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
+from typing import Protocol
 
 PACKAGE = "plugins"  # the name all plugin modules are imported under, wherever they lie
 MAX_SOURCE_BYTES = 1 << 20
@@ -24,7 +25,7 @@ MAX_SOURCE_BYTES = 1 << 20
 # written only just now is read again at the next sweep (git calls such an entry racily clean).
 TICK_NS = 20_000_000
 
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _Stat = tuple[int, int, int, int]  # inode, size, mtime and ctime in ns: the four that an edit can't all restore
 _Stats = dict[str, _Stat]  # of a unit's files, by path
 
@@ -51,6 +52,8 @@ class Unit:
     sources: Mapping[str, Source]  # by module name
     digest: str  # 40 hex digits
     fault: str = ""  # why it can't be loaded whatever is in it: unreadable, too large
+    roots: frozenset[str] = frozenset()  # of an installed plugin: its packages, as pip installed them
+    native: Mapping[str, str] = field(default_factory=dict)  # its modules that are no source -> what file they are
 
     @property
     def is_plugin(self) -> bool:
@@ -78,15 +81,31 @@ def is_noise(name: str) -> bool:
     return name.startswith((".", "#")) or name.endswith(("~", ".swp", ".tmp", ".orig", ".bak")) or name == "__pycache__"
 
 
+class Elsewhere(Protocol):
+    """Plugins that lie in no plugin directory: `installed.Installed`."""
+
+    names: frozenset[str]
+
+    def refresh(self, asked: Collection[str] | None = None) -> None: ...
+    def add_to(self, disk: Disk) -> None: ...
+
+
 class Discovery:
     """Sweeps plugin directories. One writer: the reloader calls it under its lock.
 
     Args:
         now_ns: the wall clock that files are stamped by, in nanoseconds.
+        elsewhere: more plugins, which a sweep adds as they were when they were last asked for.
     """
 
-    def __init__(self, directories: Iterable[Path], now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        directories: Iterable[Path],
+        now_ns: Callable[[], int] = time.time_ns,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self.directories = tuple(directories)
+        self.elsewhere = elsewhere
         self._now_ns = now_ns
         self._known: dict[str, tuple[_Stats, Unit]] = {}  # by path of the file or package folder, at the last sweep
 
@@ -97,6 +116,8 @@ class Discovery:
         for directory in self.directories:
             for entry in _entries(directory):
                 self._look(directory, entry, disk, before)
+        if self.elsewhere is not None:
+            self.elsewhere.add_to(disk)
         return disk
 
     def _look(
@@ -116,7 +137,7 @@ class Discovery:
             files = [entry]
         else:
             return
-        if not _IDENTIFIER.fullmatch(name):
+        if not IDENTIFIER.fullmatch(name):
             disk.odd.setdefault(entry.name, f"{entry.name}: a plugin's name is letters, digits and _; rename the file")
             return
         if name == OWN:
@@ -180,9 +201,9 @@ def _entries(directory: Path | str) -> list[os.DirEntry[str]]:
 
 def _package_files(folder: str, depth: int = 0) -> Iterator[os.DirEntry[str]]:
     for entry in _entries(folder):
-        if entry.name.endswith(".py") and _IDENTIFIER.fullmatch(entry.name[:-3]):
+        if entry.name.endswith(".py") and IDENTIFIER.fullmatch(entry.name[:-3]):
             yield entry
-        elif depth < 8 and entry.is_dir() and _IDENTIFIER.fullmatch(entry.name):
+        elif depth < 8 and entry.is_dir() and IDENTIFIER.fullmatch(entry.name):
             yield from _package_files(entry.path, depth + 1)
 
 

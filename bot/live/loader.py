@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib
 import importlib.util
 import inspect
 import linecache
@@ -29,7 +30,7 @@ from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from bot.api import kept
 from bot.api import settings as settings_of_plugins
@@ -42,9 +43,10 @@ from bot.live.discover import PACKAGE, Source, Unit
 from bot.live.graph import imported_units
 from bot.live.imprint import Imprint, entry, imported, imprint_of
 
-# A source without any of this imports no unit and names no state. Most are so, and their syntax tree, which costs twice
-# what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide anything.
-_TOLD_BY_TREE = re.compile(rb"plugins|STATE_NAME|from[\s\\]*\.|coding[:=]|[^\x00-\x7f]")
+# A source without any of this imports no unit and tells nothing of its state. Most are so, and their syntax tree, which
+# costs twice what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide
+# anything.
+_TOLD_BY_TREE = re.compile(rb"plugins|STATE_(?:NAME|VERSION)|from[\s\\]*\.|coding[:=]|[^\x00-\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Compiled:
     imports: frozenset[str]  # units
     state_name: str
     error: PluginError | None = None
+    state_version: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +97,7 @@ def compile_unit(unit: Unit) -> Compiled:
     """Compile a unit's sources. Never raises: what is wrong is in `error`."""
     codes: dict[str, CodeType] = {}
     imports: set[str] = set()
-    state_name, error = unit.name, PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
+    told, error = State(unit.name, 1), PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
     for source in unit.sources.values():
         text: bytes | ast.Module = source.content
         try:
@@ -102,14 +105,16 @@ def compile_unit(unit: Unit) -> Compiled:
                 text = ast.parse(source.content, file_name(source, unit))
                 imports |= imported_units(text, source)
                 if source.module == f"{PACKAGE}.{unit.name}":
-                    state_name = _state_name(text) or unit.name
+                    told = _state_of(text, unit, source)
             codes[source.module] = compile(text, file_name(source, unit), "exec", dont_inherit=True)
+        except PluginError as problem:
+            error = error or problem
         except SyntaxError as problem:
             why = f"{type(problem).__name__}: {problem.msg}"
             error = error or PluginError(unit.name, source.shown, problem.lineno or 0, why, problem.offset or 0)
         except (ValueError, RecursionError, MemoryError, OverflowError, SystemError) as problem:
             error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
-    return Compiled(unit, codes, frozenset(imports), state_name, error)
+    return Compiled(unit, codes, frozenset(imports), told.name, error, told.version)
 
 
 def _split_fault(fault: str) -> tuple[str, int, str]:
@@ -117,13 +122,28 @@ def _split_fault(fault: str) -> tuple[str, int, str]:
     return path, 0, text
 
 
-def _state_name(tree: ast.Module) -> str | None:
+class State(NamedTuple):
+    """What a plugin's source says of its state, `STATE_NAME` and `STATE_VERSION`, known without executing it."""
+
+    name: str
+    version: int
+
+
+def _state_of(tree: ast.Module, unit: Unit, source: Source) -> State:
+    name, version = unit.name, 1
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            for target in node.targets:
-                if isinstance(target, ast.Name) and target.id == "STATE_NAME":
-                    return node.value.value
-    return None
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names = {target.id for target in targets if isinstance(target, ast.Name)}
+        given = getattr(node, "value", None)
+        value = given.value if isinstance(given, ast.Constant) else None
+        if "STATE_NAME" in names and isinstance(value, str):
+            name = value
+        if "STATE_VERSION" in names:
+            if type(value) is not int or value < 1:
+                why = "STATE_VERSION must be a whole number from 1, written as such: it is read before the file runs"
+                raise PluginError(unit.name, source.shown, node.lineno, why)
+            version = value
+    return State(name, version)
 
 
 class Build:
@@ -158,6 +178,7 @@ class Build:
         self._replaced: dict[str, ModuleType | None] = {}
         self._marked: dict[str, list[Callable[..., Any]]] = {}  # by module, until the images are made
         self._executing = False
+        self._unwound: list[str] = []  # modules that an error of the unit went through, innermost first
         self._lock = threading.RLock()  # a lazy import may come from any thread of a plugin
 
     def run(self) -> dict[str, Image]:
@@ -220,10 +241,11 @@ class Build:
         level: int = 0,
     ) -> ModuleType:
         """The `__import__` of this build's modules: `plugins.*` from here, everything else as ever."""
-        absolute = name
         if level:
             package = (globals or {}).get("__package__") or ""
             absolute = importlib.util.resolve_name("." * level + name, package)
+        else:
+            absolute = self._below(name, globals)
         if absolute != PACKAGE and not absolute.startswith(PACKAGE + "."):
             names = tuple(fromlist or ())
             found = __import__(name, globals, locals, names, level)
@@ -231,13 +253,24 @@ class Build:
             return found
         module = self.get(absolute)
         if not fromlist:
-            return self._root
+            return (
+                self._root if absolute == name or level else self.get(absolute.removesuffix(name) + name.split(".")[0])
+            )
         for wanted in fromlist:
             names = getattr(module, "__all__", ()) if wanted == "*" else (wanted,)
             for child in names:
                 if not hasattr(module, child):
                     self._get_if_there(f"{absolute}.{child}")
         return module
+
+    def _below(self, name: str, globals: Mapping[str, Any] | None) -> str:
+        """An installed plugin calls its own modules by the names that they are installed under; see `installed.py`."""
+        package, _, rest = str((globals or {}).get("__name__", "")).partition(".")
+        compiled = self._compiled.get(rest.split(".")[0]) if package == PACKAGE else None
+        roots = compiled.unit.roots if compiled is not None else ()
+        if any(name == root or name.startswith(root + ".") for root in roots):
+            return f"{PACKAGE}.{rest.split('.')[0]}.{name}"
+        return name
 
     def get(self, name: str) -> ModuleType:
         """Return a module below `plugins` as this build sees it, executing it first where that has not been done.
@@ -275,9 +308,12 @@ class Build:
 
     def _execute(self, compiled: Compiled, name: str) -> ModuleType:
         source, code = compiled.unit.sources.get(name), compiled.codes.get(name)
+        parent_name, _, child = name.rpartition(".")
+        if (true := ".".join(name.split(".")[2:])) in compiled.unit.native:
+            setattr(self.get(parent_name), child, native := _native(compiled.unit, true))
+            return native
         if source is None or code is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        parent_name, _, child = name.rpartition(".")
         parent = self.get(parent_name)
         module = self._new_module(source, file_name(source, compiled.unit))
         self.modules[name] = module
@@ -297,6 +333,8 @@ class Build:
             if self._executing:
                 self._marked[name] = declared
         except BaseException:
+            if self._executing:
+                self._unwound.append(name)
             del self.modules[name]
             if not self._executing and sys.modules.get(name) is module:
                 del sys.modules[name]
@@ -325,9 +363,10 @@ class Build:
         try:
             text = importlib.util.decode_source(source.content)
         except (SyntaxError, UnicodeDecodeError):  # it compiled, so this is only the display of it
-            text = source.content.decode("latin-1")
+            text = source.content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        lines = [f"{line}\n" for line in text.split("\n")]  # as Python counts them: a form feed ends none
         # The time None keeps linecache from ever comparing these lines with the file.
-        linecache.cache[name_in_tracebacks] = (len(text), None, text.splitlines(keepends=True), name_in_tracebacks)
+        linecache.cache[name_in_tracebacks] = (len(text), None, lines, name_in_tracebacks)
         _shown[name_in_tracebacks] = _shown.get(name_in_tracebacks, 0) + 1
         weakref.finalize(module, _forget_lines, name_in_tracebacks)
         return module
@@ -336,6 +375,7 @@ class Build:
 
     def _load_unit(self, name: str) -> None:
         unit = self._compiled[name].unit
+        self._unwound = []
         try:
             self.get(f"{PACKAGE}.{name}")
         except PluginError:
@@ -365,7 +405,28 @@ class Build:
 
     def _fault(self, unit: Unit, error: BaseException) -> PluginError:
         path, line = place(error.__traceback__, unit, *(one.unit for one in self._compiled.values()))
-        return PluginError(unit.name, path, line, sentence(error))
+        return PluginError(unit.name, path, line, sentence(error) + self._circle(error))
+
+    def _circle(self, error: BaseException) -> str:
+        """Return what to add to an error about a name that a half-executed module has not got yet."""
+        name = error.name if isinstance(error, ImportError) else None
+        if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+            name = error.obj.__name__
+        if name not in self._unwound[1:]:
+            return ""
+        circle = [*reversed(self._unwound[: self._unwound.index(name) + 1]), name]
+        return f"; they import each other: {' -> '.join(each.removeprefix(f'{PACKAGE}.') for each in circle)}"
+
+
+_natives: dict[str, str] = {}  # compiled modules of installed plugins that this process has -> what file they were
+
+
+def _native(unit: Unit, true: str) -> ModuleType:
+    """Import a module that is no source, once and for all generations: no process can load another one of its name."""
+    if _natives.setdefault(true, unit.native[true]) != unit.native[true]:
+        why = f"the compiled module {true} has changed, which no running program can take; restart first"
+        raise PluginError(unit.name, shown(unit), 0, why)
+    return importlib.import_module(true)
 
 
 class TookTooLong(BaseException):
@@ -407,6 +468,8 @@ def sentence(error: BaseException) -> str:
         text = str(error)
     except BaseException:  # it is the plugin's own code
         text = "(its text can't be shown)"
+    if isinstance(error, ImportError) and isinstance(error.path, str):
+        text = text.replace(f" ({error.path})", "")  # where the bot's files lie is nobody's business
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     if isinstance(name, str) and name and name.split(".")[0] != PACKAGE:
         top = name.split(".")[0]

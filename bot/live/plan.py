@@ -114,6 +114,8 @@ class Planner:
                 that are unloaded.
             first: nothing was ever live, so nothing is worth waiting for.
         """
+        if force or everything:
+            await self._run(lambda: self.refresh(None if everything else force), 60.0)
         disk = await self._run(self.look, 60.0)
         if everything:
             force |= self.known
@@ -134,7 +136,14 @@ class Planner:
         """Sweep the folders; for the builder's thread."""
         disk = self._discovery.sweep()
         self.known = {name for name, unit in disk.units.items() if unit.is_plugin}
+        if self._discovery.elsewhere is not None:
+            self.known |= self._discovery.elsewhere.names
         return disk
+
+    def refresh(self, asked: Collection[str] | None = ()) -> None:
+        """See what is installed by now, and take these (None: all) as they are; for the builder's thread."""
+        if self._discovery.elsewhere is not None:
+            self._discovery.elsewhere.refresh(asked)
 
     async def foresee(self, live: Mapping[str, Image]) -> None:
         """Read and compile the live units that differ so far, so that the next plan finds them ready."""

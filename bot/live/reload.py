@@ -24,6 +24,7 @@ from typing import Any
 from bot.dispatch.owner import current
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
+from bot.errors import UserError
 from bot.live import report
 from bot.live.attempt import Attempt, Clash, mark_clashes
 from bot.live.builder import Builder
@@ -76,6 +77,7 @@ class Reloader:
         self._failures = Failures(clock)
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
         self._under_way: set[asyncio.Task[Report]] = set()
+        self._closed = False
         self.on_commit = self._live.on_commit
         self.on_failure: list[Callable[[Failed], object]] = []
 
@@ -105,7 +107,8 @@ class Reloader:
         return self._planner.known | set(self.plugins())
 
     async def look(self) -> set[str]:
-        """Sweep, and return the names of all plugins on disk or live."""
+        """Sweep, and return the names of all plugins on disk, installed or live."""
+        await self._builder.run(self._planner.refresh, 60.0)
         await self._builder.run(self._planner.look, 60.0)
         return self.known()
 
@@ -134,6 +137,8 @@ class Reloader:
 
     async def _guarded(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         async with self._lock:
+            if self._closed:
+                raise UserError("the bot is about to end")  # or what has ended would begin anew
             commits = self.commits
             try:
                 return await transaction()
@@ -180,6 +185,7 @@ class Reloader:
             transaction.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
         async with self._lock:
+            self._closed = True
             await self._live.close()
             self._builder.stop()
             uninstall()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -24,7 +25,7 @@ from bot.dispatch.owner import Owner, current
 from bot.dispatch.pipeline import Call, Pipeline, compose
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler
-from bot.errors import UsageError, UserError
+from bot.errors import StoreError, UsageError, UserError
 from bot.protocol.message import Message
 
 NETWORK: Any = SimpleNamespace(name="libera", nick="bot", fold=str.lower, same=lambda a, b: a.lower() == b.lower())
@@ -242,6 +243,17 @@ async def test_the_usage_begins_with_the_prefix_of_the_network(bench: Bench) -> 
     call.prefix = "."
     await bench.pipeline.run(call)
     assert sender.said == ["usage: .forecast"]
+
+
+@pytest.mark.parametrize(
+    ("admin", "said"),
+    [(True, r"forecast failed \(error \w{4}\): s/x: the disk is full"), (False, r".* \(error \w{4}\)")],
+)
+async def test_what_is_wrong_with_the_disk_is_told_to_admins(bench: Bench, admin: bool, said: str) -> None:
+    call, sender = bench.call(raising(StoreError("s/x: the disk is full")))
+    call.ctx.is_admin = admin
+    await bench.pipeline.run(call)
+    assert re.fullmatch(said, sender.said[0])
 
 
 ERRORS = [

@@ -7,15 +7,22 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from program import MODES
 from stage import Stage, opened
 
 collect_ignore = ["edits"]  # plugin files, some named as tests are
 
 
+@pytest.fixture
+def mode() -> str:
+    """How the bot is run; `stage.both_modes` gives each in turn."""
+    return next(iter(MODES))
+
+
 @pytest_asyncio.fixture
-async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(request: pytest.FixtureRequest, tmp_path: Path, mode: str) -> AsyncIterator[Stage]:
     """A case's stage; its invariants are checked when the case has passed."""
-    async with opened(tmp_path, **getattr(request, "param", {})) as stage:
+    async with opened(tmp_path, mode, **getattr(request, "param", {})) as stage:
         yield stage
         if not request.node.stash.get(FAILED, False):
             await stage.verify()

@@ -13,13 +13,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+# The ways to run it, by the arguments each has. The first is what `run` does by itself.
+MODES: dict[str, tuple[str, ...]] = {"run": ()}
 PATIENCE_SECONDS = 15.0  # how long any wait may last; none gets near it unless something is broken
 
 _HEAD = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
@@ -28,17 +30,19 @@ _HEAD = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
 class Program:
     """One run of the bot. `log` holds what it wrote to standard error, by record, as it came."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, config: dict[str, Any], arguments: Sequence[str] = ()) -> None:
+        self._folder, self._arguments = folder, tuple(arguments)
         (folder / "config.yaml").write_text(json.dumps(config, indent=2) + "\n")  # JSON is YAML, without its surprises
         self.log: list[str] = []
         self._more = asyncio.Event()
 
     async def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        environment["PYTHONPATH"] = str(CHECKOUT)
+        environment["PYTHONPATH"] = (
+            f"{CHECKOUT}{os.pathsep}{self._folder / 'site'}"  # installed plugins lie in the second
+        )
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", "run", "--config", "config.yaml"),
+            *(sys.executable, "-m", "bot", "run", "--config", "config.yaml", *self._arguments),
             cwd=self._folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -60,13 +64,15 @@ class Program:
     async def during(self, step: Coroutine[Any, Any, T]) -> T:
         """Await a step, but fail at once, with the log, if the program ends before it."""
         waiting, ended = asyncio.create_task(step), asyncio.create_task(self._process.wait())
-        await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
-        ended.cancel()
-        if not waiting.done():
+        try:
+            await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                return waiting.result()
+        finally:
             waiting.cancel()
-            await self._reading
-            raise AssertionError("the bot has ended:\n" + "\n".join(self.log[-20:]))
-        return waiting.result()
+            ended.cancel()
+        await self._reading
+        raise AssertionError("the bot has ended:\n" + "\n".join(self.log[-20:]))
 
     async def logged(self, pattern: str, count: int = 1) -> list[int]:
         """Wait until so many records hold the pattern, and return their places in `log` (a record may still grow)."""
@@ -85,6 +91,12 @@ class Program:
     def errors(self) -> list[int]:
         """Return the places of records that are errors, or that have a traceback."""
         return self._holding(rf"{_HEAD}error|Traceback \(most recent")
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self._process.kill()
+        await self._process.wait()
+        await self._reading
 
     async def stop(self) -> int:
         """SIGTERM, and the exit code; SIGKILL, and -9, if it does not obey."""

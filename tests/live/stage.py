@@ -3,8 +3,9 @@ writes its plugin files.
 
 The bot begins with `edits/base`; a case changes files with `edit`, `write` or `do` and says what must be seen: the next
 line of the report (`report`, `refused`) and what is answered (`ask`, `order`). Nothing that the bot says may be left
-over, so a second report or a reply too many fails the case by itself. What every case must hold (I1 to I4, I7, I8) is
-checked by `verify`, at the end.
+over, so a second report or a reply too many fails the case by itself. What every case must hold (I1 to I4, I7, I8, and
+that it is one process all along) is checked by `verify`, at the end. A case marked `both_modes` runs in each of
+`program.MODES`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from crowd import Crowd, Pinger
-from program import PATIENCE_SECONDS, Program, Writer
+from program import MODES, PATIENCE_SECONDS, Program, Writer
 
 from bot.protocol.message import Message
 from bot.server import Client, Server
@@ -26,13 +28,17 @@ from bot.server import Client, Server
 BOT, TALK, REPORTS, TICKS = "neverquit", "#t", "#ops", "#job"
 EDITS = Path(__file__).parent / "edits"
 BASE_ANSWERS = ["!hello", "!slow 0", "!p1", "!p2", "!p3", "!p4", "!p5"]  # `!count` counts, `!oops` fails
-BARRIER = """from bot import command
+BARRIER = """import os
+
+from bot import command
 
 
 @command("barrier")
 async def barrier(ctx):
-    return "barrier {}"
+    return f"barrier, process {os.getpid()}"
 """
+
+both_modes = pytest.mark.parametrize("mode", list(MODES))
 
 _STEP = re.compile(r"(\w+) g(\d+) -> g(\d+) \(")
 _LOADED = re.compile(r"(\w+) loaded g(\d+) \(")
@@ -44,8 +50,9 @@ _HIDDEN = re.compile(r"; \+(\d+) more$")
 class Ear:
     """What was heard of the bot in one place, in order, each line with when; read line by line."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, program: Program) -> None:
         self.place, self.lines, self.times = place, list[str](), list[float]()
+        self._program = program
         self._read = 0
         self._more = asyncio.Event()
 
@@ -60,7 +67,7 @@ class Ear:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while self._read == len(self.lines):
                     self._more.clear()
-                    await self._more.wait()
+                    await self._program.during(self._more.wait())
         except TimeoutError:
             raise AssertionError(f"{self.place}: nothing more was heard{why}; the last: {self.lines[-5:]}") from None
         self._read += 1
@@ -82,14 +89,16 @@ class Stage:
     Attributes:
         generations: of every live plugin, as the report lines tell; `verify` compares it with `!version`.
         talk, reports, ticks: what was heard in the channels.
+        process: the id of the process that answers, from the first answer to the last. A case that restarts it on
+            purpose sets it to 0, and the next that answers is the one.
     """
 
     def __init__(self, folder: Path, program: Program, writer: Writer, server: Server, watched: bool) -> None:
         self.folder, self.program, self.writer, self.server = folder, program, writer, server
-        self.talk, self.reports, self.ticks = Ear(TALK), Ear(REPORTS), Ear(TICKS)
+        self.talk, self.reports, self.ticks = (Ear(place, program) for place in (TALK, REPORTS, TICKS))
         self.generations: dict[str, int] = {}
+        self.process = 0
         self._hidden = 0  # commits that a report only counted: `+2 more`
-        self._barriers = 0
         self._claimed: set[int] = set()  # places of records of the log that the case expects
         self._answers: list[str] = []
         self._watched = watched
@@ -104,6 +113,20 @@ class Stage:
         self._answers = await self.ask(*BASE_ANSWERS)
         self.crowd = Crowd(people["crowd"], BOT)
         self._pinger = Pinger(self.server, BOT)
+
+    async def restart(self, *, kill: bool) -> None:
+        """End the bot, by SIGKILL or SIGTERM, and start it again; what held so far is checked first."""
+        await self.crowd.stop()
+        await self._pinger.stop()
+        self._check_counter()
+        self._check_connection()
+        self.counter_begins_anew()
+        await (self.program.kill() if kill else self.program.stop())
+        self.server.log.clear()
+        self.process = 0
+        await self.program.start()
+        await self.program.during(self.server.wait_for(_last_join, since=0, timeout=PATIENCE_SECONDS))
+        await self.open(self._people)
 
     def _hear(self, line: str) -> None:
         message = Message.parse(line)
@@ -150,8 +173,11 @@ class Stage:
         lines = [f"{source} PRIVMSG {TALK} :{question}" for question in (*questions, "!barrier")]
         self.server.send_raw(BOT, "\r\n".join(lines))
         answers = []
-        while not (answer := await self.talk.next(f" after {questions}")).startswith("barrier "):
+        while not (answer := await self.talk.next(f" after {questions}")).startswith("barrier, process "):
             answers.append(answer)
+        process = int(answer.rpartition(" ")[2])
+        self.process = self.process or process
+        assert process == self.process, f"another process answers: {process}, not {self.process}"
         return answers
 
     async def order(self, text: str, by: str = "adm", to: str = TALK) -> str:
@@ -200,6 +226,7 @@ class Stage:
 
     async def verify(self) -> None:
         """Check the invariants, at the end of a case."""
+        await self.check_process()
         await self.nothing_happens()
         await self.crowd.stop()
         await self._check_trace()
@@ -213,22 +240,21 @@ class Stage:
         wrong = [self.program.log[place] for place in self.program.errors() if place not in self._claimed]
         assert not wrong, "errors in the log that the case did not expect:\n" + "\n".join(wrong)
 
-    async def nothing_happens(self) -> None:
-        """Nothing more comes of what was done so far: what is done now to a file of our own is reported first.
+    async def check_process(self) -> None:
+        """The process that answered at first answers still, and the program has not ended (that fails any wait)."""
+        await self.ask()
 
-        One after the other a success, a failure (told 50 ms late) and a deletion (after the grace), which each wait
-        behind all of their kind.
+    async def nothing_happens(self) -> None:
+        """Nothing more comes of what was done so far: that a file of our own is gone is told after all of it.
+
+        A deletion is told after the grace, behind the deletions before it and what they make room for; a failure that
+        still waits (50 ms) is told before any other report.
         """
         if not self._watched:
             return
-        self._barriers += 1
-        await self.write("barrier.py", BARRIER.format(self._barriers))
-        await self.report(r"barrier g\d+ -> g\d+ .*")
-        await self.write("barrier.py", "(")
-        await self.report(r"barrier stays g\d+: barrier\.py:1: SyntaxError: .*")
         await self.do(("delete", "plugins/barrier.py"))
         await self.report("barrier unloaded")
-        await self.write("barrier.py", BARRIER.format(self._barriers))
+        await self.write("barrier.py", BARRIER)
         await self.report(r"barrier loaded g\d+ .*")
 
     async def _plugins(self) -> list[str]:
@@ -316,20 +342,21 @@ def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, before: str = "", **options: Any) -> AsyncIterator[Stage]:
+async def opened(folder: Path, mode: str = "run", before: str = "", **options: Any) -> AsyncIterator[Stage]:
     """Start a bot with `edits/base`, and `edits/BEFORE` over it; end it by SIGTERM.
 
     Args:
+        mode: one of `program.MODES`.
         options: keys of `reload` in the configuration.
     """
-    files = files_of("base") | {"barrier.py": BARRIER.format(0)} | (files_of(before) if before else {})
+    files = files_of("base") | {"barrier.py": BARRIER} | (files_of(before) if before else {})
     for name, text in files.items():
         path = folder / "plugins" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     server = Server(network="test", accounts={"alice": "secret"})
     await server.start()
-    program, writer = Program(folder, config(server.port, options)), Writer(folder)
+    program, writer = Program(folder, config(server.port, options), MODES[mode]), Writer(folder)
     await writer.start()
     await program.start()
     people = {nick: await Client.connect("127.0.0.1", server.port, nick) for nick in ("usr", "crowd")}

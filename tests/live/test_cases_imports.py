@@ -57,3 +57,95 @@ async def test_53_a_method_of_a_base_class_in_another_file_changes(stage: Stage)
     await stage.edit("_root.py", "root 1", "root 2")
     await stage.report(r"leaf g1 -> g2 .*")
     assert await stage.ask("!leaf") == ["leaf middle root 2 True"]
+
+
+@before("47_circle")
+async def test_47_two_plugins_that_import_each_other_reload_both_once(stage: Stage) -> None:
+    assert await stage.ask("!ping", "!pong") == ["ping 1, pong 1", "pong 1, ping 1"]
+    await stage.edit("ping.py", "ping 1", "ping 2")
+    step = r"g1 -> g2 \(\w{7} -> \w{7}\): (~\w+, )?\d+ ms"
+    await stage.report(rf"ping {step}; pong {step}|pong {step}; ping {step}")
+    assert await stage.ask("!ping", "!pong") == ["ping 2, pong 1", "pong 1, ping 2"]
+    await stage.edit("pong.py", "from . import ping", "from . import ping, nothing")
+    await stage.refused(r"p(ing|ong) stays g2 \(also p(ing|ong)\): pong\.py:5: ImportError: .*nothing.*")
+    await stage.trace("from . import ping, nothing")
+    assert await stage.ask("!ping", "!pong") == ["ping 2, pong 1", "pong 1, ping 2"]
+
+
+@before("L16_parts")
+async def test_l16_all_that_use_a_module_by_any_way_reload_in_order(stage: Stage) -> None:
+    """Three questions in one packet, again and again: no two of their answers are ever of two versions."""
+    questions = ["!near", "!far", "!parts"]
+    assert await stage.ask(*questions) == ["V1"] * 3
+    for version in range(2, 6):
+        answers = [await stage.ask(*questions)]
+        await stage.edit("_words.py", f"V = {version - 1}", f"V = {version}")
+        while stage.reports.unread == 0:
+            answers.append(await stage.ask(*questions))
+        step = rf"g{version - 1} -> g{version} \(\w{{7}}( -> \w{{7}})?\): \d+ ms"
+        await stage.report(rf"far {step}; near {step}; parts {step}")
+        answers.append(await stage.ask(*questions))
+        assert {len(set(each)) for each in answers} == {1}
+        assert set(answers[-1]) == {f"V{version}"}
+
+
+@before("L16_parts")
+async def test_l16_a_submodule_is_its_packages_own(stage: Stage) -> None:
+    await stage.edit("parts/inner.py", "import V", "import V as W\n\nV = W + 10")
+    await stage.report(r"parts g1 -> g2 .*")
+    assert await stage.ask("!near", "!far", "!parts") == ["V1", "V1", "V11"]
+
+
+@before("L17_shared")
+async def test_l17_shared_modules_that_import_each_other_change_together(stage: Stage) -> None:
+    await stage.edit("_right.py", "V = 1", "V = 2")
+    await stage.report(r"circle g1 -> g2 .*")
+    assert await stage.ask("!circle") == ["left 1, right 2"]
+    await stage.edit("_left.py", "V = 1", "V = 2")
+    await stage.report(r"circle g2 -> g3 .*")
+    assert await stage.ask("!circle") == ["left 2, right 2"]
+
+
+@before("L17_shared")
+async def test_l17_a_circle_that_can_not_be_imported_is_named(stage: Stage) -> None:
+    """Whichever of the two is imported first, it needs a name of the other that needs one of its own."""
+    left, right = stage.read("_left.py"), stage.read("_right.py")
+    await stage.do(
+        ("write", "plugins/_left.py", left.replace("from . import _right", "from ._right import V as other")),
+        ("write", "plugins/_right.py", right.replace("from . import _left", "from ._left import V as other")),
+    )
+    why = r"_(\w+)\.py:1: ImportError: cannot import name 'V' from 'plugins\._(\w+)'"
+    line = await stage.refused(rf"circle stays g1: {why}; they import each other: _\2 -> _\1 -> _\2; .*")
+    found = re.search(why, line)
+    assert found and set(found.groups()) == {"left", "right"}
+    await stage.trace(f"from ._{found[2]} import V as other")
+    assert await stage.ask("!circle") == ["left 1, right 1"]
+
+
+@before("47_circle")
+async def test_l17_two_plugins_stay_together_when_one_of_them_goes(stage: Stage) -> None:
+    await stage.do(("delete", "plugins/pong.py"))
+    await stage.refused(r"p(ing|ong) stays g1 \(also p(ing|ong)\): .*pong.*")
+    assert await stage.ask("!ping", "!pong") == ["ping 1, pong 1", "pong 1, ping 1"]
+
+
+async def test_l21_a_name_that_the_new_source_has_not_is_gone(stage: Stage) -> None:
+    """Nothing of the old module lives on in the new one."""
+    await stage.edit("hello.py", "@command", "LEFT = 1\n\n\n@command")
+    await stage.report(r"hello g1 -> g2 .*")
+    text = stage.edited("hello.py", "LEFT = 1\n\n\n", "")
+    await stage.write("hello.py", text.replace('"hello 1"', "f\"hello {sorted({*globals()} & {'LEFT'})}\""))
+    await stage.report(r"hello g2 -> g3 .*")
+    assert await stage.ask("!hello") == ["hello []"]
+
+
+@before("L21_value")
+async def test_l21_a_module_that_fails_in_the_middle_has_changed_nothing(stage: Stage) -> None:
+    """Neither for its own plugin nor for another that imports it."""
+    await stage.edit("source.py", 'VALUE = ["old"]', 'VALUE = ["new"]\nraise LookupError("half-way")')
+    await stage.refused(r"source stays g1 \(also user\): source\.py:6: LookupError: half-way; .*")
+    await stage.trace('raise LookupError("half-way")')
+    assert await stage.ask("!value", "!used") == ["old", "old"]
+    await stage.edit("source.py", 'raise LookupError("half-way")\n', "")
+    await stage.report(r"source g1 -> g2 .*; user g1 -> g2 .*")
+    assert await stage.ask("!value", "!used") == ["new", "new"]

@@ -1,4 +1,4 @@
-"""Cases 54 to 63 of the reload catalogue: state, calls in flight, tasks, jobs."""
+"""Cases 54 to 63 of the reload catalogue, and P19 of the other: state, calls in flight, tasks, jobs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,133 @@ async def test_54_a_kept_counter_goes_on(stage: Stage) -> None:
     await stage.edit("count.py", 'f"count {calls', 'f"count {1 * calls')
     await stage.report(r"count g1 -> g2 .*: ~count, state kept, \d+ ms")
     assert await stage.ask("!count") == ["count 8"]
+
+
+todo = pytest.mark.parametrize("stage", [{"before": "57_todo"}], indirect=True, ids=["todo"])
+tasks = pytest.mark.parametrize("stage", [{"before": "P19_tasks"}], indirect=True, ids=["tasks"])
+
+MIGRATE = """
+STATE_VERSION = 2
+
+
+def migrate(old_version, state):
+    import logging
+    import os
+
+    logging.getLogger("todo").info("migrate of %d runs in %d", old_version, os.getpid())
+    state["todo"] = {text: old_version for text in state["todo"]}
+    return state
+"""
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stop", "kill"])
+@todo
+async def test_55_a_stored_value_survives_the_end_of_the_process(stage: Stage, kill: bool) -> None:
+    """What is kept in memory does not; nothing of the file is damaged, and it is written on."""
+    assert await stage.ask("!todo tea") == ["todo {'tea': 1} stored {'tea': 1}"]
+    await stage.restart(kill=kill)
+    assert await stage.ask("!todo") == ["todo {} stored {'tea': 1}"]
+    assert await stage.ask("!todo tea") == ["todo {'tea': 1} stored {'tea': 2}"]
+
+
+async def test_56_a_name_that_was_never_kept_is_made_by_its_factory(stage: Stage) -> None:
+    more = stage.edited("count.py", "calls = ", 'more = keep("more", lambda: {"made": True})\ncalls = ')
+    await stage.write("count.py", more.replace('return f"count', 'assert more == {"made": True}\n    return f"count'))
+    await stage.report(r"count g1 -> g2 .*: ~count, state kept, \d+ ms")
+    assert re.fullmatch(r"count \d+", (await stage.ask("!count"))[0])
+
+
+@todo
+async def test_57_migrate_is_called_once_and_its_values_are_live(stage: Stage) -> None:
+    await stage.ask("!todo tea")
+    await stage.write("todo.py", stage.read("todo.py") + MIGRATE.replace("old_version for", "'of 1' for"))
+    await stage.report(r"todo g1 -> g2 .*: state migrated, \d+ ms")
+    assert await stage.ask("!todo") == ["todo {'tea': 'of 1'} stored {'tea': 1}"]
+    await stage.edit("todo.py", "Keeps what", "Keeps all that")
+    await stage.report(r"todo g2 -> g3 .*: state kept, \d+ ms")
+    ran = [record for record in stage.program.log if f"migrate of 1 runs in {stage.process}" in record]
+    assert len(ran) == 1
+
+
+@todo
+async def test_57_an_undo_gets_the_values_of_its_version_back(stage: Stage) -> None:
+    await stage.ask("!todo tea")
+    first = stage.read("todo.py")
+    await stage.write("todo.py", first + MIGRATE)
+    await stage.report(r"todo g1 -> g2 .*state migrated.*")
+    await stage.ask("!todo milk")
+    await stage.write("todo.py", first)
+    await stage.report(r"todo g2 -> g3 .*: state restored, \d+ ms")
+    assert await stage.ask("!todo") == ["todo {'tea': 1} stored {'tea': 1, 'milk': 1}"]
+
+
+@todo
+async def test_57_without_migrate_another_version_begins_anew_and_says_so(stage: Stage) -> None:
+    await stage.ask("!todo tea")
+    await stage.edit("todo.py", "todo = keep", "STATE_VERSION = 5\ntodo = keep")
+    await stage.report(r"todo g1 -> g2 .*: state reset, \d+ ms")
+    assert await stage.ask("!todo") == ["todo {} stored {'tea': 1}"]
+    await stage.ask("!todo milk")
+    await stage.edit("todo.py", "STATE_VERSION = 5", "STATE_VERSION = 4")
+    advice = "go on to 6 with a migrate, or !state drop todo and lose them; the old version goes on answering"
+    await stage.report(rf"todo stays g2: todo\.py:5: STATE_VERSION 4 is lower than 5, .*; {advice}")
+    assert await stage.ask("!todo") == ["todo {'milk': 1} stored {'tea': 1, 'milk': 1}"]
+    answer = await stage.order("!state drop todo")
+    assert re.match(r"todo: no longer kept: todo; todo g2 -> g3 \(", answer)
+    await stage.report(re.escape(answer.removeprefix("todo: no longer kept: todo; ")))
+    assert await stage.ask("!todo") == ["todo {} stored {'tea': 1, 'milk': 1}"]
+
+
+@todo
+async def test_58_migrate_that_raises_leaves_the_old_value(stage: Stage) -> None:
+    """Although it had changed its copy."""
+    await stage.ask("!todo tea")
+    broken = MIGRATE.replace("    return state", "    state['todo']['milk'] = 1\n    return state['nothing']")
+    await stage.write("todo.py", stage.read("todo.py") + broken)
+    await stage.refused(r"todo stays g1: todo\.py:\d+: migrate: KeyError: 'nothing'; the old version goes on answering")
+    await stage.trace("return state['nothing']")
+    assert await stage.ask("!todo") == ["todo {'tea': 1} stored {'tea': 1}"]
+
+
+@tasks
+async def test_p19_objects_of_its_own_classes_are_those_of_the_new_version(stage: Stage) -> None:
+    await stage.ask("!task tea")
+    await stage.edit("tasks.py", "    colour: Colour\n", '    colour: Colour\n    due: str = "now"\n')
+    await stage.report(r"tasks g1 -> g2 .*: (~task, )?state kept, \d+ ms")
+    assert await stage.ask("!task") == ["tasks [{'text': 'tea', 'colour': 'RED', 'due': 'now'}] True"]
+
+
+@tasks
+async def test_p19_what_cannot_be_brought_over_is_refused_with_what_to_do(stage: Stage) -> None:
+    await stage.ask("!task tea")
+    await stage.edit("tasks.py", "    colour: Colour\n", "    colour: Colour\n    due: str\n")
+    await stage.refused(
+        r'tasks stays g1: tasks\.py:15: keep\("tasks"\) holds a Task of the old version, and its new field due has no '
+        r"default; mend it, raise STATE_VERSION with a migrate, or !state drop tasks tasks and lose it; the old .*"
+    )
+    migrate = MIGRATE.replace('state["todo"] = {text: old_version for text in state["todo"]}', "{}").format(
+        'state["tasks"] = [Task(each.text, Colour.RED, "soon") for each in state["tasks"]]'
+    )
+    await stage.write("tasks.py", stage.read("tasks.py") + migrate)
+    await stage.report(r"tasks g1 -> g2 .*state migrated.*")
+    assert await stage.ask("!task") == ["tasks [{'text': 'tea', 'colour': 'RED', 'due': 'soon'}] True"]
+
+
+NOTHING = {
+    "factory": ('todo = keep("todo", dict)', "todo = keep('gone', lambda: None)"),
+    "migrate": ("stored = store", "STATE_VERSION = 2\nmigrate = lambda old, state: {'todo': None}\nstored = store"),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING)
+@todo
+async def test_p19_none_is_no_value_to_keep(stage: Stage, case: str) -> None:
+    await stage.ask("!todo tea")
+    await stage.edit("todo.py", *NOTHING[case])
+    await stage.refused(r"todo stays g1: todo\.py:\d: .*TypeError: .* NoneType.*: keep a dict or list.*")
+    if case == "factory":
+        await stage.trace("todo = keep('gone', lambda: None)")
+    assert await stage.ask("!todo") == ["todo {'tea': 1} stored {'tea': 1}"]
 
 
 async def in_flight(stage: Stage, name: str) -> None:

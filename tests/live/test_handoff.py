@@ -20,7 +20,7 @@ from bot.dispatch.table import Handler
 from bot.errors import PluginError
 from bot.live.declared import Found
 from bot.live.handoff import Shelf, Staging, run_hooks
-from bot.live.loader import Image
+from bot.live.loader import Image, compile_unit
 from bot.storage import Backend
 
 
@@ -106,6 +106,53 @@ def test_a_plugin_that_comes_back_in_time_loses_nothing(shelf: Shelf) -> None:
     for live in (set[str](), {"weather"}, set[str](), set[str]()):
         shelf.committed(live)
     assert shelf.values["weather"]["asked"] is value
+
+
+# --- names that are no longer asked for
+
+
+def version(shelf: Shelf, text: str, *names: str) -> Staging:
+    """Commit a version that asks for these names."""
+    made = Staging(shelf, {"weather": "weather"}, {"weather": compile_unit(unit("weather", text))})
+    for name in names:
+        made.keep("weather", name, list)
+    made.commit()
+    return made
+
+
+def test_a_name_that_is_no_longer_asked_for_is_kept_until_the_commit_after_next(shelf: Shelf) -> None:
+    version(shelf, "", "asked", "other")
+    value = shelf.values["weather"]["asked"]
+    version(shelf, "", "other")
+    version(shelf, "", "other")
+    assert shelf.values["weather"]["asked"] is value
+    version(shelf, "", "other")
+    assert list(shelf.values["weather"]) == ["other"]
+
+
+def test_a_name_that_comes_back_in_time_is_as_it_was(shelf: Shelf) -> None:
+    version(shelf, "", "asked")
+    value = shelf.values["weather"]["asked"]
+    for names in ((), (), ("asked",), (), ()):
+        version(shelf, "", *names)
+    assert shelf.values["weather"]["asked"] is value
+
+
+def test_a_name_that_only_a_handler_asks_for_is_kept(shelf: Shelf) -> None:
+    """By having asked for it, or by standing in the source."""
+    for name in ("asked", "later", "gone"):
+        shelf.keep("weather", name, list)
+    for _ in range(3):
+        version(shelf, "def f(ctx): return keep('later', list)")
+        shelf.keep("weather", "asked", list)
+    assert sorted(shelf.values["weather"]) == ["asked", "later"]
+
+
+def test_dropping_takes_one_value_or_all_with_their_version(shelf: Shelf) -> None:
+    version(shelf, "STATE_VERSION = 3", "a", "b")
+    assert shelf.drop("weather", "nothing") == []
+    assert shelf.drop("weather", "a") == ["a"] and shelf.versions["weather"] == 3
+    assert shelf.drop("weather") == ["b"] and "weather" not in shelf.versions
 
 
 # --- store

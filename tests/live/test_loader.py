@@ -288,6 +288,31 @@ def test_a_fault_is_placed_at_the_innermost_line_of_a_plugin(bench: Bench) -> No
     assert (error.plugin, error.path, error.line) == ("a", "_common.py", 3)
 
 
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (
+            "from .b import V",
+            "ImportError: cannot import name 'V' from 'plugins.b'; they import each other: b -> a -> b",
+        ),
+        (
+            "from . import b; b.V",
+            "AttributeError: module 'plugins.b' has no attribute 'V'; they import each other: b -> a -> b",
+        ),
+    ],
+)
+def test_a_name_that_a_circle_of_imports_has_not_got_yet_is_told_with_the_circle(
+    bench: Bench, first: str, words: str
+) -> None:
+    error = bench.fault(unit("b", "from . import a\nV = 1"), unit("a", first))
+    assert (error.path, error.line, error.text) == ("a.py", 1, words)
+
+
+def test_a_name_that_a_whole_module_has_not_got_is_told_without_its_place_on_disk(bench: Bench) -> None:
+    error = bench.fault(unit("a", "from .b import V"), unit("b", ""))
+    assert error.text == "ImportError: cannot import name 'V' from 'plugins.b'"
+
+
 def test_a_fault_in_what_is_imported_is_of_the_importers_group(bench: Bench) -> None:
     error = bench.fault(unit("_common", "\n1/0"), unit("a", "from . import _common"))
     assert (error.path, error.line) == ("_common.py", 2)

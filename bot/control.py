@@ -1,0 +1,301 @@
+"""The bot's end of `neverquit ctl`, and the lock that keeps a second bot off its state.
+
+A Unix socket in `state_dir`, for the bot's own user and root (its mode says so, and on Linux the kernel is asked who is
+there). The talk is described in `bot/ctl.py`. Each client is served by a task of its own, with bounds on all that it
+can send or leave undone; what it asked for goes on when it has gone. Reports go to the log and `report_to` like those
+of `!reload`.
+
+The lock is a file beside the socket. The system lets it go with the process, so neither it nor a socket that was left
+behind can prevent the next start; and whoever holds it may remove that socket. Only `neverquit run` takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import json
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bot import __version__
+from bot.api.durations import format_duration
+from bot.ctl import BEAT_SECONDS, MOST_BYTES, SOCKET, at_path, user_at
+from bot.errors import NeverquitError, UserError
+from bot.live.report import Report
+from bot.logs import clean
+
+if TYPE_CHECKING:
+    from bot.app import App
+
+LOCK = "lock"
+MOST_CLIENTS = 16  # at once; scripts ask one after the other
+REQUEST_SECONDS = 30.0  # for a client to say something, or to take its answer
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def alone(state_dir: Path) -> Iterator[None]:
+    """Keep every other bot off this folder, which is made where there is none.
+
+    Raises:
+        NeverquitError: another bot runs on it, or it can't be made.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        file = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise NeverquitError(f"{state_dir}: the state folder can't be used: {error.strerror}") from None
+    try:
+        try:
+            # By process, not by descriptor as `flock`: a child that a plugin left behind would hold it for ever.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            holder = os.read(file, 20).decode("ascii", "replace").strip()
+            raise NeverquitError(
+                f"{state_dir}: another neverquit runs on this state_dir (process {holder or 'unknown'}); end it first, "
+                "or give this one a state_dir of its own"
+            ) from None
+        except OSError as error:  # a network file system without locks
+            log.warning("%s: can't be locked (%s); take care that no second bot uses it", state_dir, error.strerror)
+        os.ftruncate(file, 0)
+        os.pwrite(file, b"%d\n" % os.getpid(), 0)
+        yield
+    finally:
+        os.close(file)
+
+
+class Control:
+    """Listens for `neverquit ctl`. Made and started by `neverquit run`, which holds the lock.
+
+    Args:
+        app: the bot.
+        state_dir: where the socket is made.
+    """
+
+    def __init__(self, app: App, state_dir: Path) -> None:
+        self._app, self._path = app, state_dir / SOCKET
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._clients = 0
+
+    async def start(self) -> None:
+        """Listen. A bot that can't is one without `ctl`; the log says why."""
+        if not hasattr(asyncio, "start_unix_server"):  # Windows
+            return
+        try:
+            listening = self._listening()
+            self._server = await asyncio.start_unix_server(self._client, sock=listening, limit=MOST_BYTES)
+        except OSError as error:
+            log.warning("neverquit ctl can't reach this bot: %s: %s", self._path, error.strerror or error)
+
+    def _listening(self) -> socket.socket:
+        folder = self._path.parent.stat()
+        if folder.st_mode & 0o002 or (folder.st_uid != os.geteuid() != 0):
+            raise OSError(None, "the folder belongs to others, or all may write into it; chown or chmod o-w it")
+        self._path.unlink(missing_ok=True)  # a bot that was killed left it behind
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            at_path(made.bind, self._path)
+            self._path.chmod(0o600)  # before anyone can connect: that takes `listen`
+            made.setblocking(False)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    async def stop(self) -> None:
+        """Hang up on everybody, and take the socket away."""
+        if self._server is None:
+            return
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    # -- one client
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._clients += 1
+        try:
+            await self._serve(reader, writer)
+        except (OSError, TimeoutError, asyncio.CancelledError):  # it went, it said nothing, or the bot ends
+            pass
+        except Exception:
+            log.exception("a client of neverquit ctl could not be served")
+        finally:
+            self._clients -= 1
+            self._tasks.discard(task)
+            writer.close()
+            try:
+                await asyncio.wait_for(writer.wait_closed(), BEAT_SECONDS)
+            except (OSError, TimeoutError):  # it does not read what it asked for
+                writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        user = user_at(writer.get_extra_info("socket"))
+        if user not in (None, 0, os.geteuid()):
+            log.warning("neverquit ctl: uid %s tried to speak to this bot, and may not", user)
+            return None
+        while True:
+            try:
+                line = await asyncio.wait_for(reader.readline(), REQUEST_SECONDS)
+            except ValueError:  # longer than MOST_BYTES
+                line = b"-"
+            if not line.endswith(b"\n"):
+                if line:
+                    await _tell(writer, [], [f"that is no request: a line of JSON has at most {MOST_BYTES} bytes"])
+                return None
+            if self._clients > MOST_CLIENTS:
+                return await _tell(writer, [], [f"{MOST_CLIENTS} others are speaking to this bot; try again later"])
+            work = asyncio.ensure_future(self._answer(line, user))
+            self._tasks.add(work)
+            work.add_done_callback(self._tasks.discard)
+            while not (await asyncio.wait({work}, timeout=BEAT_SECONDS))[0]:
+                await _put(writer, b"\n")
+            await _tell(writer, *work.result())
+
+    async def _answer(self, line: bytes, user: int | None) -> tuple[list[str], list[str]]:
+        """Do what a request says. Never raises, or a mistake of ours would hang up on a script without a word."""
+        try:
+            request = json.loads(line)
+            do, name = request["do"], request.get("name", "")
+            assert isinstance(do, str) and isinstance(name, str)
+        except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):
+            return [], ['that is no request: write {"do": "status"}, or {"do": "reload", "name": "weather"}']
+        if do not in _DOES:
+            return [], [f"this bot can't {clean(do)[:40]}; it knows {', '.join(_DOES)}"]
+        log.info("neverquit ctl: %s", clean(f"{do} {name}".strip()))
+        try:
+            return await _DOES[do](self, name, f"ctl by {_name_of(user)}")
+        except UserError as error:
+            return [], [clean(str(error))]
+        except asyncio.CancelledError:
+            return [], ["the bot is about to end"]
+        except Exception:
+            log.exception("neverquit ctl: %s failed inside the bot", do)
+            return [], [f"{do} failed inside the bot; its log has the trace"]
+
+    # -- what can be asked for
+
+    async def _reload(self, name: str, cause: str) -> tuple[list[str], list[str]]:
+        if name in ("", "all"):
+            report = await self._app.reloader.settle(everything=True, cause=cause)
+            return self._told(report) if report else (["there is no plugin to reload"], [])
+        await self._check(name)
+        report = await self._app.reloader.settle({name}, cause=cause)
+        return self._told(report, f"{name}: nothing to reload; it is off (load it, or !enable {name})")
+
+    async def _load(self, name: str, cause: str) -> tuple[list[str], list[str]]:
+        await self._check(name)
+        if name in self._app.places.off_everywhere():
+            raise UserError(f"{name} is disabled; !enable {name} loads it, unless plugins.disabled has it")
+        report = await self._app.reloader.load(name, cause=cause)
+        return self._told(report, f"{name} can't be found in the plugin directories, nor among what is installed")
+
+    async def _unload(self, name: str, cause: str) -> tuple[list[str], list[str]]:
+        await self._check(name)
+        return self._told(await self._app.reloader.unload(name, cause=cause), f"{name} is not loaded")
+
+    async def _plugins(self, name: str, cause: str) -> tuple[list[str], list[str]]:
+        lines, now = [], time.monotonic()
+        for plugin, image in self._app.reloader.plugins().items():
+            if image.owner is not None:
+                age, calls = format_duration(now - image.owner.since), len(image.owner.calls)
+                lines.append(
+                    f"{plugin} g{image.owner.generation} {image.unit.digest[:7]}, age {age}, {calls} in flight"
+                )
+        off = {*self._app.places.off_everywhere(), *self._app.reloader.stopped}
+        return [*lines, *(f"{plugin} off" for plugin in sorted(off))], []
+
+    async def _status(self, name: str, cause: str) -> tuple[list[str], list[str]]:
+        app = self._app
+        lines = [
+            f"neverquit {__version__}, process {os.getpid()}, up {format_duration(time.monotonic() - app.started)}"
+        ]
+        for network in app.networks.values():
+            connection = network.connection
+            state = f"up as {network.nick}" if connection.registered else "not connected"
+            if connection.connected and not connection.registered:
+                state = "registering"
+            joined = sum(connection.roster.channel(channel) is not None for channel in connection.channels)
+            lines.append(f"{network.name}: {state}, {joined} of {len(connection.channels)} channels")
+        waiting = app.keeper.queued + sum(len(network.connection.outbox) for network in app.networks.values())
+        live, off = len(app.reloader.plugins()), len({*app.places.off_everywhere(), *app.reloader.stopped})
+        lines.append(f"lines to send: {waiting}")
+        lines.append(f"plugins: {live} live, {off} off, {app.reloader.commits} commits")
+        return [clean(line) for line in lines], []
+
+    async def _restart(self, name: str, cause: str) -> tuple[list[str], list[str]]:
+        raise UserError(
+            "restart needs a second process that holds the connection, which this version does not have; "
+            "to take a new version of the bot itself, end it (SIGTERM) and run it again"
+        )
+
+    async def _check(self, name: str) -> None:
+        """Let the name of a plugin pass, one that is on disk, installed or live; nothing that could be a path."""
+        reloader = self._app.reloader
+        if not name:
+            raise UserError("say which plugin: neverquit ctl load NAME")
+        fits = re.fullmatch(r"[^\W\d]\w{0,63}", name) is not None
+        if not fits or (name not in reloader.known() and name not in await reloader.look()):
+            near = difflib.get_close_matches(name.lower(), list(reloader.known()), 1, 0.6)
+            raise UserError(f"no such plugin: {name[:64]}" + (f"; did you mean {near[0]}?" if near else ""))
+
+    def _told(self, report: Report, nothing: str = "") -> tuple[list[str], list[str]]:
+        """Tell a report to the log and the channel, as ever, and split it for the client, who gets all of it."""
+        self._app.announcer.report(report)
+        if not report:
+            raise UserError(nothing)
+        lines = {ok: [clean(entry.text) for entry in report.entries if entry.ok == ok] for ok in (True, False)}
+        return lines[True], lines[False]
+
+
+_Does = Callable[[Control, str, str], Awaitable[tuple[list[str], list[str]]]]
+_DOES: dict[str, _Does] = {
+    "reload": Control._reload,
+    "load": Control._load,
+    "unload": Control._unload,
+    "plugins": Control._plugins,
+    "status": Control._status,
+    "restart": Control._restart,
+}
+
+
+def _name_of(user: int | None) -> str:
+    """Return how a cause names who asked: `uid 1000 alice`."""
+    if user is None:
+        return "its own user"
+    try:
+        import pwd
+
+        return f"uid {user} {pwd.getpwuid(user).pw_name}"
+    except (ImportError, KeyError):
+        return f"uid {user}"
+
+
+async def _put(writer: asyncio.StreamWriter, raw: bytes) -> None:
+    if not writer.is_closing():
+        writer.write(raw)
+        await asyncio.wait_for(writer.drain(), REQUEST_SECONDS)
+
+
+async def _tell(writer: asyncio.StreamWriter, out: list[str], err: list[str]) -> None:
+    await _put(writer, json.dumps({"out": out, "err": err}).encode() + b"\n")

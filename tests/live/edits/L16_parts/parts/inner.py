@@ -1,0 +1,1 @@
+from .._words import V

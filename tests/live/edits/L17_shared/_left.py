@@ -1,0 +1,7 @@
+from . import _right
+
+V = 1
+
+
+def both():
+    return f"left {V}, right {_right.V}"

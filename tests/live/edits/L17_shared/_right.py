@@ -1,0 +1,7 @@
+from . import _left
+
+V = 1
+
+
+def left():
+    return _left.V
