@@ -72,7 +72,7 @@ def _own_standard_error() -> TextIO | None:
     """Standard error on a descriptor of our own: a plugin that closes or replaces `sys.stderr` must not silence us."""
     if sys.stderr is sys.__stderr__ and sys.stderr is not None:
         try:
-            return open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="backslashreplace")
+            return os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="backslashreplace")
         except (OSError, ValueError):
             pass
     return None

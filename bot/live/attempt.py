@@ -82,8 +82,7 @@ class Attempt:
             self.error.__cause__ = error
         finally:
             for image in new.rehearsed.values():
-                if image.owner is not None:
-                    await image.owner.let_go()
+                await let_go(image)
 
     def _still_imported(self, live: Mapping[str, Image]) -> PluginError | None:
         for name in sorted(self.group.gone):
@@ -118,11 +117,16 @@ class Attempt:
         if self._committed:
             return []
         for image in self.images.values():
-            if image.owner is not None:
-                await image.owner.let_go()
-            elif image.imprint is not None:
-                image.imprint.undo()
+            await let_go(image)
         return list(self.images.values())
+
+
+async def let_go(image: Image) -> None:
+    """Let go of all that a version has opened, and undo what it changed around it; a shared module can only change."""
+    if image.owner is not None:
+        await image.owner.let_go()
+    elif image.imprint is not None:
+        image.imprint.undo()
 
 
 class Clash(PluginError):
