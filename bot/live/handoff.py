@@ -247,6 +247,7 @@ class Staging:
             self._shelf.states[plugin] = state
             self._shelf.versions[state] = self._version_of(state)
             self._shelf.asked(state, {*self._asked.get(state, ()), *self._mentioned(plugin, state)})
+        self._instead, self._new, self._carries = {}, {}, []  # they know old versions, and this one lives on with the new
         self._committed = True
 
     def _version_of(self, state: str) -> int:

@@ -30,6 +30,7 @@ from typing import Any
 
 from bot.dispatch.owner import Owner, label
 from bot.live.discover import PACKAGE
+from bot.live.handoff import Shelf
 from bot.live.imprint import Imprint
 from bot.live.loader import Image
 
@@ -208,9 +209,7 @@ def _said(holder: Any, held: Any, spaces: Mapping[int, Any]) -> str | None:
         return _said_of_dict(holder, held)
     if isinstance(holder, type) and not holder.__module__.startswith(PACKAGE + "."):
         return f"the class {holder.__module__}.{holder.__qualname__}"
-    if type(holder).__module__.startswith("bot."):
-        return f"the bot's {type(holder).__name__}"
-    return None
+    return "the values that it keeps" if isinstance(holder, Shelf) else None
 
 
 def _said_of_dict(holder: dict[Any, Any], held: Any) -> str | None:
