@@ -1,0 +1,46 @@
+"""Changes the process around it in every way that is undone."""
+
+import atexit
+import builtins
+import json
+import logging
+import signal
+import sys
+import threading
+import warnings
+
+from bot import command, setup
+
+
+def loud(*arguments):
+    return "changed 1"
+
+
+class Quiet(logging.Handler):
+    def emit(self, record):
+        pass
+
+
+json.loads = loud
+json.JSONDecoder.decode = loud
+builtins.shout = loud
+sys.path.insert(0, "/changes")
+sys.setrecursionlimit(1500)
+warnings.filterwarnings("ignore", "changes")
+atexit.register(loud)
+
+
+@setup
+async def change(ctx):
+    sys.excepthook = loud
+    threading.excepthook = loud
+    signal.signal(signal.SIGUSR1, loud)
+    logging.getLogger().addHandler(Quiet())
+    logging.getLogger("changes").addFilter(loud)
+
+
+@command("later")
+async def later(ctx):
+    """Change something while it runs."""
+    sys.unraisablehook = loud
+    return "changed"
