@@ -247,7 +247,7 @@ class Staging:
             self._shelf.states[plugin] = state
             self._shelf.versions[state] = self._version_of(state)
             self._shelf.asked(state, {*self._asked.get(state, ()), *self._mentioned(plugin, state)})
-        self._instead, self._new, self._carries = {}, {}, []  # they know old versions, and this one lives on with the new
+        self._instead, self._new, self._carries = {}, {}, []  # they know old versions; this lives on
         self._committed = True
 
     def _version_of(self, state: str) -> int:
@@ -282,10 +282,10 @@ async def run_hooks(
         with _shelf(staging), entry(imprint_of(image.owner)):
             try:
                 await image.owner.run(_call(hook, context(image.owner, hook.key), relay), deadline_seconds)
-            except Overrun as error:
+            except Overrun:
                 raise PluginError(
                     image.unit.name, _file(image, hook), hook.line, f"{kind} took longer than {deadline_seconds:g} s"
-                ) from error
+                ) from None
             except BaseException as error:
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():

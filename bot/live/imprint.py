@@ -28,7 +28,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from bot.dispatch.owner import Owner
 from bot.live.discover import PACKAGE
-from bot.live.places import MISSING, Logging, Members, Place, common, may_change
+from bot.live.places import MISSING, Members, Place, common, may_change
 from bot.live.strays import Strays
 
 _LONGEST_WORD = 200  # of a text constant that may name something, as in `mock.patch("json.loads")`
@@ -175,7 +175,7 @@ class _World:
 
     def look_at(self, place: Place, entered: Imprint | None) -> None:
         for name, before, after in place.changes():
-            who = self.maker(after[2] if isinstance(place, Logging) and after is not MISSING else after)
+            who = self.maker(place.content(after))
             if who is None and entered is not None and entered.names(place, name):
                 grew = before is MISSING and (isinstance(after, ModuleType) or place.lazy())
                 who = None if grew else entered
@@ -217,7 +217,7 @@ class _World:
         if change not in stack:
             return ""
         above = stack[stack.index(change) + 1 :]
-        lasting = self.maker(change.after) is not of and not (place.by_identity and not isinstance(name, str | tuple))
+        lasting = self.maker(place.content(change.after)) is not of and not place.made_once(name)
         if heir is not None and lasting and not heir.has(place, name) and heir.names(place, name):
             heir.take(change)
             return ""

@@ -42,11 +42,9 @@ class Place:
     Attributes:
         known: what it held at the last look.
         hints: words in the code of a plugin that show it means to change this; empty: the changed name itself.
-        by_identity: its names are objects that come and go, so the same change is never made twice.
     """
 
     hints: frozenset[str] = frozenset()
-    by_identity = False
     known: dict[Any, Any] = {}  # noqa: RUF012  # replaced, never written to
 
     def __init__(self, holder: Any, label: str) -> None:
@@ -90,6 +88,14 @@ class Place:
         """Tell whether names may appear in it by being asked for."""
         return "__getattr__" in vars(self.holder)
 
+    def made_once(self, name: Any) -> bool:
+        """Tell whether a change of this name can be made by one version only: it is about an object of that version."""
+        return False
+
+    def content(self, value: Any) -> Any:
+        """Return what a plugin has put there."""
+        return value
+
     def say(self, name: Any, value: Any) -> str:
         return f"{self.label}.{name}"
 
@@ -123,8 +129,6 @@ class Entries(Place):
 class Members(Place):
     """A list. Its members are their own names: texts and tuples by value, other objects by identity."""
 
-    by_identity = True
-
     def __init__(self, owner: Any, attribute: str, label: str, hints: str) -> None:
         self.hints = frozenset(hints.split())
         self._attribute = attribute
@@ -148,6 +152,9 @@ class Members(Place):
         if self.holder is warnings:
             with warnings.catch_warnings():  # it makes Python forget what it has decided by the old filters
                 pass
+
+    def made_once(self, name: Any) -> bool:
+        return not isinstance(name, str | tuple)
 
     def thin(self, name: Any) -> None:
         """Leave one of several equal members."""
@@ -196,6 +203,12 @@ class Logging(Members):
         if before.keys() != self.known.keys():
             yield from ((name, MISSING, value) for name, value in self.known.items() if name not in before)
             yield from ((name, value, MISSING) for name, value in before.items() if name not in self.known)
+
+    def made_once(self, name: Any) -> bool:
+        return True
+
+    def content(self, value: Any) -> Any:
+        return value[2] if value is not MISSING else value
 
     def holds(self, name: Any, value: Any) -> bool:
         return (name in self.read()) == (value is not MISSING)

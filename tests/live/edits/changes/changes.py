@@ -2,9 +2,10 @@
 
 import atexit
 import builtins
-import json
+import colorsys
 import logging
 import signal
+import string
 import sys
 import threading
 import warnings
@@ -21,8 +22,8 @@ class Quiet(logging.Handler):
         pass
 
 
-json.loads = loud
-json.JSONDecoder.decode = loud
+colorsys.rgb_to_hls = loud
+string.Formatter.format = loud
 builtins.shout = loud
 sys.path.insert(0, "/changes")
 sys.setrecursionlimit(1500)

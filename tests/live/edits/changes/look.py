@@ -1,9 +1,10 @@
 """Tells what is changed."""
 
 import builtins
-import json
+import colorsys
 import logging
 import signal
+import string
 import sys
 import threading
 import warnings
@@ -15,13 +16,13 @@ from bot import command
 async def look(ctx):
     """Name all that is not as Python made it."""
     found = {
-        "loads": json.loads.__module__ != "json",
-        "decode": json.JSONDecoder.decode.__module__ != "json.decoder",
+        "function": colorsys.rgb_to_hls.__module__ != "colorsys",
+        "method": string.Formatter.format.__module__ != "string",
         "shout": hasattr(builtins, "shout"),
         "path": "/changes" in sys.path,
         "limit": sys.getrecursionlimit() != 1000,
         "filter": any("changes" in str(each) for each in warnings.filters),
-        "hook": sys.excepthook is not sys.__excepthook__,
+        "hook": sys.excepthook.__module__ == "plugins.changes",
         "unraisable": sys.unraisablehook is not sys.__unraisablehook__,
         "threads": threading.excepthook is not threading.__excepthook__,
         "signal": signal.getsignal(signal.SIGUSR1) != signal.SIG_DFL,

@@ -8,6 +8,9 @@ import threading
 from bot import command, setup
 
 
+processes = []
+
+
 async def forever():
     await asyncio.Event().wait()
 
@@ -24,7 +27,7 @@ async def begin(ctx):
     threading.Timer(600, again).start()
     logging.getLogger("starts").addHandler(logging.NullHandler())
     subprocess.Popen(["sleep", "600"])
-    ctx.process = await asyncio.create_subprocess_exec("sleep", "600")
+    processes.append(await asyncio.create_subprocess_exec("sleep", "600"))
 
 
 @command("handlers")
