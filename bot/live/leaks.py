@@ -178,7 +178,7 @@ def held_by(alive: list[Any]) -> str:
             if id(holder) in seen or id(holder) in own or holder is todo or isinstance(holder, types.FrameType):
                 continue
             seen.add(id(holder))
-            if (said := _said(holder, each, spaces)) is not None:
+            if (said := _said(holder, each)) is not None:
                 return said
             todo.append(holder)
     return "something outside of Python: atexit, a codec, a C library"
@@ -189,10 +189,11 @@ def _made_of(value: Any, own: set[int], spaces: Mapping[int, Any]) -> bool:
     return id(inner) in own or (isinstance(inner, types.FunctionType) and id(inner.__globals__) in spaces)
 
 
-def _said(holder: Any, held: Any, spaces: Mapping[int, Any]) -> str | None:
+def _said(holder: Any, held: Any) -> str | None:
     """Return words for a holder that has a name; None: ask who holds it in turn."""
     if isinstance(holder, types.FunctionType):
-        return None if id(holder.__globals__) in spaces else f"the function {holder.__module__}.{holder.__qualname__}"
+        live = vars(sys.modules.get(str(holder.__module__), sys)) is holder.__globals__
+        return f"the function {holder.__module__}.{holder.__qualname__}" if live else None
     if isinstance(holder, asyncio.Task):
         return f"task {label(holder)}"
     if isinstance(holder, asyncio.Handle):

@@ -49,6 +49,10 @@ from bot.live.imprint import Imprint, entry, imported, imprint_of
 _TOLD_BY_TREE = re.compile(rb"plugins|STATE_(?:NAME|VERSION)|from[\s\\]*\.|coding[:=]|[^\x00-\x7f]")
 
 
+# As they were before any plugin: one that adds to them must not be in the modules of all others.
+_BUILTINS = dict(vars(builtins))
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """A unit's code, or why there is none."""
@@ -172,7 +176,7 @@ class Build:
         self.too_long = f"the import took longer than {import_seconds:g} s"
         self._root = ModuleType(PACKAGE)
         self._root.__path__ = []
-        self._builtins = {**builtins.__dict__, "__import__": self.import_}
+        self._builtins = {**_BUILTINS, "__import__": self.import_}
         self._owners = {name: Owner(name, one.unit.digest) for name, one in compiled.items() if one.unit.is_plugin}
         self._imprints: dict[str, Imprint] = {}  # by unit
         self._replaced: dict[str, ModuleType | None] = {}

@@ -138,7 +138,7 @@ async def test_p12_what_is_opened_and_never_closed_is_closed_with_the_code(stage
     await stage.report("opens unloaded")
 
 
-ALL = "function method shout path limit filter hook threads signal handlers filters"
+ALL = "function method shout path limit filter hook signal handlers filters"
 
 
 @before("changes")
@@ -152,7 +152,7 @@ async def test_what_a_version_changed_around_it_is_undone_when_it_goes(stage: St
     await stage.write("changes.py", "")
     await stage.report(r"changes g4 -> g5 .*")
     assert await stage.ask("!look") == ["nothing"]
-    await stage.program.logged(r"info .*changes g4: undone: .*sys\.excepthook")
+    await stage.program.logged(r"info .*changes g4: undone: .*sys\.displayhook")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import logging
 import signal
 import string
 import sys
-import threading
 import warnings
 
 from bot import command, setup
@@ -33,8 +32,7 @@ atexit.register(loud)
 
 @setup
 async def change(ctx):
-    sys.excepthook = loud
-    threading.excepthook = loud
+    sys.displayhook = loud  # threads keep the excepthook that they began under
     signal.signal(signal.SIGUSR1, loud)
     logging.getLogger().addHandler(Quiet())
     logging.getLogger("changes").addFilter(loud)

@@ -6,7 +6,6 @@ import logging
 import signal
 import string
 import sys
-import threading
 import warnings
 
 from bot import command
@@ -22,9 +21,8 @@ async def look(ctx):
         "path": "/changes" in sys.path,
         "limit": sys.getrecursionlimit() != 1000,
         "filter": any("changes" in str(each) for each in warnings.filters),
-        "hook": sys.excepthook.__module__ == "plugins.changes",
+        "hook": sys.displayhook is not sys.__displayhook__,
         "unraisable": sys.unraisablehook is not sys.__unraisablehook__,
-        "threads": threading.excepthook is not threading.__excepthook__,
         "signal": signal.getsignal(signal.SIGUSR1) != signal.SIG_DFL,
         "handlers": any(type(each).__name__ == "Quiet" for each in logging.getLogger().handlers),
         "filters": bool(logging.getLogger("changes").filters),
