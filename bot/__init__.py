@@ -11,8 +11,14 @@ where folders are floors and a floor imports only the floors below it:
     dispatch/                 floor 3   from an event to a finished handler
     live/                     floor 4   the life of plugin files: found, built, committed, retired
     wire/ storage             wings     the connection (keeper, link); the state on disk
-    app calls networks places announce waits jobs chat keepsakes   floor 5   puts it together; the built-in commands
-    cli check demo prompt server testing   floor 6   the program, the demo with its own IRC server, the test kit
+    app calls jobs            floor 5   puts it together; from a line to its handlers; what runs later
+    networks places           floor 5   where we are, and which plugin answers there
+    announce waits            floor 5   what admins are told
+    chat care keepsakes       floor 5   the commands that are built in
+    control ctl               floor 5   `neverquit ctl`, both ends
+    cli check terminal        floor 6   the program
+    demo prompt server        floor 6   the demo, with an IRC server of its own
+    testing                   floor 6   the test kit
 """
 
 from __future__ import annotations

@@ -74,10 +74,12 @@ class Announcer:
             starting: of a start only what went wrong is worth a line in a channel.
             asked_at: where an admin asked for it and is answered already.
         """
+        report = Report(tuple(entry for entry in report.entries if not entry.again))
         if not report:
             return
         self._tell_unsure()
-        log.log(logging.INFO if report.ok else logging.WARNING, "%s", report)
+        # The report itself, not its text as an argument: no two are the same record, of which the log folds bursts.
+        log.log(logging.INFO if report.ok else logging.WARNING, report)
         if starting:
             report = Report(tuple(entry for entry in report.entries if not entry.ok))
         if report:

@@ -25,9 +25,10 @@ from bot.api.context import Context, Scheduled
 from bot.api.context import Owner as AnyOwner
 from bot.api.http import http
 from bot.calls import Calls
-from bot.chat import Chat, built_in
+from bot.chat import built_in
 from bot.config import Config
 from bot.config import Network as NetworkSettings
+from bot.dispatch.faults import Faults
 from bot.dispatch.guard import task_factory
 from bot.dispatch.outlet import CallOutlet, Pending
 from bot.dispatch.owner import Owner
@@ -42,8 +43,10 @@ from bot.live.handoff import Shelf
 from bot.live.installed import Installed
 from bot.live.loader import Image
 from bot.live.names import install
+from bot.live.past import Past
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
+from bot.live.trial import Trial, can_try
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks, be_in
 from bot.places import Places
@@ -95,8 +98,9 @@ class App:
         self.started = time.monotonic()
         self._clock, self._choice = clock, choice or random.Random()
         self._relay = Relay()
+        self.faults = Faults()
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
-        pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock)
+        pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults)
         self.calls = Calls(self, pipeline, self.networks, self.places, self.pending)
         job_clock = job_clock or LoopClock()
         self._scheduler = Scheduler(job_clock, self.calls.task)
@@ -119,6 +123,7 @@ class App:
         self.jobs = Jobs(self.backend.jobs, self._scheduler, self.calls.later, job_clock.time)
         folders = directories(config.plugins.directories)
         self.reloader = self._reloader(Discovery(folders, elsewhere=Installed() if installed else None))
+        self.past = self._past(pipeline)
         self.watcher = self._watcher(folders)
 
     def _reloader(self, discovery: Discovery) -> Reloader:
@@ -129,11 +134,26 @@ class App:
             self.shelf,
             self.backend.own("claims"),
             patience=Patience.of(self.config),
-            built_in=built_in(Chat(self), self.owner),
+            built_in=built_in(self, self.owner),
             disabled=self.places.off_everywhere,
             recent=lambda: tuple(self.calls.recent),
             on_later=self._later,
+            ground=Trial() if can_try else None,
         )
+
+    def _past(self, pipeline: Pipeline) -> Past:
+        past = Past(
+            self.reloader,
+            self.backend.versions,
+            self.backend.own("pins"),
+            self.faults,
+            lambda: self.config.reload,
+            self.announcer.report,
+            self.calls.task,
+            self._clock,
+        )
+        pipeline.on_end = past.probation.ended
+        return past
 
     def _watcher(self, folders: Sequence[Path]) -> Watcher:
         return Watcher(
@@ -151,7 +171,7 @@ class App:
         """Load the plugins, begin to watch, and dial."""
         sys.setswitchinterval(0.001)  # a busy plugin thread delays the loop by 1.5 ms instead of 5 to 10
         install([str(directory) for directory in directories(self.config.plugins.directories)])
-        report = await self.reloader.settle(cause="start")
+        report = await self.past.begin()
         for network in self.config.networks.values():
             self._open(network)
         self.announcer.report(report, starting=True)  # held until the network that it goes to is ready
@@ -196,6 +216,7 @@ class App:
                 await self.reloader.close()
         except TimeoutError:
             log.warning("not everything ended within %g s; ending all the same", STOP_SECONDS)
+        await self.past.close()
         self.calls.cancel()
         self._scheduler.stop()
         await self.keeper.closed()
@@ -351,5 +372,5 @@ class App:
     def _later(self, seconds: float) -> None:
         self.loop.call_later(seconds + 0.001, self.watcher.poke)
 
-    async def _settle(self) -> None:
-        self.announcer.settled(await self.reloader.settle())
+    async def _settle(self, hint: frozenset[str] = frozenset()) -> None:
+        self.announcer.settled(await self.reloader.settle(hint=hint))

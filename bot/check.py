@@ -16,10 +16,11 @@ from bot.chat import built_in_names
 from bot.errors import PluginError
 from bot.live.attempt import line_of
 from bot.live.builder import Builder
+from bot.live.compiled import Compiled, compile_unit
 from bot.live.discover import Discovery
 from bot.live.graph import groups
 from bot.live.handoff import Shelf, Staging
-from bot.live.loader import Build, Compiled, Image, TookTooLong, compile_unit, shown
+from bot.live.loader import Build, Image, TookTooLong, shown
 from bot.live.names import install, uninstall
 from bot.storage import Backend
 

@@ -1,6 +1,6 @@
 """The program `neverquit`: its commands, signals and exit codes.
 
-    run demo check new init config --version
+    run ctl demo check new init config --version
 
 Exit codes: 0 ok, 1 failed, 2 usage, 69 cannot connect (`run --once`), 78 bad configuration (sysexits.h). Heavy
 imports stand inside the commands, so each takes only what it needs; `bot/__main__.py` answers --version without this
@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from bot import __version__
-from bot.errors import CannotConnect, ConfigError, NeverquitError
+from bot.errors import CannotConnect, ConfigError, NeverquitError, UserError
 
 if TYPE_CHECKING:
     from bot.app import App
     from bot.config import Config
+    from bot.terminal import Terminal
 
 FAILED, USAGE, CANNOT_CONNECT, BAD_CONFIG = 1, 2, 69, 78
 END_SECONDS = 4.8  # from a signal to the end at the latest
@@ -80,24 +81,38 @@ def run(
     settings = _load(config)
     if not settings.networks:
         _leave(f"{config}: networks: nobody to connect to; add a network there, or try `neverquit demo`", BAD_CONFIG)
-    _logs(settings)
-    _run_to_end(_run(settings, config, once))
+    terminal = _terminal()
+    _logs(settings, terminal)
+    _run_to_end(_run(settings, config, once, terminal))
 
 
-async def _run(settings: Config, path: Path, once: bool) -> int:
+async def _run(settings: Config, path: Path, once: bool, terminal: Terminal | None) -> int:
     from bot.app import App
+    from bot.control import Control, alone
 
     # What is there by now stays. Plugins are not there yet, so their old generations are still collected; a full
     # collection looks at those alone, which takes 5 ms instead of 20.
     gc.collect()
     gc.freeze()
-    app = App(settings, once=once, installed=True)
+    with alone(Path(settings.state_dir)):
+        app = App(settings, once=once, installed=True)
+        if terminal is not None:
+            app.reloader.on_failure.append(terminal.failed)
+        control = Control(app, Path(settings.state_dir))
+        await control.start()
+        try:
+            return await _run_app(app, path, terminal)
+        finally:
+            await control.stop()
+
+
+async def _run_app(app: App, path: Path, terminal: Terminal | None) -> int:
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
     one_at_a_time = asyncio.Lock()
 
     def hang_up() -> None:
-        task = loop.create_task(_again(app, path, one_at_a_time))
+        task = loop.create_task(_again(app, path, terminal, one_at_a_time))
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
@@ -120,7 +135,7 @@ def _end_in_time(*_: object) -> None:
     timer.start()
 
 
-async def _again(app: App, path: Path, one_at_a_time: asyncio.Lock) -> None:
+async def _again(app: App, path: Path, terminal: Terminal | None, one_at_a_time: asyncio.Lock) -> None:
     """SIGHUP: read the configuration again, and take all plugins anew; a bad file changes nothing."""
     from bot import config
 
@@ -131,10 +146,13 @@ async def _again(app: App, path: Path, one_at_a_time: asyncio.Lock) -> None:
             log.error("the configuration stays as it was:\n%s", error)
             app.announcer.tell(f"the configuration stays as it was: {error.mistakes[0]}")
             return
-        _logs(settings)
+        _logs(settings, terminal)
         for note in await app.apply(settings):
             log.warning("%s", note)
-        report = await app.reloader.settle(everything=True, cause="SIGHUP")
+        try:
+            report = await app.reloader.settle(everything=True, cause="SIGHUP")
+        except UserError:  # the bot is about to end
+            return
         log.info("configuration read again; %s", report)
         app.announcer.tell(f"configuration read again; {report}")
 
@@ -180,6 +198,31 @@ def demo(
 
     settings = _load(config) if config is not None else None
     _run_to_end(run_demo(settings))
+
+
+@program.command()
+def ctl(
+    do: Annotated[
+        str, typer.Argument(metavar="reload|load|unload|rollback|plugins|status|restart", help="What to do.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A plugin; reload alone takes all.")] = "",
+    which: Annotated[str, typer.Argument(metavar="[N]", help="Of rollback: how many versions back, or a hash.")] = "",
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Speak to the running bot: for deploy scripts. Exits with 1 if it failed, and says why on standard error."""
+    from bot import config as configurations
+    from bot import ctl as client
+
+    if do not in client.REQUESTS:
+        _leave(f"ctl can't {do}; it knows {', '.join(client.REQUESTS)}", USAGE)
+    if not name and do in ("load", "unload", "rollback"):
+        _leave(f"say which plugin: neverquit ctl {do} NAME", USAGE)
+    try:
+        state_dir = configurations.state_dir(config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(BAD_CONFIG) from None
+    raise SystemExit(client.main(Path(state_dir), do, name, which))
 
 
 # -- plugins
@@ -276,10 +319,20 @@ def _load(path: Path) -> Config:
         raise SystemExit(BAD_CONFIG) from None
 
 
-def _logs(settings: Config) -> None:
+def _terminal() -> Terminal | None:
+    """Return what makes log lines for the terminal that standard error is, if it is one."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    from bot.terminal import Terminal
+
+    return Terminal(sys.stderr)
+
+
+def _logs(settings: Config, terminal: Terminal | None) -> None:
     from bot import logs
 
-    logs.setup(settings.log.level, settings.log.format)
+    line = terminal.line if terminal is not None and settings.log.format == "text" else None
+    logs.setup(settings.log.level, settings.log.format, line=line)
     logs.redact(*settings.secrets())
 
 

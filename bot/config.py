@@ -222,6 +222,13 @@ class Reload:
     settle_ms: float = option(4.0, "Quiet after the last event on a file before it goes live, in milliseconds.", ge=0)
     delete_grace_ms: float = option(150.0, "How long a file may be missing before it unloads, in milliseconds.", ge=0)
     sweep_seconds: float = option(2.0, "Pause between full looks at the folders, in seconds; 0: none.", ge=0)
+    probation_seconds: float = option(
+        120.0,
+        "A new version that fails far more often than the one before is taken back so long, in seconds; 0: never.",
+        ge=0,
+    )
+    probation_failures: int = option(5, "Failures of a new version before it is taken back.", ge=1)
+    probation_factor: float = option(5.0, "How many times as often as the one before it has to fail.", ge=1)
     report_to: Annotated[str, WORD] | None = option(
         None, "Where reports go: NETWORK/TARGET, or TARGET with one network. Absent: the log."
     )
@@ -290,6 +297,19 @@ def load(path: str | Path) -> Config:
     from bot import configfile
 
     return configfile.load(Path(path))
+
+
+def state_dir(path: str | Path) -> str:
+    """Read nothing of a configuration file but where its state is.
+
+    A script that speaks to the bot may lack the variables that the bot's passwords come from.
+
+    Raises:
+        ConfigError: the file can't be read, or says it wrongly.
+    """
+    from bot import configfile
+
+    return configfile.state_dir(Path(path))
 
 
 def parse(text: str, file: str) -> Config:

@@ -58,18 +58,22 @@ _WORDS = {
 
 def load(path: Path) -> Config:
     """See `bot.config.load`."""
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(yamltree.MAX_BYTES + 1)
-            mode = os.fstat(stream.fileno()).st_mode
-    except OSError as error:
-        hint = "; `neverquit init` writes one" if isinstance(error, FileNotFoundError) else ""
-        raise ConfigError([Mistake(str(path), 0, 0, "", f"{error.strerror}{hint}")]) from None
-    tree = yamltree.read(yamltree.decode(raw, str(path)), str(path), secret=_is_secret)
+    tree, mode = yamltree.load(path, _is_secret)
     config = _check(tree)
     if os.name == "posix" and mode & 0o004 and any(_is_secret(s) for s in _texts(tree.root) if s not in tree.outside):
         _log.warning("%s holds passwords and every user of this machine can read it: chmod o-r %s", path, path)
     return config
+
+
+def state_dir(path: Path) -> str:
+    """See `bot.config.state_dir`."""
+    tree, _ = yamltree.load(path, _is_secret)
+    _find_state(root := _mapping(tree.root), path.resolve().parent)
+    if ("state_dir",) not in tree.broken and not isinstance(root["state_dir"], str):
+        tree.mistake(("state_dir",), "must be a text")
+    if told := [mistake for mistake in tree.mistakes if mistake.key == "state_dir"]:
+        raise ConfigError(told)
+    return str(root["state_dir"])
 
 
 def parse(text: str, file: str) -> Config:
@@ -112,8 +116,7 @@ def _spread(tree: Tree) -> None:
     root, folder = tree.root, Path(tree.file).resolve().parent
     _default(tree, ("plugins",), root, {})
     _default(tree, ("networks",), root, {})
-    root.setdefault("state_dir", os.environ.get("STATE_DIRECTORY", "").split(":")[0] or _DEFAULTS.state_dir)
-    _resolve(root, "state_dir", folder)
+    _find_state(root, folder)
     if isinstance(plugins := root["plugins"], dict):
         _default(tree, ("plugins", "directories"), plugins, list(_DEFAULTS.plugins.directories))
         _fill(tree, ("plugins",), plugins, "hidden", [])
@@ -130,6 +133,11 @@ def _spread(tree: Tree) -> None:
             if name not in network and root.get(name) is not None:
                 network[name] = root[name]
         _spread_network(network, steps, tree, folder)
+
+
+def _find_state(root: dict[str, Any], folder: Path) -> None:
+    root.setdefault("state_dir", os.environ.get("STATE_DIRECTORY", "").split(":")[0] or _DEFAULTS.state_dir)
+    _resolve(root, "state_dir", folder)
 
 
 def _spread_network(network: dict[str, Any], steps: Steps, tree: Tree, folder: Path) -> None:

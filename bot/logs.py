@@ -19,7 +19,7 @@ import re
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from typing import Any, Literal, Protocol, TextIO
 
@@ -47,12 +47,18 @@ class Revealing(Protocol):
     def reveal(self) -> str: ...
 
 
-def setup(level: str = "info", format: Literal["text", "json"] = "text", stream: Stream | None = None) -> None:
+def setup(
+    level: str = "info",
+    format: Literal["text", "json"] = "text",
+    stream: Stream | None = None,
+    line: Callable[[logging.LogRecord], str] | None = None,
+) -> None:
     """Log everything from `level` up to `stream` (standard error), in place of what an earlier call set up.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         format: `text`, a line for people with tracebacks below it, or `json`, one object a line.
+        line: makes the lines instead; it cleans what it takes from a record, and may raise.
     """
     global _handler
     root = logging.getLogger()
@@ -60,7 +66,7 @@ def setup(level: str = "info", format: Literal["text", "json"] = "text", stream:
         root.removeHandler(_handler)
         _handler.close()
     own = None if stream else _own_standard_error()
-    _handler = _LineHandler(stream or own or sys.stderr, _as_json if format == "json" else _as_text)
+    _handler = _LineHandler(stream or own or sys.stderr, line or (_as_json if format == "json" else _as_text))
     _handler.own = own
     root.addHandler(_handler)
     root.setLevel(level.upper())
@@ -135,13 +141,13 @@ def _in_base64(text: str) -> list[str]:
     return found
 
 
-def _fields_of(record: logging.LogRecord) -> Fields:
+def fields_of(record: logging.LogRecord) -> Fields:
     """The fields of the place where the record was made."""
     fields: Fields = record.__dict__.setdefault("fields", _fields.get({}))
     return fields
 
 
-def _trace_of(record: logging.LogRecord) -> list[str]:
+def trace_of(record: logging.LogRecord) -> list[str]:
     """The lines of a record's traceback and stack, cleaned."""
     text = ""
     if record.exc_info and record.exc_info[0]:
@@ -151,9 +157,9 @@ def _trace_of(record: logging.LogRecord) -> list[str]:
 
 def _as_text(record: logging.LogRecord) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-    where = "".join(f" {clean(value)}" for value in _fields_of(record).values())
+    where = "".join(f" {clean(value)}" for value in fields_of(record).values())
     head = f"{when}.{int(record.msecs):03d} {record.levelname.lower():<7} {clean(record.name)}{where}: "
-    return "\n    ".join([head + clean(record.getMessage()), *_trace_of(record)])
+    return "\n    ".join([head + clean(record.getMessage()), *trace_of(record)])
 
 
 def _as_json(record: logging.LogRecord) -> str:
@@ -162,10 +168,10 @@ def _as_json(record: logging.LogRecord) -> str:
         "time": f"{when}.{int(record.msecs):03d}Z",
         "level": record.levelname.lower(),
         "logger": clean(record.name),
-        **{name: clean(value) for name, value in _fields_of(record).items()},
+        **{name: clean(value) for name, value in fields_of(record).items()},
         "message": clean(record.getMessage()),
     }
-    if trace := _trace_of(record):
+    if trace := trace_of(record):
         entry["trace"] = "\n".join(trace)
     return json.dumps(entry)
 
@@ -206,7 +212,7 @@ def _kind(record: logging.LogRecord) -> object:
     """What makes two records the same: the place in the code, the text before its arguments, the error, the fields."""
     error = record.exc_info[0] if record.exc_info else None
     name = f"{error.__module__}.{error.__qualname__}" if error else ""
-    return record.pathname, record.lineno, record.levelno, str(record.msg), name, tuple(_fields_of(record).values())
+    return record.pathname, record.lineno, record.levelno, str(record.msg), name, tuple(fields_of(record).values())
 
 
 def _about(record: logging.LogRecord) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The file on disk, `state_dir/store.sqlite3`: plugins' values, the bot's own few tables, and stored jobs.
+"""The file on disk, `state_dir/store.sqlite3`: plugins' values, the bot's own few tables, stored jobs, and the sources
+of versions that were live.
 
 One connection, one lock around it, JSON text in a table keyed by plugin, store, part and key. A read takes some
 4 microseconds and a write 20, so nothing is cached and both may be called on the loop. Write-ahead log with
@@ -38,6 +39,14 @@ _STEPS: Final = (
         args TEXT NOT NULL, address TEXT);
     CREATE INDEX jobs_by_due ON jobs (due);
     """,
+    """
+    CREATE TABLE versions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, unit TEXT NOT NULL, generation INTEGER NOT NULL, digest TEXT NOT NULL,
+        at REAL NOT NULL, cause TEXT NOT NULL, result TEXT NOT NULL, imports TEXT NOT NULL);
+    CREATE INDEX versions_by_unit ON versions (unit, id);
+    CREATE TABLE sources (
+        unit TEXT NOT NULL, digest TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (unit, digest));
+    """,
 )
 SCHEMA: Final = len(_STEPS)
 
@@ -74,7 +83,7 @@ class Backend:
         self._connection, self._name = connection, name
         self._lock, self._holds = threading.RLock(), Holds()
         self._process = os.getpid()
-        self.jobs = Jobs(self)
+        self.jobs, self.versions = Jobs(self), Versions(self)
 
     @classmethod
     def open(cls, state_dir: Path | str) -> Backend:
@@ -269,6 +278,78 @@ class Jobs:
             Job(made, owner, function, due, tuple(json.loads(args)), address)
             for made, owner, function, due, args, address in found
         ]
+
+
+class Versions:
+    """What each unit has been, newest last, and the sources of what was live; what it means is `live/history.py`.
+
+    A result is "" for a version that was live and good, else why it is not.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def add(self, unit: str, *row: object) -> None:
+        """Write a row down: generation, digest, at, cause, result, imports."""
+        self._backend.tell(
+            "INSERT INTO versions (unit, generation, digest, at, cause, result, imports) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(unit, *row),
+        )
+
+    def renew(self, unit: str, digest: str, imports: str, generation: int, at: float | None, cause: str | None) -> bool:
+        """Change the newest good row if it is of this digest and these imports; None leaves a value as it is."""
+        changed, _ = self._backend.tell(
+            "UPDATE versions SET generation = ?, at = coalesce(?, at), cause = coalesce(?, cause) WHERE digest = ? "
+            "AND imports = ? AND id = (SELECT max(id) FROM versions WHERE unit = ? AND result = '')",
+            *(generation, at, cause, digest, imports, unit),
+        )
+        return changed > 0
+
+    def judge(self, unit: str, digest: str, result: str) -> None:
+        """Say of a version that was good why it is none any more."""
+        self._backend.tell(
+            "UPDATE versions SET result = ? WHERE unit = ? AND digest = ? AND result = ''", result, unit, digest
+        )
+
+    def of(self, unit: str) -> list[tuple[int, str, float, str, str, str]]:
+        """Return the rows of a unit, the newest first."""
+        return self._backend.ask(
+            "SELECT generation, digest, at, cause, result, imports FROM versions WHERE unit = ? ORDER BY id DESC", unit
+        )
+
+    def units(self) -> list[str]:
+        """Return the names of all units that have rows."""
+        return [name for (name,) in self._backend.ask("SELECT DISTINCT unit FROM versions ORDER BY unit")]
+
+    def keep(self, unit: str, digest: str, content: bytes) -> None:
+        """Keep sources; those kept last are dropped last."""
+        self._backend.tell("INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", unit, digest, content)
+
+    def content(self, unit: str, digest: str) -> bytes | None:
+        """Return the sources that were kept."""
+        found = self._backend.ask("SELECT content FROM sources WHERE unit = ? AND digest = ?", unit, digest)
+        return bytes(found[0][0]) if found else None
+
+    def prune(self, unit: str, rows: int, contents: int, most_bytes: int) -> None:
+        """Drop the oldest: rows of a unit, good and others counted apart, its sources, and sources of all units
+        beyond so many bytes; never the newest sources of a unit."""
+        for good in ("=", "<>"):
+            self._backend.tell(
+                f"DELETE FROM versions WHERE unit = ? AND result {good} '' AND id NOT IN (SELECT id FROM versions "
+                f"WHERE unit = ? AND result {good} '' ORDER BY id DESC LIMIT ?)",
+                *(unit, unit, rows),
+            )
+        self._backend.tell(
+            "DELETE FROM sources WHERE unit = ? AND rowid NOT IN "
+            "(SELECT rowid FROM sources WHERE unit = ? ORDER BY rowid DESC LIMIT ?)",
+            *(unit, unit, contents),
+        )
+        self._backend.tell(
+            "DELETE FROM sources WHERE rowid IN (SELECT rowid FROM (SELECT rowid, sum(length(content)) "
+            "OVER (ORDER BY rowid DESC) AS total FROM sources) WHERE total > ?) "
+            "AND rowid NOT IN (SELECT max(rowid) FROM sources GROUP BY unit)",
+            most_bytes,
+        )
 
 
 @contextmanager

@@ -99,6 +99,21 @@ def dotted(steps: Steps) -> str:
     return ".".join("".join(c if c.isprintable() else "?" for c in str(step))[:40] for step in steps)
 
 
+def load(path: Path, secret: Callable[[Steps], bool] = lambda steps: False) -> tuple[Tree, int]:
+    """Read a file; gives its tree, see `read`, and its mode.
+
+    Raises:
+        ConfigError: it can't be read, or is no YAML.
+    """
+    try:
+        with path.open("rb") as stream:
+            raw, mode = stream.read(MAX_BYTES + 1), os.fstat(stream.fileno()).st_mode
+    except OSError as error:
+        hint = "; `neverquit init` writes one" if isinstance(error, FileNotFoundError) else ""
+        raise _refusal(str(path), (0, 0), f"{error.strerror}{hint}") from None
+    return read(decode(raw, str(path)), str(path), secret=secret), mode
+
+
 def decode(raw: bytes, file: str) -> str:
     """The file's text.
 

@@ -515,7 +515,7 @@ async def test_a_job_to_a_network_that_is_gone_is_logged_and_survived(bot: Bot, 
 async def test_a_save_is_told_where_reports_go(bot: Bot) -> None:
     async def save() -> None:
         (bot.plugins / "echo.py").write_text(ECHO)
-        await bot.app._settle()
+        await bot.app._settle(frozenset())
 
     (line,) = await bot.heard(save)
     assert line.startswith("echo loaded g1 (")
@@ -524,9 +524,9 @@ async def test_a_save_is_told_where_reports_go(bot: Bot) -> None:
 async def test_a_failure_that_is_mended_at_once_is_not_told(bot: Bot) -> None:
     async def save() -> None:
         (bot.plugins / "echo.py").write_text("x =")
-        await bot.app._settle()
+        await bot.app._settle(frozenset())
         (bot.plugins / "echo.py").write_text(ECHO)
-        await bot.app._settle()
+        await bot.app._settle(frozenset())
 
     assert [line.split(" (")[0] for line in await bot.heard(save)] == ["echo loaded g1"]
 
@@ -534,7 +534,7 @@ async def test_a_failure_that_is_mended_at_once_is_not_told(bot: Bot) -> None:
 async def test_a_failure_that_stays_is_told_after_a_moment(bot: Bot) -> None:
     async def save() -> None:
         (bot.plugins / "echo.py").write_text("x =")
-        await bot.app._settle()
+        await bot.app._settle(frozenset())
 
     assert await bot.heard(save) == ["echo not loaded: echo.py:1: SyntaxError: invalid syntax"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from bot import __version__
 from bot.api.declare import Command, declarations
-from bot.chat import Chat
+from bot.chat import CLASSES
 from bot.config import Reload
 from bot.demo import BOT, NETWORK
 from bot.testing import Bot, running_bot
@@ -31,7 +31,13 @@ def weather(ctx, place: str = "", *, days: int = 1):
 @command("secret", admin=True)
 def secret(ctx): return "ok"
 '''
-MARKS = [mark for each in vars(Chat).values() for mark in declarations(each) if isinstance(mark, Command)]
+MARKS = [
+    mark
+    for commands in CLASSES
+    for each in vars(commands).values()
+    for mark in declarations(each)
+    if isinstance(mark, Command)
+]
 FOR_ADMINS = sorted(mark.name for mark in MARKS if mark.admin)
 
 
@@ -50,9 +56,8 @@ async def one(bot: Bot, text: str, nick: str = "you") -> str:
 
 
 def test_what_changes_the_bot_is_for_admins() -> None:
-    assert (
-        sorted(["disable", "enable", "join", "load", "part", "quit", "reload", "say", "state", "unload"]) == FOR_ADMINS
-    )
+    channels, plugins = ["join", "part", "quit", "say"], ["disable", "enable", "load", "reload", "unload"]
+    assert sorted([*channels, *plugins, "error", "history", "rollback", "state"]) == FOR_ADMINS
 
 
 @pytest.mark.parametrize("name", FOR_ADMINS)

@@ -28,6 +28,7 @@ GROWTH_MIB = 2.0  # of memory, over the whole run, after its first fifth
 # A reload; one generation that stays behind is 6,000 and more. Some 100 are always there: tracemalloc itself keeps the
 # file name of all code that ever ran, and here each version has its own.
 TRACED_BYTES = 400.0
+SLOW_RELOAD_SECONDS = 0.3  # and never less than this for each reload
 SLOWDOWN = 3  # a run may take so many times as long as it should on a machine that is slow
 
 
@@ -83,7 +84,7 @@ class Run:
         asking = asyncio.create_task(self._ask())
         sampling = asyncio.create_task(self._sample(sample_seconds)) if sample_seconds else None
         try:
-            async with asyncio.timeout(SLOWDOWN * count / per_second + PATIENCE_SECONDS):
+            async with asyncio.timeout(count * max(SLOWDOWN / per_second, SLOW_RELOAD_SECONDS) + PATIENCE_SECONDS):
                 await self.saves.run(count, per_second)
         except TimeoutError:
             self.ledger.fault("too slow", f"{self.saves.count} reloads so far")
@@ -168,7 +169,7 @@ def _memory(samples: list[Sample], reloads: int) -> tuple[Table, list[str]]:
     faults = []
     for name, kib in (
         ("the bot (RSS)", [each.vitals.rss for each in later]),
-        ("with its children (PSS)", [each.vitals.pss for each in later]),
+        ("with its children (anonymous PSS)", [each.vitals.anonymous for each in later]),
     ):
         rise = slope([(each.reloads, value) for each, value in zip(later, kib, strict=True)])
         mib = rise * reloads / 1024

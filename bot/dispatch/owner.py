@@ -17,8 +17,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 current: ContextVar[Owner | None] = ContextVar("owner", default=None)
@@ -311,3 +312,10 @@ async def _outcome(coroutine: Coroutine[Any, Any, Any]) -> tuple[BaseException |
         return None, await coroutine
     except BaseException as error:
         return error, None
+
+
+def unowned(start: Callable[[Coroutine[Any, Any, Any]], T], coroutine: Coroutine[Any, Any, Any]) -> T:
+    """Start a task of the bot's own with `start`: it belongs to no plugin, whoever's code runs now."""
+    context = copy_context()
+    context.run(current.set, None)
+    return context.run(start, coroutine)

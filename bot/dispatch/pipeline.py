@@ -22,9 +22,10 @@ from typing import Any
 from bot.api.context import Context
 from bot.api.declare import Command, On
 from bot.api.events import Event
+from bot.dispatch.faults import Faults
 from bot.dispatch.limits import Limit, Limits
 from bot.dispatch.outlet import CallOutlet
-from bot.dispatch.owner import current
+from bot.dispatch.owner import Owner, current
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler
 from bot.errors import StoreError, UsageError, UserError
@@ -58,6 +59,11 @@ class Pipeline:
     Args:
         relay: where plain functions run.
         handler_seconds: how long one call may take.
+        faults: remembers what failed, for who asks.
+
+    Attributes:
+        on_end: called at the end of each call with its owner and whether it failed; a time-out is a failure, a user's
+            own mistake is none.
     """
 
     def __init__(
@@ -65,8 +71,11 @@ class Pipeline:
         relay: Relay,
         handler_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        faults: Faults | None = None,
     ) -> None:
         self._relay, self.handler_seconds, self._clock = relay, handler_seconds, clock
+        self._faults = faults or Faults()
+        self.on_end: Callable[[Owner, bool], object] = lambda owner, failed: None
         self._limits = Limits()
         self._run = compose((self.errors, self.permission, self.limit, self.arguments, self.timeout), self.invoke)
 
@@ -98,6 +107,7 @@ class Pipeline:
     async def errors(self, call: Call, go: Next) -> None:
         """Turn whatever is raised into one line for the chatter and one record in the log."""
         is_command = isinstance(call.handler.declaration, Command)
+        failed = False
         try:
             await go(call)
         except UsageError as error:
@@ -109,6 +119,7 @@ class Pipeline:
             if is_command:
                 self._excuse(call, error)
         except TooSlow:
+            failed = True
             if is_command:
                 call.ctx.say(f"{call.ctx.command} took longer than {self.handler_seconds:g} s and was stopped")
             self._log(call, f"took longer than {self.handler_seconds:g} s", None)
@@ -116,7 +127,9 @@ class Pipeline:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
+            failed = True
             self._failed(call, error)
+        self.on_end(call.handler.owner, failed)
 
     def _excuse(self, call: Call, error: Exception, usage: str = "") -> None:
         """Say what the author wants said; its text may come from a `__str__` of the author's, too."""
@@ -132,6 +145,7 @@ class Pipeline:
         if isinstance(call.handler.declaration, Command):
             call.ctx.say(f"{call.ctx.command} failed (error {number}){_words_for_admins(call, error)}")
         self._log(call, f"failed (error {number}): {type(error).__name__}", error)
+        self._faults.note(number, call.handler.plugin, _about(call), error)
 
     async def permission(self, call: Call, go: Next) -> None:
         """Let only admins use what is for admins; others are told so, at most once a minute."""
@@ -209,12 +223,10 @@ class Pipeline:
         return f"{event.network.name}/{known}"
 
     def _log(self, call: Call, what: str, error: BaseException | None) -> None:
-        where = f" in {call.ctx.channel}" if call.ctx.channel else ""
-        who = f" for {call.ctx.user}" if call.ctx.user else ""
         log = logging.getLogger(f"plugins.{call.handler.plugin}")
         if error is not None:
             error = error.with_traceback(_from_plugin(error.__traceback__))
-        log.error("%s g%d%s%s %s", call.handler.key, call.handler.owner.generation, who, where, what, exc_info=error)
+        log.error("%s %s", _about(call), what, exc_info=error)
 
 
 class TooSlow(Exception):
@@ -236,6 +248,12 @@ def compose(steps: tuple[Step, ...], last: Next) -> Next:
 def _words_for_admins(call: Call, error: BaseException) -> str:
     """A trouble with the disk is one that an admin can do something about; it names a path, so nobody else reads it."""
     return f": {error}" if isinstance(error, StoreError) and call.ctx.is_admin else ""
+
+
+def _about(call: Call) -> str:
+    where = f" in {call.ctx.channel}" if call.ctx.channel else ""
+    who = f" for {call.ctx.user}" if call.ctx.user else ""
+    return f"{call.handler.key} g{call.handler.owner.generation}{who}{where}"
 
 
 def _from_plugin(trace: TracebackType | None) -> TracebackType | None:

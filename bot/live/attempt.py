@@ -16,12 +16,15 @@ from bot.dispatch.relay import Relay
 from bot.errors import PluginError
 from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
+from bot.live.compiled import Compiled
 from bot.live.discover import Unit
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, run_hooks
-from bot.live.loader import Compiled, Image, TookTooLong, shown
+from bot.live.loader import Image, TookTooLong, shown, too_long
 from bot.live.plan import Plan, Planner
 from bot.live.state import Takeover
+from bot.live.steps import in_steps
+from bot.live.trial import Verdict
 
 
 class Attempt:
@@ -55,8 +58,8 @@ class Attempt:
         settings: Callable[[str], Mapping[str, Any]],
         seconds: float,
     ) -> None:
-        """Compile what is not compiled yet, and execute it in the builder's thread, at most for so many seconds."""
-        members = [self._plan.units[name] for name in self.group.units if name not in self.group.gone]
+        """Compile and try what that has not been done with yet; then execute it here, at most for so many seconds."""
+        members = self.members
         missing = [unit for unit in members if planner.compiled(unit) is None]
         if missing:  # unchanged ones, built again with what they import
             await planner.compile(missing)
@@ -67,20 +70,51 @@ class Attempt:
         self.error = self.error or self._still_imported(live)
         if self.error is not None or not members:
             return
-        new = Takeover(self.compiled, live, self.staging, settings, seconds)
+        await planner.prove([members], live, settings, seconds)  # unless that was done for all groups at once
+        verdict = planner.verdict(members, live)
+        self.error = verdict.error
+        if self.error is not None:
+            return
         try:
-            self.images = await builder.run(new.run, seconds)
+            self.images = await self._execute(live, builder, verdict, settings, seconds)
         except PluginError as error:
             self.error = error
         except (TimeoutError, TookTooLong) as error:
-            new.discard()
-            new.undo()
             how = ", and can't be interrupted" if isinstance(error, TimeoutError) else ""
-            self.error = PluginError(members[0].name, shown(members[0]), 0, new.too_long + how)
+            self.error = PluginError(members[0].name, shown(members[0]), 0, f"{too_long(seconds)}{how}")
         except Exception as error:  # something so odd that we did not think of it: it is this group's fault alone
             self.error = PluginError(members[0].name, shown(members[0]), 0, f"it can't be read: {error!r}")
             self.error.__cause__ = error
+
+    async def _execute(
+        self,
+        live: Mapping[str, Image],
+        builder: Builder,
+        verdict: Verdict,
+        settings: Callable[[str], Mapping[str, Any]],
+        seconds: float,
+    ) -> dict[str, Image]:
+        """Execute a build on the loop where its trial was quick: a busy loop gets a thread's answer milliseconds late.
+
+        In steps, with the loop's turn in between; if one takes its time after all, all is done anew in the thread.
+        """
+        if verdict.is_quick:
+            here = Takeover(self.compiled, live, self.staging, settings, seconds)
+            try:
+                images = await in_steps(here.steps()) if here.is_plain else None
+            except BaseException:
+                here.undo()
+                raise
+            if images is not None:
+                return images
+        new = Takeover(self.compiled, live, self.staging, settings, seconds)
+        try:
+            return await builder.run(new.run, seconds)
+        except BaseException:
+            new.undo()
+            raise
         finally:
+            new.discard()
             for image in new.rehearsed.values():
                 await let_go(image)
 
@@ -95,6 +129,11 @@ class Attempt:
                     why = f"{who} {verb} it; unload {who} first"
                 return PluginError(name, shown(live[name].unit), 0, why)
         return None
+
+    @property
+    def members(self) -> list[Unit]:
+        """The units that are built."""
+        return [self._plan.units[name] for name in self.group.units if name not in self.group.gone]
 
     async def prepare(self, context: Callable[[Owner, str], Context], relay: Relay, seconds: float) -> None:
         """Run the `setup` of the new versions, beside the old ones."""

@@ -18,6 +18,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Protocol
 
+from bot.live.writers import is_open_for_writing
+
 PACKAGE = "plugins"  # the name all plugin modules are imported under, wherever they lie
 MAX_SOURCE_BYTES = 1 << 20
 
@@ -70,10 +72,14 @@ class Unit:
 
 @dataclass(slots=True)
 class Disk:
-    """What one sweep found: units by name, and files that can't be plugins by their name, each with why."""
+    """What one sweep found: units by name, and files that can't be plugins by their name, each with why.
+
+    `written` names the units that somebody wrote while they were read.
+    """
 
     units: dict[str, Unit] = field(default_factory=dict)
     odd: dict[str, str] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
 
 
 def is_noise(name: str) -> bool:
@@ -88,6 +94,22 @@ class Elsewhere(Protocol):
 
     def refresh(self, asked: Collection[str] | None = None) -> None: ...
     def add_to(self, disk: Disk) -> None: ...
+
+
+class _Entry:
+    """A path that was not listed, in the shape of one that was."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.path = path.name, str(path)
+
+    def is_dir(self) -> bool:
+        return Path(self.path).is_dir()
+
+    def stat(self) -> os.stat_result:
+        return Path(self.path).stat()
+
+
+_AnyEntry = _Entry | os.DirEntry[str]
 
 
 class Discovery:
@@ -108,6 +130,7 @@ class Discovery:
         self.elsewhere = elsewhere
         self._now_ns = now_ns
         self._known: dict[str, tuple[_Stats, Unit]] = {}  # by path of the file or package folder, at the last sweep
+        self._disk: Disk | None = None  # at the last look
 
     def sweep(self) -> Disk:
         """Return what is on disk now. Earlier directories win; a folder that is missing is empty."""
@@ -118,11 +141,25 @@ class Discovery:
                 self._look(directory, entry, disk, before)
         if self.elsewhere is not None:
             self.elsewhere.add_to(disk)
+        self._disk = disk
         return disk
 
-    def _look(
-        self, directory: Path, entry: os.DirEntry[str], disk: Disk, before: Mapping[str, tuple[_Stats, Unit]]
-    ) -> None:
+    def look(self, names: Iterable[str]) -> Disk:
+        """Return what is on disk, as the last look found it but for these names: they are looked at now."""
+        if self._disk is None:
+            return self.sweep()
+        disk, before = Disk(dict(self._disk.units), dict(self._disk.odd)), self._known
+        self._known = dict(before)
+        for name in names:
+            disk.units.pop(name, None)
+            for directory in self.directories:
+                for entry in (_Entry(directory / name), _Entry(directory / f"{name}.py")):  # in the order of a sweep
+                    self._known.pop(entry.path, None)
+                    self._look(directory, entry, disk, before)
+        self._disk = disk
+        return disk
+
+    def _look(self, directory: Path, entry: _AnyEntry, disk: Disk, before: Mapping[str, tuple[_Stats, Unit]]) -> None:
         name = entry.name.removesuffix(".py")
         try:
             is_package = entry.is_dir()
@@ -130,7 +167,7 @@ class Discovery:
             return
         if is_package:
             name = entry.name
-            files = list(_package_files(entry.path))
+            files: list[_AnyEntry] = list(_package_files(entry.path))
             if not any(file.path == f"{entry.path}{os.sep}__init__.py" for file in files):
                 return  # not a package yet, or a folder of data
         elif entry.name.endswith(".py"):
@@ -150,14 +187,16 @@ class Discovery:
         unit = known[1] if known is not None and known[0] == stats else _read(name, directory, stats)
         if unit is not None:
             disk.units[name] = unit
-            if max((max(stat[2:]) for stat in stats.values()), default=0) < self._now_ns() - TICK_NS:
+            if (known is None or unit is not known[1]) and _is_being_written(stats):
+                disk.written.add(name)
+            elif max((max(stat[2:]) for stat in stats.values()), default=0) < self._now_ns() - TICK_NS:
                 self._known[entry.path] = stats, unit
 
     def _same_directory(self, unit: Unit, directory: Path) -> bool:
         return any(Path(source.path).is_relative_to(directory) for source in unit.sources.values())
 
 
-def _stat(file: os.DirEntry[str]) -> _Stat | None:
+def _stat(file: _AnyEntry | Path) -> _Stat | None:
     try:
         stat = file.stat()
     except OSError:
@@ -165,6 +204,11 @@ def _stat(file: os.DirEntry[str]) -> _Stat | None:
     if not S_ISREG(stat.st_mode):
         return None  # a pipe, say: reading it would wait for ever
     return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _is_being_written(stats: _Stats) -> bool:
+    """Tell whether files that were read may be half of what they are to be; asked after the reading."""
+    return any(is_open_for_writing(path) or _stat(Path(path)) not in (stat, None) for path, stat in stats.items())
 
 
 def _read(name: str, directory: Path, paths: Iterable[str]) -> Unit | None:

@@ -32,6 +32,10 @@ class Failures:
         """Remember a failure."""
         self._since[what] = self._clock()
 
+    def names(self) -> set[str]:
+        """Return the units that are part of a failure."""
+        return {name for what in self._since for name, _ in what}
+
     def forget(self, names: Collection[str]) -> None:
         """These units have been tried again: an older failure of theirs would be news, should they come back to it."""
         self._since = {what: at for what, at in self._since.items() if not any(name in names for name, _ in what)}

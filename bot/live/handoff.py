@@ -23,8 +23,9 @@ from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
 from bot.errors import PluginError
 from bot.live.carry import Carry
+from bot.live.compiled import Compiled
 from bot.live.imprint import entry, imprint_of
-from bot.live.loader import Compiled, Image, place, sentence
+from bot.live.loader import Image, place, sentence
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -151,13 +152,17 @@ class Staging:
 
     def __init__(self, shelf: Shelf, states: Mapping[str, str], compiled: Mapping[str, Compiled] | None = None) -> None:
         self._shelf, self._states, self._compiled = shelf, states, compiled or {}
+        self._committed = False
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what a build has asked for that was given up, and the values it made, of classes that are no more."""
         self._instead: dict[str, dict[str, object]] = {}  # by state: what takes the place of its values
         self._new: dict[str, dict[str, object]] = {}
         self._asked: dict[str, set[str]] = {}
         self._found: set[str] = set()
         self._words: dict[str, str] = {}
         self._carries: list[Carry] = []
-        self._committed = False
 
     def keep(self, plugin: str, name: str, factory: Callable[[], T]) -> T:
         """Return the kept value, or a new one that the commit will keep."""

@@ -13,24 +13,18 @@ traceback out of an old call shows the lines that ran, not the lines that are in
 
 from __future__ import annotations
 
-import ast
 import builtins
 import importlib
 import importlib.util
 import inspect
-import linecache
-import re
+import marshal
 import sys
 import threading
 import traceback
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.abc import InspectLoader
-from importlib.machinery import ModuleSpec
-from pathlib import Path
-from types import CodeType, ModuleType, TracebackType
-from typing import Any, NamedTuple
+from types import ModuleType, TracebackType
+from typing import Any
 
 from bot.api import kept
 from bot.api import settings as settings_of_plugins
@@ -38,31 +32,15 @@ from bot.api.declare import ledger
 from bot.dispatch.owner import Owner, current
 from bot.dispatch.table import Handler
 from bot.errors import PluginError
+from bot.live.compiled import Compiled, file_name
 from bot.live.declared import Found, find
 from bot.live.discover import PACKAGE, Source, Unit
-from bot.live.graph import imported_units
 from bot.live.imprint import Imprint, entry, imported, imprint_of
+from bot.live.modules import new_module
 
-# A source without any of this imports no unit and tells nothing of its state. Most are so, and their syntax tree, which
-# costs twice what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide
-# anything.
-_TOLD_BY_TREE = re.compile(rb"plugins|STATE_(?:NAME|VERSION)|from[\s\\]*\.|coding[:=]|[^\x00-\x7f]")
-
-
+_import = builtins.__import__  # a plugin may put another one there
 # As they were before any plugin: one that adds to them must not be in the modules of all others.
 _BUILTINS = dict(vars(builtins))
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A unit's code, or why there is none."""
-
-    unit: Unit
-    codes: Mapping[str, CodeType]
-    imports: frozenset[str]  # units
-    state_name: str
-    error: PluginError | None = None
-    state_version: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,66 +70,8 @@ class Image:
         return self.found.commands
 
 
-def file_name(source: Source, unit: Unit) -> str:
-    """Return the file name in tracebacks of this version of a source."""
-    return f"{source.path}@{unit.digest[:7]}"
-
-
-def compile_unit(unit: Unit) -> Compiled:
-    """Compile a unit's sources. Never raises: what is wrong is in `error`."""
-    codes: dict[str, CodeType] = {}
-    imports: set[str] = set()
-    told, error = State(unit.name, 1), PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
-    for source in unit.sources.values():
-        text: bytes | ast.Module = source.content
-        try:
-            if _TOLD_BY_TREE.search(source.content):
-                text = ast.parse(source.content, file_name(source, unit))
-                imports |= imported_units(text, source)
-                if source.module == f"{PACKAGE}.{unit.name}":
-                    told = _state_of(text, unit, source)
-            codes[source.module] = compile(text, file_name(source, unit), "exec", dont_inherit=True)
-        except PluginError as problem:
-            error = error or problem
-        except SyntaxError as problem:
-            why = f"{type(problem).__name__}: {problem.msg}"
-            error = error or PluginError(unit.name, source.shown, problem.lineno or 0, why, problem.offset or 0)
-        except (ValueError, RecursionError, MemoryError, OverflowError, SystemError) as problem:
-            error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
-    return Compiled(unit, codes, frozenset(imports), told.name, error, told.version)
-
-
-def _split_fault(fault: str) -> tuple[str, int, str]:
-    path, _, text = fault.partition(": ")
-    return path, 0, text
-
-
-class State(NamedTuple):
-    """What a plugin's source says of its state, `STATE_NAME` and `STATE_VERSION`, known without executing it."""
-
-    name: str
-    version: int
-
-
-def _state_of(tree: ast.Module, unit: Unit, source: Source) -> State:
-    name, version = unit.name, 1
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        names = {target.id for target in targets if isinstance(target, ast.Name)}
-        given = getattr(node, "value", None)
-        value = given.value if isinstance(given, ast.Constant) else None
-        if "STATE_NAME" in names and isinstance(value, str):
-            name = value
-        if "STATE_VERSION" in names:
-            if type(value) is not int or value < 1:
-                why = "STATE_VERSION must be a whole number from 1, written as such: it is read before the file runs"
-                raise PluginError(unit.name, source.shown, node.lineno, why)
-            version = value
-    return State(name, version)
-
-
 class Build:
-    """One build: new modules over the live ones. Runs in the builder's thread; the caller discards or publishes it.
+    """One build: new modules over the live ones. The caller discards or publishes it.
 
     Args:
         compiled: what to build, by unit name, each without error.
@@ -173,7 +93,8 @@ class Build:
         imported = {name for one in compiled.values() for name in one.imports}
         self._live = {name: live[name] for name in imported if name in live and name not in compiled}
         self.modules: dict[str, ModuleType] = {}
-        self.too_long = f"the import took longer than {import_seconds:g} s"
+        self.outside: set[str] = set()  # modules that are no units, as they were imported by name
+        self.too_long = too_long(import_seconds)
         self._root = ModuleType(PACKAGE)
         self._root.__path__ = []
         self._builtins = {**_BUILTINS, "__import__": self.import_}
@@ -191,12 +112,35 @@ class Build:
         Raises:
             PluginError: one of them can't be taken; nothing is left of the build.
         """
+        steps = self.steps()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                images: dict[str, Image] = end.value
+                return images
+
+    def steps(self, names: Collection[str] | None = None) -> Generator[str, None, dict[str, Image]]:
+        """Do what `run` does, one unit at a time; who stops half-way closes the generator.
+
+        Args:
+            names: the units that are meant; others are executed only as far as these import them.
+
+        Yields:
+            A unit's name, before it is executed, and again before its declarations are collected.
+        """
+        names = self._compiled.keys() if names is None else names
         tokens = (kept.shelf.set(self._shelf), settings_of_plugins.source.set(self._settings))
         self._executing = True
+        images = {}
         try:
-            for name in self._compiled:
+            for name in names:
+                yield name
                 self._load_unit(name)
-            return {name: self._image(compiled) for name, compiled in self._compiled.items()}
+            for name in names:
+                yield name
+                images[name] = self._image(self._compiled[name])
+            return images
         except BaseException:
             self.undo()
             raise
@@ -220,6 +164,14 @@ class Build:
         """Undo what its code has changed in the process: it will never be live."""
         for imprint in self._imprints.values():
             imprint.undo()
+
+    def ran(self, file: str) -> bool:
+        """Tell whether a file of a traceback is one of this build's."""
+        return any(
+            file == file_name(source, one.unit)
+            for one in self._compiled.values()
+            for source in one.unit.sources.values()
+        )
 
     def forget(self, name: str) -> None:
         """Let go of a unit that has ended. Its neighbours may live on for long, and their functions hold this build."""
@@ -251,8 +203,10 @@ class Build:
         else:
             absolute = self._below(name, globals)
         if absolute != PACKAGE and not absolute.startswith(PACKAGE + "."):
+            if not level:
+                self.outside.add(name)
             names = tuple(fromlist or ())
-            found = __import__(name, globals, locals, names, level)
+            found = _import(name, globals, locals, names, level)
             imported(globals, name, found, names)
             return found
         module = self.get(absolute)
@@ -319,7 +273,7 @@ class Build:
         if source is None or code is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         parent = self.get(parent_name)
-        module = self._new_module(source, file_name(source, compiled.unit))
+        module = new_module(source, file_name(source, compiled.unit), self._builtins)
         self.modules[name] = module
         if self._executing:
             self._replaced.setdefault(name, sys.modules.get(name))
@@ -329,10 +283,10 @@ class Build:
         declared: list[Callable[..., Any]] = []
         tokens = (current.set(self._owners.get(compiled.unit.name)), ledger.set(declared))
         imprint = self._imprint(compiled.unit.name)
-        imprint.runs(code, module.__dict__)
         try:
+            imprint.runs(body := marshal.loads(code), module.__dict__)
             with entry(imprint):
-                exec(code, module.__dict__)
+                exec(body, module.__dict__)
             _refuse_twins(compiled.unit, source, declared)
             if self._executing:
                 self._marked[name] = declared
@@ -354,26 +308,6 @@ class Build:
             owner = self._owners.get(name)
             self._imprints[name] = imprint_of(owner) if owner is not None else Imprint(name)
         return self._imprints[name]
-
-    def _new_module(self, source: Source, name_in_tracebacks: str) -> ModuleType:
-        module = ModuleType(source.module)
-        spec = ModuleSpec(source.module, _Source(source), origin=source.path, is_package=source.is_package)
-        spec.has_location = True
-        module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, source.path
-        module.__package__ = source.module if source.is_package else source.module.rpartition(".")[0]
-        if source.is_package:
-            module.__path__ = spec.submodule_search_locations = [str(Path(source.path).parent)]
-        module.__dict__["__builtins__"] = self._builtins
-        try:
-            text = importlib.util.decode_source(source.content)
-        except (SyntaxError, UnicodeDecodeError):  # it compiled, so this is only the display of it
-            text = source.content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-        lines = [f"{line}\n" for line in text.split("\n")]  # as Python counts them: a form feed ends none
-        # The time None keeps linecache from ever comparing these lines with the file.
-        linecache.cache[name_in_tracebacks] = (len(text), None, lines, name_in_tracebacks)
-        _shown[name_in_tracebacks] = _shown.get(name_in_tracebacks, 0) + 1
-        weakref.finalize(module, _forget_lines, name_in_tracebacks)
-        return module
 
     # -- units
 
@@ -452,6 +386,11 @@ def _refuse_twins(unit: Unit, source: Source, declared: list[Callable[..., Any]]
         seen[name] = line
 
 
+def too_long(seconds: float) -> str:
+    """Return what is told of an import that passed its deadline."""
+    return f"the import took longer than {seconds:g} s"
+
+
 def shown(unit: Unit) -> str:
     """Return the path of a unit's main file as reports name it."""
     return unit.sources[f"{PACKAGE}.{unit.name}"].shown
@@ -479,29 +418,3 @@ def sentence(error: BaseException) -> str:
         top = name.split(".")[0]
         return f"{type(error).__name__}: {text}; if it is a package: pip install {top}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-class _Source(InspectLoader):
-    """What `inspect`, `importlib.resources` and debuggers ask a module's loader for."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def get_source(self, fullname: str) -> str:
-        return importlib.util.decode_source(self._source.content)
-
-    def get_filename(self, fullname: str) -> str:
-        return self._source.path
-
-    def is_package(self, fullname: str) -> bool:
-        return self._source.is_package
-
-
-_shown: dict[str, int] = {}
-
-
-def _forget_lines(name: str) -> None:
-    _shown[name] = _shown.get(name, 1) - 1
-    if _shown[name] <= 0:
-        _shown.pop(name, None)
-        linecache.cache.pop(name, None)

@@ -14,6 +14,8 @@ from bot.live.handoff import Shelf
 from bot.live.loader import Image
 from bot.live.report import Entry
 
+START_FAILED = "its start failed"  # the cause of the commit that takes back what went live just before
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:

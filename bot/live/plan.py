@@ -7,14 +7,17 @@ ends. Nothing here touches what is live.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from bot.config import Config
+from bot.live.compiled import Compiled
 from bot.live.discover import Discovery, Disk, Unit
 from bot.live.graph import Group, closure, groups
-from bot.live.loader import Compiled, Image, compile_unit
+from bot.live.loader import Image
+from bot.live.trial import Ground, Settings, Untried, Verdict
+from bot.live.window import OPEN_SECONDS, STEADY_SECONDS
 
 T = TypeVar("T")
 
@@ -41,6 +44,33 @@ class Patience:
             setup=times.setup_seconds,
             grace=times.grace_seconds,
         )
+
+
+Tried = frozenset[tuple[str, str]]  # (unit, digest) of a group and of all that it imports
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A version that stands in for what a file holds, until the file changes: a rollback, or a broken file at a start.
+
+    Attributes:
+        disk_digest: what the file holds, "" where there is none.
+        others: digests of more files that end it when they change: those that are broken together.
+        kept: whether it outlives a restart, and its end is told.
+    """
+
+    unit: Unit
+    disk_digest: str
+    others: Mapping[str, str] = field(default_factory=dict)
+    kept: bool = True
+
+    def holds(self, units: Mapping[str, Unit]) -> bool:
+        """Tell whether the files are still what they were. Others that are missing or empty may be saves in their
+        middle, and change nothing yet."""
+        mine = units.get(self.unit.name)
+        there = [(unit, digest) for name, digest in self.others.items() if (unit := units.get(name)) is not None]
+        same = all(unit.digest == digest or unit.is_blank for unit, digest in there)
+        return same and (mine.digest if mine is not None else "") == self.disk_digest
 
 
 class Run(Protocol):
@@ -79,6 +109,7 @@ class Planner:
         stopped: plugins that stay unloaded until they are asked for or their content changes: name -> digest.
         known: names of all plugins on disk at the last sweep.
         missing: live units whose file is missing or empty for the moment -> since when.
+        pinned: versions that stand in for what their files hold, by name. Written by the reloader.
     """
 
     def __init__(
@@ -88,10 +119,12 @@ class Planner:
         patience: Callable[[], Patience],
         on_later: Callable[[float], None],
         clock: Callable[[], float],
+        ground: Ground | None = None,
     ) -> None:
         self.stopped: dict[str, str] = {}
         self.known: set[str] = set()
         self.missing: dict[str, float] = {}
+        self.pinned: dict[str, Pin] = {}
         self._discovery, self._run, self._patience, self._on_later, self._clock = (
             discovery,
             run,
@@ -99,12 +132,22 @@ class Planner:
             on_later,
             clock,
         )
+        self._ground = ground or Untried(run)
         self._compiled: dict[str, Compiled] = {}
+        self._verdicts: dict[Tried, Verdict] = {}  # of this transaction, or of the look ahead before it
         self._odd: dict[str, str] = {}
         self._fresh: dict[str, tuple[str, float]] = {}  # new package -> (digest, since when)
+        self._written: dict[str, tuple[str, float]] = {}  # held open by a writer -> (digest, since when)
 
     async def plan(
-        self, live: Mapping[str, Image], off: Collection[str], force: set[str], *, everything: bool, first: bool
+        self,
+        live: Mapping[str, Image],
+        off: Collection[str],
+        force: set[str],
+        *,
+        everything: bool,
+        first: bool,
+        hint: Collection[str] = (),
     ) -> Plan:
         """Sweep and compare.
 
@@ -113,10 +156,11 @@ class Planner:
             force: plugins to be built whether they changed or not, without any waiting; `everything` adds all but those
                 that are unloaded.
             first: nothing was ever live, so nothing is worth waiting for.
+            hint: file events named these units and no others: it is enough to look at them.
         """
-        if force or everything:
+        if (force or everything) and self._discovery.elsewhere is not None:
             await self._run(lambda: self.refresh(None if everything else force), 60.0)
-        disk = await self._run(self.look, 60.0)
+        disk = self._glance(hint) if hint and not everything else await self._run(self.look, 60.0)
         if everything:
             force |= self.known
         odd = {name: why for name, why in disk.odd.items() if self._odd.get(name) != why}
@@ -145,15 +189,73 @@ class Planner:
         if self._discovery.elsewhere is not None:
             self._discovery.elsewhere.refresh(asked)
 
-    async def foresee(self, live: Mapping[str, Image]) -> None:
-        """Read and compile the live units that differ so far, so that the next plan finds them ready."""
+    def _glance(self, names: Collection[str]) -> Disk:
+        """Look at a few units only. Not in the builder's thread: their events came from a disk of this machine, which
+        answers in 0.1 ms, and a busy loop gets a thread's answer a millisecond late."""
+        unsure = {*names, *self.missing, *self._fresh}
+        disk = self._discovery.look(unsure)
+        self.known -= unsure
+        self.known |= {name for name in unsure if name in disk.units and disk.units[name].is_plugin}
+        return disk
 
-        def look() -> list[Compiled]:
-            units = self._discovery.sweep().units
-            dirty = [unit for name, unit in units.items() if name in live and _is_dirty(unit, live[name])]
-            return [compile_unit(unit) for unit in dirty if self.compiled(unit) is None]
+    async def foresee(
+        self, live: Mapping[str, Image], names: Collection[str], settings: Settings, seconds: float
+    ) -> None:
+        """Begin with live units that have changed: compile them, and try what has to be built if nothing else comes."""
+        units = {name: image.unit for name, image in live.items()}
+        there = self._pinned(self._glance(names).units)
+        units |= {name: there[name] for name in names if name in live and name in there and not there[name].is_blank}
+        dirty = {name for name, unit in units.items() if _is_dirty(unit, live.get(name))}
+        if dirty:
+            await self._compile(units, live, dirty)
+            edges = self._edges(units, live)
+            found = groups(self._affected(units, live, dirty, set(), edges), edges)
+            await self.prove([[units[name] for name in group.units] for group in found], live, settings, seconds)
 
-        self._compiled.update((one.unit.name, one) for one in await self._run(look, 120.0))
+    async def prove(
+        self, groups: Sequence[Sequence[Unit]], live: Mapping[str, Image], settings: Settings, seconds: float
+    ) -> None:
+        """Try groups, but for those that have been tried as they are and those with an error already."""
+        await self.compile(unit for group in groups for unit in group if self.compiled(unit) is None)
+        around = await self._imported(groups, live)
+        new = [group for group in groups if group and self._tried(group, live) not in self._verdicts]
+        ready = [[one for unit in group if (one := self.compiled(unit)) is not None] for group in new]
+        pairs = [
+            (group, each) for group, each in zip(new, ready, strict=True) if all(one.error is None for one in each)
+        ]
+        if pairs:
+            verdicts = await self._ground.prove([each for _, each in pairs], around, settings, seconds)
+            for (group, _), verdict in zip(pairs, verdicts, strict=True):
+                self._verdicts[self._tried(group, live)] = verdict
+
+    def verdict(self, group: Sequence[Unit], live: Mapping[str, Image]) -> Verdict:
+        """Return what came of trying a group, just now."""
+        return self._verdicts.get(self._tried(group, live), Verdict())
+
+    def over(self) -> None:
+        """The transaction has ended. What was tried may fare otherwise the next time."""
+        self._verdicts.clear()
+        self._ground.over()
+
+    async def close(self) -> None:
+        """End what trials need."""
+        await self._ground.close()
+
+    async def _imported(self, groups: Sequence[Sequence[Unit]], live: Mapping[str, Image]) -> dict[str, Compiled]:
+        """Return the live units that groups import, over any number of steps."""
+        names = {name for group in groups for name in self._around(group, live)}
+        await self.compile(live[name].unit for name in names if self.compiled(live[name].unit) is None)
+        return {name: one for name in names if (one := self.compiled(live[name].unit)) is not None}
+
+    def _around(self, group: Sequence[Unit], live: Mapping[str, Image]) -> set[str]:
+        inside = {unit.name for unit in group}
+        edges = {name: image.imports for name, image in live.items()}
+        edges |= {unit.name: one.imports for unit in group if (one := self.compiled(unit)) is not None}
+        return {name for name in needed(inside, edges) if name in live} - inside
+
+    def _tried(self, group: Sequence[Unit], live: Mapping[str, Image]) -> Tried:
+        around = ((name, live[name].unit.digest) for name in self._around(group, live))
+        return frozenset((*((unit.name, unit.digest) for unit in group), *around))
 
     def compiled(self, unit: Unit) -> Compiled | None:
         """Return a unit's code if it has been compiled as it is."""
@@ -161,10 +263,10 @@ class Planner:
         return known if known is not None and known.unit.digest == unit.digest else None
 
     async def compile(self, units: Iterable[Unit]) -> None:
-        """Compile units, off the loop."""
+        """Compile units, where nothing of them can do harm."""
         batch = sorted(units, key=lambda unit: unit.name)
-        compiled = await self._run(lambda: [compile_unit(unit) for unit in batch], 120.0)
-        self._compiled.update((one.unit.name, one) for one in compiled)
+        if batch:
+            self._compiled.update((one.unit.name, one) for one in await self._ground.compile(batch))
 
     def _present(
         self, disk: Disk, live: Mapping[str, Image], off: Collection[str], force: set[str], first: bool
@@ -178,6 +280,7 @@ class Planner:
                     gone.add(name)
             else:
                 self.stopped.pop(name, None)
+        units = self._pinned(disk.units, {name for name in disk.units if name not in units})
         for name, image in live.items():
             unit = units.get(name)
             vanished = unit is None and name not in gone
@@ -196,9 +299,20 @@ class Planner:
             if name not in live and name not in force and not first and self._unripe(units[name], now):
                 del units[name]
         self._fresh = {name: since for name, since in self._fresh.items() if name in disk.units and name not in live}
+        self._written = {name: since for name, since in self._written.items() if name in disk.written}
+        for name in disk.written & units.keys():
+            if name not in force and not first and self._unfinished(units[name], now):
+                del units[name]
+                if name in live:
+                    units[name] = live[name].unit
         for name in gone:
             self.missing.pop(name, None)
         return units, gone
+
+    def _pinned(self, units: Mapping[str, Unit], off: Collection[str] = ()) -> dict[str, Unit]:
+        """Return what is on disk, but for those that are off, with pinned versions in place of their files."""
+        pins = {name: pin.unit for name, pin in self.pinned.items() if name not in off and pin.holds(units)}
+        return {name: unit for name, unit in units.items() if name not in off} | pins
 
     def _unripe(self, unit: Unit, now: float) -> bool:
         """A new package may still be copied; a new empty file is about to be written."""
@@ -210,6 +324,16 @@ class Planner:
         if known is None or known[0] != unit.digest:
             known = self._fresh[unit.name] = (unit.digest, now)
         return self._wait(known[1], wait, now)
+
+    def _unfinished(self, unit: Unit, now: float) -> bool:
+        """Its writer may be half-way: it is looked at again soon, since no event may tell of the end."""
+        known = self._written.get(unit.name)
+        if known is None or known[0] != unit.digest:
+            known = self._written[unit.name] = (unit.digest, now)
+        if now - known[1] >= OPEN_SECONDS:
+            return False
+        self._on_later(STEADY_SECONDS)
+        return True
 
     def _wait(self, since: float, patience: float, now: float) -> bool:
         left = since + patience - now

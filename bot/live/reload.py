@@ -1,7 +1,8 @@
 """The transaction: what changed on disk becomes live as a whole, or nothing of it does.
 
     plan       sweep, compare with what is live, follow the imports, split into groups that live or die together
-    build      each group beside the running code, in the builder's thread
+    trial      each group in a process of its own, where it can do no harm
+    build      each group beside the running code
     claim      who may have which command
     prepare    `setup` of the new versions; whatever fails up to here has touched nothing
     commit     one synchronous step: table, modules, kept values, jobs
@@ -18,10 +19,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, MutableMapping, Sequence
-from contextvars import copy_context
+from dataclasses import replace
 from typing import Any
 
-from bot.dispatch.owner import current
+from bot.dispatch.owner import unowned
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
 from bot.errors import UserError
@@ -32,14 +33,15 @@ from bot.live.claims import Refusal
 from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
 from bot.live.failures import Failures, signature
-from bot.live.graph import Group
+from bot.live.graph import Group, closure
 from bot.live.handoff import Host, Shelf
 from bot.live.loader import Image, TookTooLong
 from bot.live.names import uninstall
 from bot.live.outcome import Failed, dropped_aliases, successes
-from bot.live.plan import Patience, Plan, Planner
+from bot.live.plan import Patience, Pin, Plan, Planner
 from bot.live.report import Entry, Report
 from bot.live.start import Starter
+from bot.live.trial import Ground
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Reloader:
     Attributes:
         patience: times; may be replaced at any moment.
         on_commit, on_failure: called after each commit, and for each group that was tried and stays as it was.
+        on_pins: called with all pins when they have changed.
     """
 
     def __init__(
@@ -66,20 +69,24 @@ class Reloader:
         recent: Callable[[], Sequence[str]] = tuple,
         on_later: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
+        ground: Ground | None = None,
     ) -> None:
         self._host, self._relay, self._shelf, self.patience = host, relay, shelf, patience
         self._disabled = disabled
         self._builder = Builder(TookTooLong)
         self._live = Live(host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience)
-        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock)
+        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock, ground)
         self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
         self._lock = asyncio.Lock()
         self._failures = Failures(clock)
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
         self._under_way: set[asyncio.Task[Report]] = set()
         self._closed = False
+        self._rounds = 0  # of transactions
+        self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
         self.on_commit = self._live.on_commit
         self.on_failure: list[Callable[[Failed], object]] = []
+        self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
 
     @property
     def table(self) -> Table:
@@ -112,25 +119,45 @@ class Reloader:
         await self._builder.run(self._planner.look, 60.0)
         return self.known()
 
+    async def on_disk(self, names: Collection[str]) -> Mapping[str, Unit]:
+        """Sweep, and return what the files hold; of what is installed, these as they are by now."""
+        await self._builder.run(lambda: self._planner.refresh(names), 60.0)
+        return (await self._builder.run(self._planner.look, 60.0)).units
+
     def still_failed(self, entry: Entry) -> bool:
         """Tell whether a failure that was reported is still how things are."""
         return not entry.signature or entry.signature in self._failures
 
-    async def settle(self, force: Collection[str] = (), *, everything: bool = False, cause: str = "saved") -> Report:
+    async def settle(
+        self,
+        force: Collection[str] = (),
+        *,
+        everything: bool = False,
+        cause: str = "saved",
+        pins: Mapping[str, Pin] | None = None,
+        without: Collection[str] = (),
+        hint: Collection[str] = frozenset(),
+    ) -> Report:
         """Take what has changed on disk live, and rebuild what is forced; return what came of it.
 
         Args:
-            force: plugin names to be taken at once, changed or not, whatever failed before.
-            everything: force all of them.
+            force: names to be taken at once, as their files are, changed or not, whatever failed before.
+            everything: force all plugins, but leave what is pinned as it is.
             cause: who or what asks, for the history: "saved", "reload by alice".
+            pins: versions to be taken in place of what the files hold, if that works.
+            without: plugins to be left out this time.
+            hint: file events named these units and no others; without it everything is looked at.
         """
-        return await self._run(lambda: self._transaction(set(force), everything, cause))
+        since, wanted = self._rounds, set(force)
+
+        async def transact(force: set[str]) -> Report:
+            return await self._transaction(force, everything, cause, pins, without, hint)
+
+        return await self._run(lambda: self._forced(wanted, since, transact) if pins is None else transact(wanted))
 
     async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
-        context = copy_context()
-        context.run(current.set, None)  # it belongs to no plugin, whoever asked
-        task = context.run(asyncio.get_running_loop().create_task, self._guarded(transaction))
+        task = unowned(asyncio.get_running_loop().create_task, self._guarded(transaction))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
@@ -147,12 +174,14 @@ class Reloader:
                 stays = "everything stays as it was" if self.commits == commits else "what went live stays live"
                 log.exception("a reload failed inside the bot; %s", stays)
                 return Report((Entry(f"the reload failed inside the bot; {stays}, see the log", (), False),))
+            finally:
+                self._planner.over()
 
-    async def foresee(self) -> None:
-        """Read and compile what differs so far; `settle` is the quicker for it, and nothing else changes."""
+    async def foresee(self, names: Collection[str]) -> None:
+        """Begin the trial of live units that are being saved; `settle` is the quicker for it, nothing else changes."""
         async with self._lock:
             try:
-                await self._planner.foresee(self.live)
+                await self._planner.foresee(self.live, names, self._host.settings, self.patience.import_)
             except Exception:
                 log.exception("looking ahead failed inside the bot; the reload does without it")
 
@@ -168,7 +197,7 @@ class Reloader:
         # Stopped as it is on disk: that may be a version which could not be loaded.
         self._planner.stopped[name] = disk.units.get(name, image.unit).digest
         try:
-            return await self._transaction({name}, False, cause)
+            return await self._transaction({name}, False, cause, self._pin_of(name))
         finally:
             if name in self.live:  # refused: it is as if nobody had asked
                 self._planner.stopped.pop(name, None)
@@ -177,7 +206,10 @@ class Reloader:
     async def load(self, name: str, cause: str = "load") -> Report:
         """Load a plugin that is not live, or build it anew."""
         self._planner.stopped.pop(name, None)
-        return await self.settle({name}, cause=cause)
+        return await self.settle({name}, cause=cause, pins=self._pin_of(name))
+
+    def _pin_of(self, name: str) -> dict[str, Pin]:
+        return {name: self._planner.pinned[name]} if name in self._planner.pinned else {}
 
     async def close(self) -> None:
         """End all plugins, at most for a moment each: the bot is about to end."""
@@ -187,18 +219,71 @@ class Reloader:
         async with self._lock:
             self._closed = True
             await self._live.close()
+            await self._planner.close()
             self._builder.stop()
             uninstall()
 
     # -- plan
 
-    async def _transaction(self, force: set[str], everything: bool, cause: str) -> Report:
+    async def _forced(
+        self, force: set[str], since: int, transact: Callable[[set[str]], Coroutine[Any, Any, Report]]
+    ) -> Report:
+        """What was tried while this waited for its turn is not tried once more, unless its files changed again: who
+        asks for it in that moment means the same change, and hears what came of it."""
+        told = {name: news for name in force for at, news in [self._news.get(name, (0, ()))] if at > since}
+        done = {name for name, news in told.items() if name in self.live or not news[-1].ok} - self.pinned.keys()
+        report = await transact(force - done)
+        named = {name for entry in report.entries for name in entry.plugins}
+        again = {entry: replace(entry, again=True) for name in sorted(done - named) for entry in told[name]}
+        return Report((*report.entries, *again.values()))
+
+    async def _transaction(
+        self,
+        force: set[str],
+        everything: bool,
+        cause: str,
+        pins: Mapping[str, Pin] | None = None,
+        without: Collection[str] = (),
+        hint: Collection[str] = (),
+    ) -> Report:
+        pinned = self._planner.pinned
+        self._planner.pinned = {name: pin for name, pin in pinned.items() if name not in force} | dict(pins or {})
+        try:
+            report = await self._planned(force, everything, cause, without, hint)
+        finally:
+            ended = self._settle_pins(pinned)
+        self._rounds += 1
+        for name in {name for entry in report.entries for name in entry.plugins}:
+            self._news[name] = self._rounds, tuple(entry for entry in report.entries if name in entry.plugins)
+        return Report((*report.entries, *ended))
+
+    def _settle_pins(self, before: Mapping[str, Pin]) -> list[Entry]:
+        """A pin lasts while what it holds is live, or nothing is: one that was asked for in vain gives way to the one
+        before. Tell which have ended."""
+        asked = self._planner.pinned
+        self._planner.pinned = {
+            name: pin
+            for name in {**before, **asked}
+            for pin in [before.get(name), asked.get(name)]  # the last that fits
+            if pin is not None and (name not in self.live or self.live[name].unit.digest == pin.unit.digest)
+        }
+        if self._planner.pinned != before:
+            for listener in self.on_pins:
+                step(listener, self._planner.pinned)
+        ended = (pin for name, pin in before.items() if pin.kept and name not in self._planner.pinned)
+        return [report.unpinned(pin.unit.name, pin.unit.digest) for pin in ended]
+
+    async def _planned(
+        self, force: set[str], everything: bool, cause: str, without: Collection[str], hint: Collection[str]
+    ) -> Report:
         began = time.perf_counter()
+        off = {*self._disabled(), *without}
         plan = await self._planner.plan(
-            self.live, self._disabled(), force, everything=everything, first=self.commits == 0
+            self.live, off, force, everything=everything, first=self.commits == 0, hint=hint
         )
+        held = self._held(plan)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
-        entries += self._failures.undone(plan, self.live, self._planner.missing)
+        entries += self._failures.undone(plan, self.live, held | self._planner.missing.keys())
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
             return Report(tuple(entries))
@@ -212,6 +297,8 @@ class Reloader:
         return Report(tuple(entries))
 
     async def _try(self, tried: list[Attempt], plan: Plan, began: float, force: set[str], cause: str) -> list[Entry]:
+        groups = [one.members for one in tried]
+        await self._planner.prove(groups, self.live, self._host.settings, self.patience.import_)
         for one in tried:
             await one.build(self._planner, self._builder, self.live, self._host.settings, self.patience.import_)
         displaced = mark_clashes(tried, self.live, plan.units, self._live.built_in, self._live.claims)
@@ -221,6 +308,15 @@ class Reloader:
         if displaced:  # by a version whose setup may have failed since
             displaced = mark_clashes(tried, self.live, plan.units, self._live.built_in, self._live.claims)
         return await self._finish(tried, displaced, plan.units, began, force, cause)
+
+    def _held(self, plan: Plan) -> set[str]:
+        """Return the units that a pin stands in for, and forget pins of what the file itself holds by now."""
+        pinned = self._planner.pinned
+        held = {name for name, pin in pinned.items() if plan.units.get(name) is pin.unit}
+        for name in [name for name in pinned if name in plan.units and name not in held]:
+            if plan.units[name].digest == pinned[name].unit.digest:
+                del pinned[name]
+        return held
 
     def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:
         """Tell whether a group may fare better than the last time it was tried."""
@@ -284,6 +380,23 @@ class Reloader:
                         self._live.claims.note(name, image.commands, live=False)
 
     # -- report
+
+    @property
+    def pinned(self) -> Mapping[str, Pin]:
+        """Versions that stand in for what their files hold, until these change."""
+        return self._planner.pinned
+
+    @property
+    def failed(self) -> set[str]:
+        """Plugins whose files, as they are, could not go live."""
+        broken = [name for name, pin in self._planner.pinned.items() if not pin.kept]
+        users = [user for name in broken for user in self.importers(name)]
+        return {name for name in {*self._failures.names(), *self._refused, *broken, *users} if name[0] != "_"}
+
+    def importers(self, name: str) -> list[str]:
+        """Return the live plugins that import a unit, over any number of steps."""
+        edges = {other: image.imports for other, image in self.live.items()}
+        return sorted(other for other in closure([name], edges) if other != name and self.live[other].owner is not None)
 
     @property
     def stopped(self) -> Collection[str]:

@@ -29,7 +29,7 @@ class Entry:
     plugins: tuple[str, ...]
     ok: bool
     signature: frozenset[tuple[str, str]] = frozenset()  # of a failure: the (unit, digest) that failed
-    quiet: bool = False  # nothing that anyone waits for: a start's own lines
+    again: bool = False  # told already, to all but who asks now
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +83,43 @@ def changed(
     return Entry(text, (plugin,), True)
 
 
+def rolled_back(unit: str, digest: str, file: str, why: str = "") -> Entry:
+    """A version before is live again, and stands in for what the file holds. With `why` nobody has asked for it."""
+    text = f"{unit} rolled back to {digest[:7]}, pinned until {file} changes"
+    return Entry(f"{text}: {why}" if why else text, (unit,), not why)
+
+
+def not_back(plugin: str, why: str) -> Entry:
+    """A version that fails should be taken back, and can't be; what follows says why."""
+    return Entry(f"{plugin} {why}, but the version before can't come back", (plugin,), False)
+
+
+def unpinned(unit: str, digest: str) -> Entry:
+    """The file's own version is live in place of one that an admin or the probation had gone back to."""
+    return Entry(f"{unit} is no longer pinned to {digest[:7]}", (unit,), True)
+
+
+def fell_back(versions: Sequence[tuple[str, str, str]], why: str, signature: frozenset[tuple[str, str]]) -> Entry:
+    """At a start, files can't be loaded: (plugin, digest, day) of what runs in their place, the one at fault first."""
+    (name, digest, day), *others = versions
+    text = f"{name} runs its last good version {digest[:7]} of {day}{_also([other for other, *_ in others])}: {why}"
+    return Entry(text, tuple(plugin for plugin, *_ in versions), False, signature)
+
+
 def failed(plugins: Sequence[tuple[str, int]], why: str, signature: frozenset[tuple[str, str]] = frozenset()) -> Entry:
     """A group stays as it was: (plugin, live generation or 0) of each member, the one at fault first."""
     (name, generation), *others = plugins
-    also = ""
-    if others:
-        shown = [other for other, _ in others[:2]]
-        if len(others) > 2:
-            shown.append(f"+{len(others) - 2}")
-        also = f" (also {', '.join(shown)})"
+    also = _also([other for other, _ in others])
     if generation:
         text = f"{name} stays g{generation}{also}: {why}; the old version goes on answering"
     else:
         text = f"{name} not loaded{also}: {why}"
     return Entry(text, tuple(plugin for plugin, _ in plugins), False, signature)
+
+
+def _also(others: Sequence[str]) -> str:
+    shown = [*others[:2], *([f"+{len(others) - 2}"] if len(others) > 2 else [])]
+    return f" (also {', '.join(shown)})" if shown else ""
 
 
 def difference(before: Sequence[Handler], after: Sequence[Handler]) -> str:

@@ -17,6 +17,7 @@ from bot.live.builder import Builder
 from bot.live.commit import Live, without_orphans
 from bot.live.handoff import Host, Shelf, run_hooks
 from bot.live.loader import Image
+from bot.live.outcome import START_FAILED
 from bot.live.plan import Patience, Planner, needed
 from bot.live.report import Entry
 
@@ -80,7 +81,7 @@ class Starter:
             after = without_orphans({**live.images, name: image})
             table = await live.table_of(after)
             live.step_back(name)
-            live.commit(table, after, {name: image}, live.images.keys() - after.keys(), [one], "its start failed")
+            live.commit(table, after, {name: image}, live.images.keys() - after.keys(), [one], START_FAILED)
         finally:
             live.discarded(await one.discard())
         await live.retire(failed, patience.grace)
@@ -91,5 +92,5 @@ class Starter:
         image = live.images[name]
         after = without_orphans({other: one for other, one in live.images.items() if other != name})
         gone = live.images.keys() - after.keys()
-        live.commit(await live.table_of(after), after, {}, gone, [], "its start failed")
+        live.commit(await live.table_of(after), after, {}, gone, [], START_FAILED)
         await live.retire(image, patience.grace)

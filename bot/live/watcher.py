@@ -1,13 +1,14 @@
-"""When plugin files have settled: events are hints, a sweep by content is the truth.
+"""When plugin files have settled: events are hints, what is on disk is the truth.
 
-Any event restarts a quiet window; at its end `settle` is called, which looks for itself at what changed. The window
-is `settle_ms` for one known plugin file, 8 ms for more than one or for a shared module. It is held while a writer has
-a file open (`modified` without `closed`, where the system tells of both: inotify) and while git holds `index.lock`,
-each with a limit. A safety sweep every `sweep_seconds` heals what events lose: a folder removed and made again, a queue
-that overflowed, the target of a symlink, file systems without events.
+An event begins a quiet window; at its end `settle` is called, which looks for itself at what changed. The window is
+`settle_ms` for one known plugin file, whose trial begins at once (`foresee`), and 8 ms for more than one or anything
+else. It is held while a writer has a file open and while git holds `index.lock`, each with a limit. A safety sweep
+every `sweep_seconds` heals what events lose: a folder removed and made again, a queue that overflowed, the target of a
+link. Where there are no events the folders are looked at every 0.25 s, and what a look finds must be the same in two
+looks 100 ms apart.
 
-The only import of watchdog. What it does when: measured with watchdog 7.1 on Linux, see docs/architecture.md,
-«Watching».
+`changes` hears of files, `window` says how long to wait, `look` compares, `gitlock` knows git. Who reads and loads is
+the reloader's.
 """
 
 from __future__ import annotations
@@ -16,71 +17,29 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-from watchdog.events import (
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
+from typing import Protocol
 
 from bot.config import Reload
+from bot.live.changes import Change, Kind, Source, open_source
 from bot.live.discover import is_noise
+from bot.live.gitlock import GitLock
+from bot.live.look import Look, identity, look
+from bot.live.window import BURST_SECONDS, HOLD_SECONDS, STEADY_SECONDS, Window
+from bot.live.writers import is_open_for_writing, silent_kind
 
 log = logging.getLogger(__name__)
 
-BURST_SECONDS = 0.008  # at 3 ms one sweep in six fell into the middle of a git checkout; at 8 ms none did
-OPEN_SECONDS = 2.0  # how long a file that its writer holds open is waited for since its last write
-LOCK_SECONDS = 5.0  # a lock this old was left by a git that crashed
 LOCK_POLL_SECONDS = 0.005
+POLL_SECONDS = 0.25  # between looks where events don't exist
 RETRY_SECONDS = 60.0  # until watches that were refused are asked for again
 
-# What the kernel is asked for: no reads, no opens, no attributes, or our own reading would wake us.
-WANTED = [
-    FileClosedEvent,
-    FileMovedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileModifiedEvent,
-    DirMovedEvent,
-    DirCreatedEvent,
-    DirDeletedEvent,
-]
 
+class Settle(Protocol):
+    """Takes what has changed: of the units named, or, where none is, of all."""
 
-def _shorten_move_delay() -> None:
-    """Let a file that is moved out of the folder hold up later events for 5 ms instead of watchdog's 500 ms.
-
-    A borrowed private name; without it (macOS, another version) everything works, only slower in that one case.
-    """
-    try:
-        from watchdog.observers import inotify_move_event_grouper
-    except ImportError:
-        return
-    inotify_move_event_grouper.InotifyMoveEventGrouper.delay = 0.005
-
-
-class _Forward(FileSystemEventHandler):
-    """Hands events to the loop. An exception here would end watchdog's thread for good."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, mark: Callable[[FileSystemEvent], None]) -> None:
-        self._loop, self._mark = loop, mark
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._mark, event)
-        except RuntimeError:
-            pass  # the loop is closed; the bot is ending
+    def __call__(self, hint: frozenset[str]) -> Awaitable[object]: ...
 
 
 class Watcher:
@@ -88,7 +47,7 @@ class Watcher:
 
     Args:
         settle: the reload; called again while it runs only after it has ended.
-        foresee: called in the quiet window of one known file, in time that would be slept: reads and compiles ahead.
+        foresee: called as soon as one known plugin has changed, and again when it changes again: begin its trial.
         is_known: tells of a unit's name whether it is a live plugin, whose change is the common case.
 
     `settle_seconds` and `sweep_seconds` may be set at any time; `poke` ends a wait by the old ones.
@@ -97,43 +56,47 @@ class Watcher:
     def __init__(
         self,
         directories: Iterable[Path],
-        settle: Callable[[], Awaitable[object]],
+        settle: Settle,
         *,
         settle_seconds: float = 0.004,
         sweep_seconds: float = 2.0,
-        foresee: Callable[[], Awaitable[object]] | None = None,
+        foresee: Callable[[Collection[str]], Awaitable[object]] | None = None,
         is_known: Callable[[str], bool] = lambda name: False,
     ) -> None:
-        self._directories = tuple(directories)
+        self._directories = tuple(directory.absolute() for directory in directories)
+        self._prefixes = self._all_prefixes()
         self._settle, self.settle_seconds, self.sweep_seconds = settle, settle_seconds, sweep_seconds
         self._settling = asyncio.Lock()
         self._foresee, self._is_known = foresee, is_known
-        self._foreseen = 0.0  # the event that was looked ahead after
-        self._observer: Any = None
-        self._watched: dict[Path, tuple[int, int]] = {}  # directory -> (device, inode) it had when its watch was set
-        self._refused: dict[Path, tuple[int, int]] = {}  # what could not be watched
+        self._foreseeing: asyncio.Task[object] | None = None
+        self._foreseen = float("-inf")  # the change that a look ahead came after
+        self._source: Source | None = None
+        self._watched: list[tuple[int, int, str] | None] = []  # what each directory was when its watch was set
         self._retry_at = 0.0
-        self._told = ""  # why not, so that it is said once
-        self._names: set[str] = set()
-        self._tells_of_closing = False  # inotify alone does; elsewhere a write is over when it is quiet
-        self._writing: dict[str, float] = {}  # path -> time of its last write
-        self._last = 0.0
-        self._locked_since: float | None = None
+        self._fault = ""  # why there are no events at all, or none of other machines
+        self._told = ""  # what was said of it, so that it is said once
+        self._window = Window()
+        self._lock = GitLock(self._directories)
+        self._seen: Look = {}
+        self._suspects: set[str] = set()  # what looks found changed; its writer may still be at work
+        self._swept_at = 0.0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to watch. A folder that is missing is waited for."""
-        _shorten_move_delay()
+        """Begin to watch. A folder that is missing is waited for; what changed before is settled first."""
         self._watch()
+        self._seen = await asyncio.to_thread(look, self._directories)
+        self.poke()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="watcher")
 
     async def stop(self) -> None:
         """End watching; nobody waits for a settle any more when this returns."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        tasks = [task for task in (self._task, self._foreseeing) if task is not None]
+        self._task = self._foreseeing = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._unwatch()
 
     async def switch(self, on: bool) -> None:
@@ -152,148 +115,223 @@ class Watcher:
 
     def poke(self) -> None:
         """Ask for a settle without an event: a grace has ended."""
+        self._window.is_odd = True
         self._changed.set()
 
-    # -- events
+    # -- what happened
 
-    def mark(self, event: FileSystemEvent) -> None:
-        """Take one event, on the loop."""
-        for path in {os.fsdecode(event.src_path), os.fsdecode(event.dest_path or "")} - {""}:
-            relative = self._relative(path)
-            if relative is None or any(is_noise(part) for part in relative.parts):
+    def mark(self, changes: Iterable[Change]) -> None:
+        """Take what has changed, on the loop."""
+        now = time.monotonic()
+        for kind, path, is_directory in changes:
+            if kind is Kind.LOST:
+                self._window.lose(now)
+                self._changed.set()
                 continue
-            if not event.is_directory and relative.suffix != ".py":
+            parts = self._relative(path)
+            if parts is None or any(is_noise(part) for part in parts) or not (is_directory or path.endswith(".py")):
                 continue
-            self._last = time.monotonic()
-            self._names.add(relative.parts[0].removesuffix(".py") if relative.parts else "")
-            if isinstance(event, FileModifiedEvent) and self._tells_of_closing:
-                self._writing[path] = self._last
-            else:
-                self._writing.pop(path, None)
+            is_writing = kind is Kind.WRITING and self._tells_of_closing()
+            self._window.mark(path, _unit(parts), now, is_writing=is_writing, is_odd=is_directory)
+            self._window.is_unsure |= not self._tells_of_closing()
             self._changed.set()
+        self._look_ahead()
 
-    def _relative(self, path: str) -> Path | None:
-        for directory in self._directories:
-            for root in (directory, directory.resolve()):
-                try:
-                    return Path(path).relative_to(root)
-                except ValueError:
-                    continue
+    def _tells_of_closing(self) -> bool:
+        return self._source is not None and self._source.tells_of_closing
+
+    def _all_prefixes(self) -> tuple[str, ...]:
+        """How paths of events begin: as the folder is named, or where links lead."""
+        roots = {str(root) for each in self._directories for root in (each, each.resolve())}
+        return tuple(sorted((root.rstrip(os.sep) + os.sep for root in roots), key=len, reverse=True))
+
+    def _relative(self, path: str) -> tuple[str, ...] | None:
+        for prefix in self._prefixes:
+            if path.startswith(prefix):
+                return Path(path[len(prefix) :]).parts
+            if path == prefix[:-1]:
+                return ()
         return None
+
+    def _look_ahead(self) -> None:
+        """Begin the trial of one known plugin as soon as its file is closed, and again when it changes again."""
+        if self._foresee is None or self._window.writing or self._window.last == self._foreseen:
+            return
+        if self._foreseeing is not None and not self._foreseeing.done():
+            return  # what it missed is looked at when it has ended
+        if not (name := self._quick()):
+            return
+        self._foreseen = self._window.last
+        self._foreseeing = asyncio.get_running_loop().create_task(self._foresee_one(name), name="foresee")
+
+    async def _foresee_one(self, name: str) -> None:
+        assert self._foresee is not None
+        try:
+            await self._foresee(frozenset({name}))
+        except Exception:
+            log.exception("looking ahead failed inside the bot; the reload does without it")
+        finally:
+            self._foreseeing = None
+        self._look_ahead()
 
     # -- the quiet window
 
     async def _run(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(self.sweep_seconds or None):
-                    await self._changed.wait()
-            except TimeoutError:
-                self._watch()
-            await self._quiet()
-            self._changed.clear()
-            self._names.clear()
-            try:
-                async with self._settling:
-                    await self._settle()
+                await self._turn()
             except Exception:
                 log.exception("a reload failed inside the bot; the next change is taken as ever")
 
-    async def _quiet(self) -> None:
-        """Wait until nothing has happened for the window, no file is being written, and git is done."""
+    async def _turn(self) -> None:
+        """Wait for a change or the next look, for its end, and have it settled."""
+        window = self._window
+        is_sweep = not await self._woken()
+        self._changed.clear()
+        if is_sweep:
+            self._watch()
+            await self._look()
+            window.is_unsure |= bool(self._suspects)
+            if window.is_empty and not window.is_unsure and not self._is_due():
+                return
+        window.begin(time.monotonic())
+        hint = await self._quiet()
+        self._changed.clear()
+        window.take(hint)
+        if hint and (window.names or window.is_unsure):
+            self._changed.set()  # the rest: it was not complete yet
+        elif not hint:
+            self._suspects.clear()
+            self._swept_at = time.monotonic()
+        async with self._settling:
+            await self._settle(hint)
+
+    async def _woken(self) -> bool:
+        """Wait for a change; False when the time for a look has come instead."""
+        pause = self.sweep_seconds
+        if self._is_deaf():
+            pause = min(pause, POLL_SECONDS) or POLL_SECONDS
+        return await self._changes_within(pause or None)
+
+    async def _changes_within(self, seconds: float | None) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _is_due(self) -> bool:
+        return bool(self.sweep_seconds) and time.monotonic() - self._swept_at >= self.sweep_seconds
+
+    async def _quiet(self) -> frozenset[str]:
+        """Wait until nothing has happened for the window, no file is being written, and git is done.
+
+        Returns:
+            The plugins to look at when these are known and nothing else happened; none for everything.
+        """
+        window = self._window
         while True:
             now = time.monotonic()
-            self._writing = {path: at for path, at in self._writing.items() if now - at < OPEN_SECONDS}
-            left = self._last + self._window() - now
+            left = window.last + self._window_seconds() - now
+            until = window.written_until(now)
             if left > 0:
-                if self._foresee is not None and self._one() and not self._writing and self._foreseen != self._last:
-                    self._foreseen = self._last
-                    await self._foresee()
-                else:
-                    await asyncio.sleep(left)
-            elif self._writing:
-                self._changed.clear()
-                try:
-                    async with asyncio.timeout(OPEN_SECONDS):
-                        await self._changed.wait()
-                except TimeoutError:
-                    pass
-            elif self._locked(now):
+                await asyncio.sleep(left)
+            elif self._lock.holds(now, window.last):
                 await asyncio.sleep(LOCK_POLL_SECONDS)
-            else:
-                return
+            elif window.writing:
+                complete = window.complete(now)
+                if complete and all(map(self._is_plugin, complete)):
+                    return complete
+                await self._await_writers(until - now)
+            elif (one := self._quick()) and self._tells_of_closing():
+                return frozenset({one})
+            elif window.is_lost:
+                window.is_lost = False
+                self._watch()
+            elif not window.is_unsure or await self._is_steady(now):
+                return frozenset()
 
-    def _one(self) -> bool:
-        return len(self._names) == 1 and self._is_known(next(iter(self._names)))
+    async def _await_writers(self, seconds: float) -> None:
+        self._changed.clear()
+        if not await self._changes_within(min(seconds, STEADY_SECONDS)):
+            for path in list(self._window.writing):
+                # Some change a file without opening it, and the end of their writing is never told: truncate(2).
+                if is_open_for_writing(path) is False:
+                    self._window.writing.pop(path, None)
 
-    def _window(self) -> float:
-        quick = self._one() or not self._names
-        return self.settle_seconds if quick else max(BURST_SECONDS, self.settle_seconds)
+    def _is_plugin(self, name: str) -> bool:
+        return not name.startswith("_") and self._is_known(name)
 
-    def _locked(self, now: float) -> bool:
-        if not any(lock.exists() for lock in map(_index_lock, self._directories) if lock is not None):
-            self._locked_since = None
+    def _quick(self) -> str:
+        """Return the one known plugin that changed, when that is all there is."""
+        one = self._window.one
+        return one if one and self._is_plugin(one) else ""
+
+    def _window_seconds(self) -> float:
+        is_short = self._quick() or self._window.is_empty
+        return self.settle_seconds if is_short else max(BURST_SECONDS, self.settle_seconds)
+
+    # -- looks
+
+    async def _look(self) -> None:
+        """Look, and note what has changed since the last look: no event may have told of it."""
+        seen, self._seen = self._seen, await asyncio.to_thread(look, self._directories)
+        self._suspects |= {path for path, _ in self._seen.items() ^ seen.items()}
+
+    async def _is_steady(self, now: float) -> bool:
+        """Tell whether what looks found is complete: nobody has it open, or it is the same in two looks."""
+        if self._window.age(now) >= HOLD_SECONDS:
+            return True  # a writer that never rests must not hold up the rest for ever
+        await self._look()
+        files = [path for path in self._suspects if path.endswith(".py")]
+        open_for_writing = await asyncio.to_thread(lambda: {is_open_for_writing(path) for path in files})
+        if open_for_writing <= {False}:
+            return True
+        before = self._seen
+        self._changed.clear()
+        if await self._changes_within(STEADY_SECONDS):
             return False
-        if self._locked_since is None:
-            self._locked_since = now
-        return now - self._locked_since < LOCK_SECONDS
+        await self._look()
+        return before == self._seen and not any(map(is_open_for_writing, files))
 
     # -- the watch itself
 
+    def _is_deaf(self) -> bool:
+        return bool(self._fault or (self._source is not None and self._source.fault))
+
     def _watch(self) -> None:
-        """Set the watches where they are missing or dead: at the start, and at each safety sweep."""
-        there = {}
-        for directory in self._directories:
-            try:
-                stat = directory.stat()
-                there[directory] = (stat.st_dev, stat.st_ino)
-            except OSError:
-                continue
-        if (there == self._watched and self._alive()) or (there == self._refused and time.monotonic() < self._retry_at):
+        """Set the watches where they are missing or dead: at the start, at each sweep, and when events were lost."""
+        there = [identity(directory) for directory in self._directories]
+        source = self._source
+        is_good = source is not None and source.alive() and not source.fault
+        self._say_why()
+        if there == self._watched and (is_good or time.monotonic() < self._retry_at):
             return
         self._unwatch()
-        if not there:
-            return
-        observer: Any = None
+        self._watched, self._retry_at, self._prefixes = there, 0.0, self._all_prefixes()
+        kinds = {silent_kind(directory) for directory in self._directories} - {""}
+        self._fault = f"other machines' changes on {', '.join(sorted(kinds))} make none" if kinds else ""
         try:
-            observer = Observer()
-            handler = _Forward(asyncio.get_running_loop(), self.mark)
-            for directory in there:
-                observer.schedule(handler, str(directory.resolve()), recursive=True, event_filter=WANTED)
-            observer.start()
+            self._source = open_source(self._directories, self.mark)
         except OSError as error:
-            # The limits of inotify, or a file system without it.
-            if observer is not None:
-                observer.stop()  # never started, but what it has begun by then are threads and descriptors
-            self._refused, self._retry_at = there, time.monotonic() + RETRY_SECONDS
-            if self._told != str(error):
-                self._told = str(error)
-                log.warning("no file events (%s); looking every %g s instead", error, self.sweep_seconds)
-            return
-        self._observer, self._watched, self._refused, self._told = observer, there, {}, ""
-        self._tells_of_closing = type(observer).__name__ == "InotifyObserver"
+            self._fault = error.strerror or str(error)
+        self._say_why()
 
-    def _alive(self) -> bool:
-        observer = self._observer
-        return observer is not None and observer.is_alive() and all(each.is_alive() for each in observer.emitters)
+    def _say_why(self) -> None:
+        why = self._fault or (self._source.fault if self._source is not None else "")
+        if why and not self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+        if why and why != self._told:
+            self._told = why
+            pause = min(self.sweep_seconds, POLL_SECONDS) or POLL_SECONDS
+            log.warning("no file events (%s); looking every %g s instead", why, pause)
 
     def _unwatch(self) -> None:
-        observer, self._observer, self._watched, self._refused = self._observer, None, {}, {}
-        if observer is not None:
-            observer.stop()
-            observer.join(2.0)
+        source, self._source, self._watched = self._source, None, []
+        if source is not None:
+            source.close()
 
 
-def _index_lock(directory: Path) -> Path | None:
-    """Return where git would lock the work tree that holds `directory`; in a linked work tree `.git` is a file."""
-    for parent in (directory, *directory.parents):
-        git = parent / ".git"
-        if git.is_dir():
-            return git / "index.lock"
-        if git.is_file():
-            try:
-                name = git.read_text().partition("gitdir:")[2].strip()
-            except OSError:
-                return None
-            return (parent / name / "index.lock") if name else None
-    return None
+def _unit(parts: Sequence[str]) -> str:
+    return parts[0].removesuffix(".py") if parts else ""

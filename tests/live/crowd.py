@@ -46,7 +46,9 @@ class Pinger:
 
     async def stop(self) -> None:
         """End; raises what went wrong, a PING that was not answered in time above all."""
-        self._task.cancel()
+        while not self._task.done():
+            self._task.cancel()  # again, if the first came as an answer did: then Python 3.11's `wait_for` swallows it
+            await asyncio.wait({self._task}, timeout=PING_SECONDS)
         try:
             await self._task
         except asyncio.CancelledError:

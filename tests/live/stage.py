@@ -15,7 +15,7 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +118,20 @@ class Stage:
         self.crowd = Crowd(people["crowd"], BOT)
         self._pinger = Pinger(self.server, BOT)
 
-    async def restart(self, *, kill: bool) -> None:
-        """End the bot, by SIGKILL or SIGTERM, and start it again; what held so far is checked first."""
+    async def restart(self, *, kill: bool, **files: str) -> None:
+        """End the bot, by SIGKILL or SIGTERM, and start it again; what held so far is checked first.
+
+        Args:
+            files: plugin files, without `.py`, that are written while it is down.
+        """
         await self.crowd.stop()
         await self._pinger.stop()
         self._check_counter()
         self._check_connection()
         self.counter_begins_anew()
         await (self.program.kill() if kill else self.program.stop())
+        for name, text in files.items():
+            await self.write(f"{name}.py", text)
         self.server.log.clear()
         self.process = 0
         await self.program.start()
@@ -262,6 +268,20 @@ class Stage:
         await self.write("barrier.py", BARRIER)
         await self.report(r"barrier loaded g\d+ .*")
 
+    async def catch_up(self, name: str) -> None:
+        """Read the reports of all commits of a plugin so far, when nobody can know how many they are."""
+        answer = await self.order(f"!version {name}", "usr")
+        while self.generations[name] < int(answer.split()[1].removeprefix("g")):
+            await self.report(rf"{name} g\d+ -> g\d+ .*")
+
+    async def count_anew(self) -> None:
+        """Take the generations from `!version`: the reports only counted some of the plugins that went or came."""
+        self.generations = {}
+        for name in await self._plugins():
+            answer = await self.order(f"!version {name}", "usr")
+            self.generations[name] = int(answer.split()[1].removeprefix("g"))
+        self._hidden = 0
+
     async def _plugins(self) -> list[str]:
         answer = await self.order("!plugins", "usr")
         return answer.removeprefix("plugins: ").partition(";")[0].split(", ")
@@ -373,23 +393,36 @@ def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, mode: str = "run", before: str = "", **options: Any) -> AsyncIterator[Stage]:
+async def opened(
+    folder: Path,
+    mode: str = "single",
+    before: str = "",
+    more: Mapping[str, str] | None = None,
+    linked: str = "",
+    through: Sequence[str] = (),
+    **options: Any,
+) -> AsyncIterator[Stage]:
     """Start a bot with `edits/base`, and `edits/BEFORE` over it; end it by SIGTERM.
 
     Args:
         mode: one of `program.MODES`.
+        more: plugin files besides, by name.
+        linked: the plugin folder is a symbolic link to this one.
+        through: a command that runs the command it is given, the bot's.
         options: keys of `reload` in the configuration.
     """
-    files = files_of("base") | {"barrier.py": BARRIER} | (files_of(before) if before else {})
+    files = files_of("base") | {"barrier.py": BARRIER} | (files_of(before) if before else {}) | dict(more or {})
+    if linked:
+        (folder / linked).mkdir(parents=True)
+        (folder / "plugins").symlink_to(linked)
     for name, text in files.items():
         path = folder / "plugins" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     server = Server(network="test", accounts={"alice": "secret"})
     await server.start()
-    program, writer = Program(folder, config(server.port, options), MODES[mode]), Writer(folder)
-    await writer.start()
-    await program.start()
+    program, writer = Program(folder, config(server.port, options), MODES[mode], through), Writer(folder)
+    await asyncio.gather(program.start(), writer.start())
     people = {nick: await Client.connect("127.0.0.1", server.port, nick) for nick in ("usr", "crowd")}
     people["adm"] = await Client.connect("127.0.0.1", server.port, "adm", account="alice", password="secret")
     stage = Stage(folder, program, writer, server, options.get("watch", True))

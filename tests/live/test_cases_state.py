@@ -78,6 +78,18 @@ async def test_57_an_undo_gets_the_values_of_its_version_back(stage: Stage) -> N
 
 
 @todo
+async def test_57_a_rollback_gets_the_values_of_its_version_back(stage: Stage) -> None:
+    await stage.ask("!todo tea")
+    await stage.write("todo.py", stage.read("todo.py") + MIGRATE)
+    await stage.report(r"todo g1 -> g2 .*state migrated.*")
+    await stage.ask("!todo milk")
+    answer = await stage.order("!rollback todo")
+    assert re.fullmatch(r"todo rolled back to .*; todo g2 -> g3 \(.*\): state restored, \d+ ms", answer)
+    await stage.report(re.escape(answer))
+    assert await stage.ask("!todo") == ["todo {'tea': 1} stored {'tea': 1, 'milk': 1}"]
+
+
+@todo
 async def test_57_without_migrate_another_version_begins_anew_and_says_so(stage: Stage) -> None:
     await stage.ask("!todo tea")
     await stage.edit("todo.py", "todo = keep", "STATE_VERSION = 5\ntodo = keep")

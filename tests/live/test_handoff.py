@@ -18,9 +18,10 @@ from bot.dispatch.owner import Owner, current
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler
 from bot.errors import PluginError
+from bot.live.compiled import compile_unit
 from bot.live.declared import Found
 from bot.live.handoff import Shelf, Staging, run_hooks
-from bot.live.loader import Image, compile_unit
+from bot.live.loader import Image
 from bot.storage import Backend
 
 

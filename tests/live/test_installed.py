@@ -15,10 +15,11 @@ from sources import write
 from stage import Stage, opened
 
 from bot.errors import PluginError
+from bot.live.compiled import compile_unit
 from bot.live.discover import Discovery, Disk, Unit
 from bot.live.handoff import Shelf, Staging
 from bot.live.installed import Installed
-from bot.live.loader import Build, Image, compile_unit
+from bot.live.loader import Build, Image
 from bot.live.names import install, uninstall
 from bot.storage import Backend
 

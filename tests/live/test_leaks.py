@@ -33,10 +33,8 @@ class Bench:
         owner = Owner("weather")
         owner.generation = generation
         source = Source("plugins.weather", "/plugins/weather.py", "weather.py", text.encode(), False)
-        image = Image(
-            Unit("weather", {source.module: source}), {module.__name__: module}, frozenset(), "weather", owner
-        )
-        self.leaks.watch(image)
+        unit = Unit("weather", {source.module: source}, "1a2b3c4")
+        self.leaks.watch(Image(unit, {module.__name__: module}, frozenset(), "weather", owner))
         self.owner = owner
         return vars(module)
 

@@ -18,9 +18,10 @@ from sources import unit
 
 from bot.dispatch.owner import current
 from bot.errors import PluginError
+from bot.live.compiled import Compiled, compile_unit
 from bot.live.discover import Unit
 from bot.live.handoff import Shelf, Staging
-from bot.live.loader import Build, Compiled, Image, compile_unit
+from bot.live.loader import Build, Image
 from bot.live.names import install, publish, uninstall
 from bot.storage import Backend
 
