@@ -31,6 +31,8 @@ class Patience:
     import_: float = 5.0
     setup: float = 5.0
     grace: float = 30.0  # calls in flight may finish on their version this long
+    collect: float = 3.0  # after an end; a full collection takes 6 ms, so one does for many
+    leak: float = 5.0  # what is left of a generation so long after its end is told
 
     @classmethod
     def of(cls, config: Config) -> Patience:

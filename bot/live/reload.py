@@ -292,7 +292,7 @@ class Reloader:
             entries += await self._try(tried, plan, began, force, cause)
         finally:
             for one in tried:
-                await one.discard()
+                self._live.discarded(await one.discard())
         await self._live.write_claims()
         return Report(tuple(entries))
 
