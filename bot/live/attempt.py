@@ -7,6 +7,7 @@ An attempt touches nothing that is live. Whatever goes wrong ends up in `error`,
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -71,7 +72,7 @@ class Attempt:
         if self.error is not None or not members:
             return
         await planner.prove([members], live, settings, seconds)  # unless that was done for all groups at once
-        verdict = planner.verdict(members, live)
+        verdict = planner.verdict(members)
         self.error = verdict.error
         if self.error is not None:
             return
@@ -99,6 +100,7 @@ class Attempt:
         In steps, with the loop's turn in between; if one takes its time after all, all is done anew in the thread.
         """
         if verdict.is_quick:
+            await asyncio.sleep(0)  # the loop's turn between one group and the next
             here = Takeover(self.compiled, live, self.staging, settings, seconds)
             images = await in_steps(here.steps()) if here.is_plain else None
             if images is not None:

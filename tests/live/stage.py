@@ -226,7 +226,8 @@ class Stage:
             del self.generations[name]
         for name, number in _STAYS.findall(line):
             assert self.generations[name] == int(number), line
-        self._hidden += sum(map(int, _HIDDEN.findall(line)))
+        if " -> g" in line or " loaded g" in line:  # else it counts more of what is no commit
+            self._hidden += sum(map(int, _HIDDEN.findall(line)))
 
     # -- what every case must hold
 
@@ -340,7 +341,7 @@ def _last_join(nick: str, direction: str, line: str) -> bool:
     return (nick, direction) == (BOT, "in") and line.startswith("JOIN ") and line.endswith(TICKS)
 
 
-def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
+def config(port: int, options: dict[str, Any], timeouts: Mapping[str, float] | None = None) -> dict[str, Any]:
     """A configuration on which only file events count: the safety sweep would hide that one was missed."""
     return {
         "nick": BOT,
@@ -356,6 +357,7 @@ def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
         },
         "plugins": {"directories": ["plugins"]},
         "reload": {"report_to": REPORTS, "sweep_seconds": 60, **options},
+        "timeouts": dict(timeouts or {}),
         "state_dir": "state",
         "log": {"level": "info"},
     }
@@ -369,6 +371,7 @@ async def opened(
     more: Mapping[str, str] | None = None,
     linked: str = "",
     through: Sequence[str] = (),
+    timeouts: Mapping[str, float] | None = None,
     **options: Any,
 ) -> AsyncIterator[Stage]:
     """Start a bot with `edits/base`, and `edits/BEFORE` over it; end it by SIGTERM.
@@ -378,7 +381,7 @@ async def opened(
         more: plugin files besides, by name.
         linked: the plugin folder is a symbolic link to this one.
         through: a command that runs the command it is given, the bot's.
-        options: keys of `reload` in the configuration.
+        timeouts, options: keys of `timeouts` and `reload` in the configuration.
     """
     files = files_of("base") | {"barrier.py": BARRIER} | (files_of(before) if before else {}) | dict(more or {})
     if linked:
@@ -390,7 +393,7 @@ async def opened(
         path.write_text(text)
     server = Server(network="test", accounts={"alice": "secret"})
     await server.start()
-    program, writer = Program(folder, config(server.port, options), MODES[mode], through), Writer(folder)
+    program, writer = Program(folder, config(server.port, options, timeouts), MODES[mode], through), Writer(folder)
     await asyncio.gather(program.start(), writer.start())
     people = {nick: await Client.connect("127.0.0.1", server.port, nick) for nick in ("usr", "crowd")}
     people["adm"] = await Client.connect("127.0.0.1", server.port, "adm", account="alice", password="secret")
