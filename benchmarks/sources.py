@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+Way = Callable[[Path, str], None]
+
 LINES = 100  # of a plugin, unless said otherwise
 
 HEAD = '''"""Plugin {name} of the measurements, version {version}."""
@@ -118,16 +120,21 @@ def like_vim(path: Path, source: str) -> None:
 
 
 def in_two_chunks(path: Path, source: str, gap_seconds: float = 0.01) -> None:
-    """Write through one descriptor, with a gap behind a first half that is valid Python."""
+    """Write through one descriptor, with a gap behind a first chunk that is valid Python."""
     raw = source.encode()
-    half = raw.index(b"\n\n\n@command", len(raw) // 2)
+    first = first_chunk(raw)
     with path.open("wb", buffering=0) as file:
-        file.write(raw[:half])
+        file.write(first)
         time.sleep(gap_seconds)
-        file.write(raw[half:])
+        file.write(raw[len(first) :])
 
 
-WAYS: dict[str, Callable[[Path, str], None]] = {
+def first_chunk(raw: bytes) -> bytes:
+    """Return about the first half of a plugin, up to the end of a function."""
+    return raw[: raw.index(b"\n\n\n@command", len(raw) // 2)]
+
+
+WAYS: dict[str, Way] = {
     "in place": in_place,
     "tmp + rename": renamed,
     "like vim": like_vim,

@@ -19,13 +19,14 @@ class Vitals:
 
     Attributes:
         rss: KiB of the process alone, pages that it shares included.
-        pss: KiB of it and its children; each shared page counts in part.
+        anonymous: KiB of it and its children, without files; each page that they share counts in part. Unlike the whole
+            PSS it doesn't change when an unrelated Python begins or ends, which shares the libraries.
         threads, descriptors: of the process alone.
         children: how many processes there are below it.
     """
 
     rss: float
-    pss: float
+    anonymous: float
     threads: int
     descriptors: int
     children: int
@@ -41,7 +42,7 @@ class Vitals:
         below = list(family(pid))
         return cls(
             rss=int((proc / "statm").read_text().split()[1]) * PAGE_KIB,
-            pss=sum(map(pss, below)),
+            anonymous=sum(pss(each, "Pss_Anon") for each in below),
             threads=len(list((proc / "task").iterdir())),
             descriptors=len(list((proc / "fd").iterdir())),
             children=len(below) - 1,
@@ -64,13 +65,17 @@ def family(pid: int) -> Iterator[int]:
             yield from family(int(child))
 
 
-def pss(pid: int) -> int:
-    """Return the KiB that a process has for itself, and its part of what it shares; 0 if it is gone."""
+def pss(pid: int, which: str = "Pss") -> int:
+    """Return the KiB that a process has for itself, and its part of what it shares; 0 if it is gone.
+
+    Args:
+        which: a row of /proc/PID/smaps_rollup.
+    """
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")), 0)
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{which}:")), 0)
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> float:

@@ -74,6 +74,7 @@ class Announcer:
             starting: of a start only what went wrong is worth a line in a channel.
             asked_at: where an admin asked for it and is answered already.
         """
+        report = Report(tuple(entry for entry in report.entries if not entry.again))
         if not report:
             return
         self._tell_unsure()

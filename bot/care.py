@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bot.api.context import Context
 from bot.api.declare import command
 from bot.errors import UserError
+from bot.keepsakes import Keepsakes
 from bot.live.history import Version, earlier
 from bot.live.report import Report
 
@@ -38,14 +39,14 @@ class Care:
         if name == "all":
             settling = self._app.reloader.settle(everything=True, cause=cause)
             return await self._taken(ctx, settling, "there is no plugin to reload")
-        await self._check(name)
+        await check(self._app, name)
         nothing = f"{name}: nothing to reload; it is off (!load or !enable {name})"
         return await self._taken(ctx, self._app.reloader.settle({name}, cause=cause), nothing)
 
     @command("load", admin=True)
     async def load(self, ctx: Context, name: str) -> str | None:
         """Load a plugin that was unloaded."""
-        await self._check(name)
+        await check(self._app, name)
         if name in self._app.places.off_everywhere():
             raise UserError(f"{name} is disabled; !enable {name} loads it")
         nothing = f"{name} can't be found in the plugin directories"
@@ -54,7 +55,7 @@ class Care:
     @command("unload", admin=True)
     async def unload(self, ctx: Context, name: str) -> str | None:
         """Take a plugin out until !load, a change of its file, or a restart."""
-        await self._check(name)
+        await check(self._app, name)
         settling = self._app.reloader.unload(name, f"unload by {_who(ctx)}")
         return await self._taken(ctx, settling, f"{name} is not loaded")
 
@@ -69,7 +70,7 @@ class Care:
         return await self._switch(ctx, name, channel, on=False)
 
     async def _switch(self, ctx: Context, name: str, channel: str, *, on: bool) -> str | None:
-        await self._check(name)
+        await check(self._app, name)
         if channel and not self._app.networks[ctx.network.name].roster.is_channel(channel):
             raise UserError(f"{channel!r} is no channel; write #channel, or nothing for everywhere")
         if not channel and name in self._app.config.plugins.disabled:
@@ -88,12 +89,26 @@ class Care:
         settling = reloader.load(name, cause) if on else reloader.settle(cause=cause)
         return f"{name} {word} everywhere; {await self._taken(ctx, settling, '')}".removesuffix("; ")
 
+    @command("state", admin=True)
+    async def state(self, ctx: Context, name: str, plugin: str = "", key: str = "") -> str:
+        """Tell what a plugin keeps and stores; `state drop NAME KEY` forgets a kept value or a store, without KEY
+        all kept ones.
+        """
+        keepsakes = Keepsakes(self._app.shelf, self._app.backend)
+        if name != "drop" or not plugin:
+            return keepsakes.told(name)
+        dropped, anew = keepsakes.drop(plugin, key)
+        if not anew or plugin not in self._app.reloader.plugins():
+            return dropped
+        settling = self._app.reloader.settle({plugin}, cause=f"state drop by {_who(ctx)}")
+        return f"{dropped}; {await self._taken(ctx, settling, '')}".removesuffix("; ")
+
     # -- what was before
 
     @command("rollback", admin=True)
     async def rollback(self, ctx: Context, name: str, which: str = "1") -> str | None:
         """Go back to a version that was good, and stay there until the file changes: how many back, or its hash."""
-        await self._check_known(name)
+        await check_known(self._app, name)
         if name in self._off():
             raise UserError(f"{name} is off; !load or !enable {name} first")
         settling = self._app.past.rollback(name, which, _who(ctx))
@@ -102,7 +117,7 @@ class Care:
     @command("history", admin=True)
     async def history(self, ctx: Context, name: str, count: int = 20) -> list[str]:
         """Tell the versions of a plugin or shared module, the newest first: when, who or what, and what came of it."""
-        await self._check_known(name)
+        await check_known(self._app, name)
         image = self._app.reloader.live.get(name)
         now = image.unit.digest if image is not None else ""
         versions = await self._app.past.history.versions(name)
@@ -135,19 +150,6 @@ class Care:
     def _pin(self, name: str) -> str:
         return pinned(self._app, name)
 
-    async def _check(self, name: str) -> None:
-        """Let a plugin's name pass: it may be one that is on disk or live, and nothing that could be a path."""
-        if not _PLUGIN.fullmatch(name) or (
-            name not in self._app.reloader.known() and name not in await self._app.reloader.look()
-        ):
-            raise unknown(name, self._app.reloader.known())
-
-    async def _check_known(self, name: str) -> None:
-        """Let the name of what has a history pass: shared modules too, and plugins whose file is gone."""
-        known = await self._app.past.history.names()
-        if name not in known:
-            raise unknown(name, known)
-
     async def _taken(self, ctx: Context, settling: Coroutine[Any, Any, Report], nothing: str) -> str:
         """Wait for a report and return its text; one that comes when the call's time is up is said all the same."""
         task = asyncio.get_running_loop().create_task(settling)
@@ -169,6 +171,28 @@ def place_of(ctx: Context) -> tuple[str, str]:
     """Return (network, target) of where a command came from."""
     network, _, target = ctx.address.partition("/")
     return network, target
+
+
+async def check(app: App, name: str) -> None:
+    """Let a plugin's name pass: it may be one that is on disk, installed or live, and nothing that could be a path.
+
+    Raises:
+        UserError: it is none.
+    """
+    reloader = app.reloader
+    if not _PLUGIN.fullmatch(name) or (name not in reloader.known() and name not in await reloader.look()):
+        raise unknown(name, reloader.known())
+
+
+async def check_known(app: App, name: str) -> None:
+    """Let the name of what has a history pass: shared modules too, and plugins whose file is gone.
+
+    Raises:
+        UserError: it is none.
+    """
+    known = await app.past.history.names()
+    if name not in known:
+        raise unknown(name, known)
 
 
 def unknown(name: str, names: Collection[str]) -> UserError:

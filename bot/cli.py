@@ -137,8 +137,11 @@ def demo(
 
 @program.command()
 def ctl(
-    do: Annotated[str, typer.Argument(metavar="reload|load|unload|plugins|status|restart", help="What to do.")],
+    do: Annotated[
+        str, typer.Argument(metavar="reload|load|unload|rollback|plugins|status|restart", help="What to do.")
+    ],
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="A plugin; reload alone takes all.")] = "",
+    which: Annotated[str, typer.Argument(metavar="[N]", help="Of rollback: how many versions back, or a hash.")] = "",
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Speak to the running bot: for deploy scripts. Exits with 1 if it failed, and says why on standard error."""
@@ -147,14 +150,14 @@ def ctl(
 
     if do not in client.REQUESTS:
         _leave(f"ctl can't {do}; it knows {', '.join(client.REQUESTS)}", USAGE)
-    if not name and do in ("load", "unload"):
+    if not name and do in ("load", "unload", "rollback"):
         _leave(f"say which plugin: neverquit ctl {do} NAME", USAGE)
     try:
         state_dir = configurations.state_dir(config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(BAD_CONFIG) from None
-    raise SystemExit(client.main(Path(state_dir), do, name))
+    raise SystemExit(client.main(Path(state_dir), do, name, which))
 
 
 # -- plugins

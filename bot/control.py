@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import json
 import logging
 import os
-import re
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import __version__
-from bot.api.durations import format_duration
+from bot.care import age, check, check_known, pinned
 from bot.ctl import BEAT_SECONDS, MOST_BYTES, SOCKET, at_path, user_at
 from bot.errors import NeverquitError, UserError
 from bot.live.report import Report
@@ -181,15 +179,15 @@ class Control:
         """Do what a request says. Never raises, or a mistake of ours would hang up on a script without a word."""
         try:
             request = json.loads(line)
-            do, name = request["do"], request.get("name", "")
-            assert isinstance(do, str) and isinstance(name, str)
+            do, name, which = request["do"], request.get("name", ""), request.get("which", "")
+            assert isinstance(do, str) and isinstance(name, str) and isinstance(which, str)
         except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):
             return [], ['that is no request: write {"do": "status"}, or {"do": "reload", "name": "weather"}']
         if do not in _DOES:
             return [], [f"this bot can't {clean(do)[:40]}; it knows {', '.join(_DOES)}"]
-        log.info("neverquit ctl: %s", clean(f"{do} {name}".strip()))
+        log.info("neverquit ctl: %s", clean(f"{do} {name} {which}".strip()))
         try:
-            return await _DOES[do](self, name, f"ctl by {_name_of(user)}")
+            return await _DOES[do](self, name, which, _name_of(user))
         except UserError as error:
             return [], [clean(str(error))]
         except asyncio.CancelledError:
@@ -200,41 +198,44 @@ class Control:
 
     # -- what can be asked for
 
-    async def _reload(self, name: str, cause: str) -> tuple[list[str], list[str]]:
+    async def _reload(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
         if name in ("", "all"):
-            report = await self._app.reloader.settle(everything=True, cause=cause)
+            report = await self._app.reloader.settle(everything=True, cause=f"ctl by {who}")
             return self._told(report) if report else (["there is no plugin to reload"], [])
-        await self._check(name)
-        report = await self._app.reloader.settle({name}, cause=cause)
+        await check(self._app, name)
+        report = await self._app.reloader.settle({name}, cause=f"ctl by {who}")
         return self._told(report, f"{name}: nothing to reload; it is off (load it, or !enable {name})")
 
-    async def _load(self, name: str, cause: str) -> tuple[list[str], list[str]]:
-        await self._check(name)
+    async def _load(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
+        await check(self._app, name)
         if name in self._app.places.off_everywhere():
             raise UserError(f"{name} is disabled; !enable {name} loads it, unless plugins.disabled has it")
-        report = await self._app.reloader.load(name, cause=cause)
+        report = await self._app.reloader.load(name, cause=f"ctl by {who}")
         return self._told(report, f"{name} can't be found in the plugin directories, nor among what is installed")
 
-    async def _unload(self, name: str, cause: str) -> tuple[list[str], list[str]]:
-        await self._check(name)
-        return self._told(await self._app.reloader.unload(name, cause=cause), f"{name} is not loaded")
+    async def _unload(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
+        await check(self._app, name)
+        return self._told(await self._app.reloader.unload(name, cause=f"ctl by {who}"), f"{name} is not loaded")
 
-    async def _plugins(self, name: str, cause: str) -> tuple[list[str], list[str]]:
+    async def _rollback(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
+        await check_known(self._app, name)
+        if name in self._off():
+            raise UserError(f"{name} is off; load it, or !enable {name}, first")
+        report = await self._app.past.rollback(name, which or "1", f"{who} (ctl)")
+        return self._told(report, f"{name}: no plugin that is live imports it")
+
+    async def _plugins(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
         lines, now = [], time.monotonic()
         for plugin, image in self._app.reloader.plugins().items():
             if image.owner is not None:
-                age, calls = format_duration(now - image.owner.since), len(image.owner.calls)
-                lines.append(
-                    f"{plugin} g{image.owner.generation} {image.unit.digest[:7]}, age {age}, {calls} in flight"
-                )
-        off = {*self._app.places.off_everywhere(), *self._app.reloader.stopped}
-        return [*lines, *(f"{plugin} off" for plugin in sorted(off))], []
+                since, calls = age(now - image.owner.since), len(image.owner.calls)
+                number = f"g{image.owner.generation} {image.unit.digest[:7]}"
+                lines.append(f"{plugin} {number}, age {since}, {calls} in flight{pinned(self._app, plugin)}")
+        return [*lines, *(f"{plugin} off" for plugin in sorted(self._off()))], []
 
-    async def _status(self, name: str, cause: str) -> tuple[list[str], list[str]]:
+    async def _status(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
         app = self._app
-        lines = [
-            f"neverquit {__version__}, process {os.getpid()}, up {format_duration(time.monotonic() - app.started)}"
-        ]
+        lines = [f"neverquit {__version__}, process {os.getpid()}, up {age(time.monotonic() - app.started)}"]
         for network in app.networks.values():
             connection = network.connection
             state = f"up as {network.nick}" if connection.registered else "not connected"
@@ -243,26 +244,19 @@ class Control:
             joined = sum(connection.roster.channel(channel) is not None for channel in connection.channels)
             lines.append(f"{network.name}: {state}, {joined} of {len(connection.channels)} channels")
         waiting = app.keeper.queued + sum(len(network.connection.outbox) for network in app.networks.values())
-        live, off = len(app.reloader.plugins()), len({*app.places.off_everywhere(), *app.reloader.stopped})
+        live, off = len(app.reloader.plugins()), len(self._off())
         lines.append(f"lines to send: {waiting}")
         lines.append(f"plugins: {live} live, {off} off, {app.reloader.commits} commits")
         return [clean(line) for line in lines], []
 
-    async def _restart(self, name: str, cause: str) -> tuple[list[str], list[str]]:
+    async def _restart(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
         raise UserError(
             "restart needs a second process that holds the connection, which this version does not have; "
             "to take a new version of the bot itself, end it (SIGTERM) and run it again"
         )
 
-    async def _check(self, name: str) -> None:
-        """Let the name of a plugin pass, one that is on disk, installed or live; nothing that could be a path."""
-        reloader = self._app.reloader
-        if not name:
-            raise UserError("say which plugin: neverquit ctl load NAME")
-        fits = re.fullmatch(r"[^\W\d]\w{0,63}", name) is not None
-        if not fits or (name not in reloader.known() and name not in await reloader.look()):
-            near = difflib.get_close_matches(name.lower(), list(reloader.known()), 1, 0.6)
-            raise UserError(f"no such plugin: {name[:64]}" + (f"; did you mean {near[0]}?" if near else ""))
+    def _off(self) -> set[str]:
+        return {*self._app.places.off_everywhere(), *self._app.reloader.stopped}
 
     def _told(self, report: Report, nothing: str = "") -> tuple[list[str], list[str]]:
         """Tell a report to the log and the channel, as ever, and split it for the client, who gets all of it."""
@@ -273,11 +267,12 @@ class Control:
         return lines[True], lines[False]
 
 
-_Does = Callable[[Control, str, str], Awaitable[tuple[list[str], list[str]]]]
+_Does = Callable[[Control, str, str, str], Awaitable[tuple[list[str], list[str]]]]
 _DOES: dict[str, _Does] = {
     "reload": Control._reload,
     "load": Control._load,
     "unload": Control._unload,
+    "rollback": Control._rollback,
     "plugins": Control._plugins,
     "status": Control._status,
     "restart": Control._restart,
@@ -285,7 +280,7 @@ _DOES: dict[str, _Does] = {
 
 
 def _name_of(user: int | None) -> str:
-    """Return how a cause names who asked: `uid 1000 alice`."""
+    """Return how a cause may name who asked: `uid 1000 alice`."""
     if user is None:
         return "its own user"
     try:

@@ -1,6 +1,6 @@
 """`neverquit ctl`: says one thing to the running bot, over the Unix socket in its `state_dir`, and tells the answer.
 
-    -> {"do": "reload", "name": "weather"}
+    -> {"do": "reload", "name": "weather", "which": ""}
     <- {"out": ["weather g4 -> g5 (...): ..."], "err": []}
 
 One line of JSON each way; what `err` holds has failed. While the bot is at work it sends an empty line every second, so
@@ -21,7 +21,7 @@ from pathlib import Path
 from bot.errors import NeverquitError
 
 SOCKET = "control.sock"
-REQUESTS = ("reload", "load", "unload", "plugins", "status", "restart")
+REQUESTS = ("reload", "load", "unload", "rollback", "plugins", "status", "restart")
 MOST_BYTES = 4096  # of a request: a word and a name
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 15.0  # without an answer or a sign of life the bot is given up
@@ -29,10 +29,10 @@ _LONGEST_PATH = 100  # bytes; a socket's address holds 108 on Linux, 104 elsewhe
 _LONGEST_ANSWER = 1 << 20
 
 
-def main(state_dir: Path, do: str, name: str = "", silence_seconds: float = SILENCE_SECONDS) -> int:
+def main(state_dir: Path, do: str, name: str = "", which: str = "") -> int:
     """Ask, print what is answered, and return the exit code: 0, or 1 if it failed."""
     try:
-        out, err = ask(state_dir, do, name, silence_seconds)
+        out, err = ask(state_dir, do, name, which)
     except NeverquitError as error:
         out, err = [], [f"neverquit: {error}"]
     for stream, lines in ((sys.stdout, out), (sys.stderr, err)):
@@ -42,9 +42,13 @@ def main(state_dir: Path, do: str, name: str = "", silence_seconds: float = SILE
 
 
 def ask(
-    state_dir: Path, do: str, name: str = "", silence_seconds: float = SILENCE_SECONDS
+    state_dir: Path, do: str, name: str = "", which: str = "", silence_seconds: float = SILENCE_SECONDS
 ) -> tuple[list[str], list[str]]:
     """Ask the bot that runs on `state_dir`; return what went well and what did not, by lines.
+
+    Args:
+        name: the plugin.
+        which: of a rollback: how many versions back, or the hash of one.
 
     Raises:
         NeverquitError: no bot runs there, or it does not answer.
@@ -66,7 +70,7 @@ def ask(
             raise NeverquitError(f"{path}: {error.strerror or error}") from None
         _check_owner(end, path)
         try:
-            end.sendall(json.dumps({"do": do, "name": name}).encode() + b"\n")
+            end.sendall(json.dumps({"do": do, "name": name, "which": which}).encode() + b"\n")
             answer = json.loads(_line(end))
         except TimeoutError:
             raise NeverquitError(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from bot import logs
 from bot.app import App
 from bot.control import Control
+from bot.dispatch.guard import at_fork, guarded
 from bot.errors import CannotConnect, ConfigError, NeverquitError, UserError
 from bot.wire.link import LinkEnd
 
@@ -123,7 +124,8 @@ def _end_in_time(*_: object) -> None:
 
 def run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
     """Run the loop, then end the process at once: a thread stuck in a name lookup must not hold it up (5 s at most)."""
-    loop = asyncio.new_event_loop()
+    loop = guarded(asyncio.new_event_loop())  # so that nothing but the bot's own code can stop it
+    at_fork(loop)
     asyncio.set_event_loop(loop)
     code = FAILED
     try:

@@ -72,11 +72,13 @@ class Terminal:
             return "\n".join(f"{when} {each}" for each in self._report(record.msg))
         grade = "bad" if record.levelno >= logging.ERROR else "info"
         grade = "warning" if record.levelno == logging.WARNING else grade
-        where = " ".join(map(clean, (record.name, *fields_of(record).values())))
-        colour = "dim" if grade == "info" else grade
-        text = clean(record.getMessage()) if grade == "info" else self._paint(grade, clean(record.getMessage()))
-        head = f"{when} {self._paint(colour, self._marks[grade])} {self._paint('dim', where + ':')} {text}"
-        return "\n".join([head, *(_INDENT + self._paint("dim", each) for each in trace_of(record))])
+        where = " ".join(map(clean, (record.name, *fields_of(record).values()))) + ":"
+        first, *rest = self._wrapped(f"{where} {clean(record.getMessage())}")
+        if first.startswith(where):
+            first = self._paint("dim", where) + self._paint(grade, first.removeprefix(where))
+        lines = [f"{when} {self._paint(grade, self._marks[grade])} {first}"]
+        lines += [_INDENT + self._paint(grade, each) for each in rest]
+        return "\n".join(lines + [_INDENT + self._paint("dim", each) for each in trace_of(record)])
 
     def _report(self, report: Report) -> Iterator[str]:
         ordered = sorted(report.entries, key=lambda entry: entry.ok)
@@ -87,33 +89,39 @@ class Terminal:
 
     def _entry(self, entry: Entry) -> str:
         grade, text = "good" if entry.ok else "bad", clean(entry.text)
-        room = max(self._columns() - len(_INDENT), 20)
-        first, *rest = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
+        first, *rest = self._wrapped(text)
         lines = [self._paint(grade, f"{self._marks[grade]} {first}")]
         lines += [_INDENT + self._paint(grade, each) for each in rest]
         why = None if entry.ok else next((why for why in self._faults if why in text), None)
         if why is not None:
-            lines += self._source(*self._faults.pop(why), room)
+            lines += self._source(*self._faults.pop(why))
         return "\n".join(lines)
 
-    def _source(self, number: int, line: str, column: int, room: int) -> Iterator[str]:
+    def _source(self, number: int, line: str, column: int) -> Iterator[str]:
         before = line[: max(column - 1, 0)].expandtabs()
         shown = line.expandtabs().rstrip()
         margin = f"{number:>4} | "
-        start = max(0, min(len(before) - room // 2, len(shown) - room + len(margin)))
-        yield _INDENT + self._paint("dim", margin) + clean(shown[start : start + room - len(margin)])
+        room = self._room() - len(margin)
+        start = max(0, min(len(before) - room // 2, len(shown) - room))  # where the fault is in sight
+        yield _INDENT + self._paint("dim", margin) + clean(shown[start : start + room])
         if column:
             gap = " " * sum(map(_cells, before[start:]))
-            yield _INDENT + self._paint("dim", " " * 5 + "| ") + gap + self._paint("bad", "^")
+            yield _INDENT + self._paint("dim", "| ".rjust(len(margin))) + gap + self._paint("bad", "^")
 
-    def _columns(self) -> int:
+    def _wrapped(self, text: str) -> list[str]:
+        return textwrap.wrap(text, self._room(), break_on_hyphens=False) or [""]
+
+    def _room(self) -> int:
+        """Columns beside the indentation."""
         try:
-            return os.get_terminal_size(self._stream.fileno()).columns or 80
+            columns = os.get_terminal_size(self._stream.fileno()).columns or 80
         except (OSError, ValueError):  # not a terminal any more
-            return 80
+            columns = 80
+        return max(columns - len(_INDENT), 20)
 
     def _paint(self, colour: str, text: str) -> str:
-        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self._colours else text
+        code = _COLOURS.get(colour)
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colours and code else text
 
 
 def _cells(character: str) -> int:

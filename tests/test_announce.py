@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 
+from bot import logs
 from bot.announce import Announcer
 from bot.live.report import Entry, Report
 
@@ -62,3 +65,21 @@ async def test_an_empty_report_hurries_nothing() -> None:
     channel.announcer.settled(report("broken", False))
     channel.announcer.settled(Report())
     assert channel.said == []
+
+
+async def test_many_different_reports_are_all_in_the_log() -> None:
+    """The log folds what is the same; a developer's tenth broken save in a minute is not."""
+    logs.setup(stream=(stream := io.StringIO()))
+    try:
+        for number in range(3 * logs.SAME_PER_MINUTE):
+            Channel().announcer.report(report(f"broken {number}", False))
+    finally:
+        logging.getLogger().removeHandler(logs._handler)  # type: ignore[arg-type]  # set up above
+    assert stream.getvalue().count("bot.announce: broken ") == 3 * logs.SAME_PER_MINUTE
+
+
+async def test_what_was_told_already_is_not_told_again() -> None:
+    channel = Channel()
+    channel.announcer.report(Report((Entry("live", ("live",), True, again=True),)))
+    channel.announcer.report(report("other", True))
+    assert channel.said == ["other"]

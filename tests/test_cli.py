@@ -286,6 +286,74 @@ async def test_a_hang_up_reads_configuration_and_plugins_again(tmp_path: Path) -
         await ends(process, signal.SIGTERM)
 
 
+async def test_a_hang_up_takes_all_plugins_anew(tmp_path: Path) -> None:
+    async with in_channel(tmp_path) as (process, _, you):
+        process.send_signal(signal.SIGHUP)
+        await heard(process, b"configuration read again; busy g1 -> g2 (")
+        you.privmsg("#a", "!version busy")
+        await you.expect(":busy g2 ", timeout=SOON)
+        await ends(process, signal.SIGTERM)
+
+
+async def heard(process: asyncio.subprocess.Process, text: bytes) -> None:
+    """Wait until the program has said this."""
+    assert process.stdout is not None
+    async with asyncio.timeout(SOON):
+        while text not in await process.stdout.readline():
+            assert process.returncode is None
+
+
+async def test_a_hang_up_ends_it_neither_while_it_waits_nor_while_it_registers(tmp_path: Path) -> None:
+    came = asyncio.Event()
+    done = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        came.set()
+        await done.wait()
+        writer.close()
+
+    port = dead_port()
+    async with running(tmp_path, port) as process:
+        await heard(process, b"trying again")
+        process.send_signal(signal.SIGHUP)
+        await heard(process, b"configuration read again")
+        server = await asyncio.start_server(silent, "127.0.0.1", port)
+        await asyncio.wait_for(came.wait(), SOON)
+        process.send_signal(signal.SIGHUP)
+        await heard(process, b"configuration read again")
+        await ends(process, signal.SIGTERM)
+    done.set()
+    server.close()
+
+
+@pytest.mark.parametrize("what", ["async", "spin"])
+async def test_a_hang_up_is_heard_while_a_handler_runs(tmp_path: Path, what: str) -> None:
+    async with in_channel(tmp_path) as (process, _, you):
+        you.privmsg("#a", f"!{what}")
+        await you.expect(":busy", timeout=SOON)
+        process.send_signal(signal.SIGHUP)
+        await heard(process, b"configuration read again; busy g1 -> g2 (")
+        await ends(process, signal.SIGTERM)
+
+
+# --- one bot for one state
+
+
+async def test_a_second_bot_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    async with in_channel(tmp_path) as (process, _, _you):
+        code, out, err = await asyncio.to_thread(neverquit, tmp_path, "run")
+        assert (code, out) == (1, "") and f"(process {process.pid}); end it first" in err
+        process.kill()
+        await process.wait()
+    async with running(tmp_path, dead_port()) as process:
+        await heard(process, b"trying again")
+        assert (await asyncio.to_thread(neverquit, tmp_path, "ctl", "status"))[0] == 0
+        await ends(process, signal.SIGTERM)
+    code, _, err = await asyncio.to_thread(neverquit, tmp_path, "ctl", "status")
+    assert code == 1 and "no bot is running" in err
+
+
 async def test_once_ends_when_the_connection_is_lost(tmp_path: Path) -> None:
     server = Server()
     await server.start()

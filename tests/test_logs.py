@@ -54,6 +54,13 @@ def test_a_line_has_time_level_logger_and_message() -> None:
     assert (len(date), len(clock), level, rest) == (10, 12, "info", "bot.somewhere: hello you\n")
 
 
+def test_lines_may_be_made_by_someone_else() -> None:
+    stream = start()
+    logs.setup(stream=stream, line=lambda record: f"<{record.getMessage()}>")
+    log.info("hello")
+    assert lines(stream) == ["<hello>"]
+
+
 def test_what_is_below_the_level_is_not_written() -> None:
     stream = start("warning")
     log.info("no")

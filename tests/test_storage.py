@@ -225,6 +225,62 @@ def test_a_forked_child_cannot_touch_its_parents_file(backend: Backend, monkeypa
         points(backend)["x"] = 1
 
 
+# --- versions
+
+
+def test_sources_beyond_so_many_bytes_are_dropped_but_the_newest_of_each(backend: Backend) -> None:
+    versions = backend.versions
+    for digest in "abc":
+        for unit in ("one", "two"):
+            versions.keep(unit, digest, digest.encode() * 100)
+    versions.prune("one", 9, 9, 250)
+    kept = [(unit, digest) for unit in ("one", "two") for digest in "abc" if versions.content(unit, digest)]
+    assert kept == [("one", "c"), ("two", "c")]
+    versions.prune("one", 9, 9, 0)
+    assert versions.content("one", "c") == b"c" * 100 and versions.content("two", "c") == b"c" * 100
+
+
+def test_a_units_oldest_rows_and_sources_go_and_others_stay(backend: Backend) -> None:
+    versions = backend.versions
+    for n in range(5):
+        for unit in ("one", "two"):
+            versions.add(unit, n, f"d{n}", float(n), "saved", "", "{}")
+            versions.add(unit, 0, f"f{n}", float(n), "saved", "failed", "{}")
+            versions.keep(unit, f"d{n}", b"x")
+    versions.prune("one", 2, 3, 1000)
+    assert [row[1] for row in versions.of("one")] == ["f4", "d4", "f3", "d3"]
+    assert [n for n in range(5) if versions.content("one", f"d{n}")] == [2, 3, 4]
+    assert len(versions.of("two")) == 10 and versions.content("two", "d0") == b"x"
+
+
+def test_only_the_newest_good_row_of_the_same_content_is_renewed(backend: Backend) -> None:
+    versions = backend.versions
+    versions.add("one", 1, "a", 1.0, "saved", "", "{}")
+    versions.add("one", 2, "b", 2.0, "saved", "", "{}")
+    assert not versions.renew("one", "a", "{}", 3, None, None)
+    assert not versions.renew("one", "b", '{"_c": "x"}', 3, None, None)
+    assert versions.renew("one", "b", "{}", 3, None, "start")
+    versions.judge("one", "b", "rolled back")
+    assert versions.of("one")[0] == (3, "b", 2.0, "start", "rolled back", "{}")
+    assert versions.renew("one", "a", "{}", 4, 9.0, None)
+    assert versions.of("one")[1] == (4, "a", 9.0, "saved", "", "{}")
+    assert versions.units() == ["one"]
+
+
+def test_a_file_of_the_first_version_is_taken_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bot import storage
+
+    monkeypatch.setattr(storage, "_STEPS", storage._STEPS[:1])
+    monkeypatch.setattr(storage, "SCHEMA", 1)
+    old = Backend.open(tmp_path)
+    points(old)["x"] = 1
+    old.close()
+    monkeypatch.undo()
+    new = Backend.open(tmp_path)
+    assert points(new)["x"] == 1 and new.versions.units() == []
+    new.close()
+
+
 def test_the_stores_of_a_plugin_are_counted_and_dropped_each_by_itself() -> None:
     backend = Backend.memory()
     for part in ("a", "b"):

@@ -25,12 +25,15 @@ TICK_SECONDS = 0.001
 # name for it once, or may have, all are given and the first that is there is taken; none: the moment is missing from
 # the table, which says so.
 CLOCKED = {
-    "event": ("bot.live.watcher:_Forward.on_any_event", "bot.live.events:_Forward.on_any_event"),
+    "event": ("bot.live.changes:Inotify._read", "bot.live.watcher:_Forward.on_any_event"),
     "mark": ("bot.live.watcher:Watcher.mark",),
     "foresee": ("bot.live.reload:Reloader.foresee",),
+    "compile": ("bot.live.trial:Trial.compile", "bot.live.plan:Planner.compile"),
+    "prove": ("bot.live.trial:Trial.prove",),
     "settle": ("bot.live.reload:Reloader.settle",),
     "plan": ("bot.live.plan:Planner.plan",),
     "build": ("bot.live.attempt:Attempt.build",),
+    "prepare": ("bot.live.attempt:Attempt.prepare",),
     "table": ("bot.live.commit:Live.table_of",),
     "commit": ("bot.live.commit:Live.commit",),
 }

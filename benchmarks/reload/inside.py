@@ -19,16 +19,21 @@ from benchmarks.rig import Asker, asker, neverquit, relay
 # ends before the window does) costs nothing.
 STAGES = (
     ("written", "write the file"),
-    ("event>", "kernel and watchdog: the event is there"),
-    ("mark>", "thread to loop"),
-    ("foresee>", "until the trial begins"),
-    ("foresee<", "trial"),
+    ("event>", "kernel: the event is there"),
+    ("mark>", "event to the watcher, on the loop"),
+    ("foresee>", "until the look ahead begins"),
+    ("compile>", "look ahead: look, read"),
+    ("compile<", "trial: compile, in its process"),
+    ("prove<", "trial: execute, declare, build the table, in its process"),
+    ("foresee<", "look ahead: the rest"),
     ("settle>", "rest of the settle window"),
     ("plan>", "until the plan begins"),
     ("plan<", "plan: look, read, compare, follow the imports"),
     ("build>", "until the build begins"),
     ("build<", "build: execute, find what is declared"),
-    ("table>", "claims, setup"),
+    ("prepare>", "claims"),
+    ("prepare<", "setup"),
+    ("table>", "claims once more"),
     ("table<", "build the table"),
     ("commit>", "until the commit"),
     ("commit<", "commit"),
@@ -74,14 +79,10 @@ def stages_and_stalls(scratch: Path, times: int, checkouts: int) -> Iterator[Tab
             found = saver.saves(sources.in_place, times)
             moments, late = read()
         yield _stages(found, moments)
-        _row(
-            stalls,
-            "asked, nothing saved",
-            [(began, ended) for began, ended, _ in quiet],
-            late,
-            [w for _, _, w in quiet],
-        )
+        still = [(began, ended) for began, ended, _ in quiet]
+        _row(stalls, "asked, nothing saved", still, late, [waited for _, _, waited in quiet])
         _row(stalls, "a save", [(save.began, save.answered) for save in found], late, [save.worst for save in found])
+        _row(stalls, "between saves", [(one.answered, next.began) for one, next in pairwise(found)], late, [])
         with _clocked(_home(home := scratch / "stall-command"), port, who, watch=False) as read:
             command(home, who, sources.LINES)
             spans = [_span(lambda: command(home, who, sources.LINES)) for _ in range(times)]

@@ -21,7 +21,7 @@ FLOORS = {"floor": (), "floor with a trial": ("trial",)}
 
 def saved(scratch: Path, saves: int, lengths: Sequence[int], numbers: Sequence[int]) -> Table:
     """Save one file of so many lines, among so many, in each way, beside the floors."""
-    table = Table("save to live, ms", ("lines", "plugins", "saves", "p50", "p99", "x floor"))
+    table = Table("save to live, ms", ("lines", "plugins", "saves", "p50", "p99", "x floor with a trial"))
     with relay() as port, asker(port) as who:
         for lines in lengths:
             least: dict[str, float] = {}  # by way of saving: the median of the floor that tries first, as we do
@@ -29,7 +29,6 @@ def saved(scratch: Path, saves: int, lengths: Sequence[int], numbers: Sequence[i
             sources.write_all(home / "plugins", 1, lines=lines)
             for floor, options in FLOORS.items():
                 arguments = ["-m", "benchmarks.reload.floor", str(port), str(home / "plugins"), *options]
-                least.clear()
                 with running(arguments, "floor", who):
                     _each_way(table, floor, Saver(home / "plugins", who, lines), saves, (lines, 1), least)
             for plugins in numbers:
@@ -46,8 +45,10 @@ def _each_way(
     for way, write in sources.WAYS.items():
         seconds = [save.seconds for save in saver.saves(write, saves)]
         p50 = median(seconds)
-        least.setdefault(way, p50)
-        figures = milliseconds(p50), milliseconds(percentile(seconds, 99)), ratio(p50, least[way])
+        if name in FLOORS:
+            least[way] = p50
+        share = "-" if name in FLOORS else ratio(p50, least[way])
+        figures = milliseconds(p50), milliseconds(percentile(seconds, 99)), share
         table.rows.append((f"{name}, {way}", *map(str, what), str(saves), *figures))
 
 

@@ -20,8 +20,9 @@ from benchmarks.reload.saver import PAUSES_SECONDS, versions
 from benchmarks.reload.saves import checkout, history
 from benchmarks.repeat import ways
 from benchmarks.repeat.play import NAME, PLUGINS, POLL_SECONDS, Play
-from benchmarks.repeat.ways import Way, run
+from benchmarks.repeat.ways import run
 from benchmarks.rig import PATIENCE_SECONDS, Broken, asker, neverquit, relay
+from benchmarks.sources import Way
 
 PACKAGE = """from bot import command
 from .part import TEXT

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks import sources
 from benchmarks.reload.saver import in_order, versions
-from benchmarks.repeat.ways import Way
 from benchmarks.rig import PATIENCE_SECONDS, Asker, Broken
+from benchmarks.sources import Way
 
 POLL_SECONDS = 0.005
 PLUGINS = 5

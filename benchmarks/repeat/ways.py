@@ -7,12 +7,10 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.rig import PATIENCE_SECONDS, Broken
-
-Way = Callable[[Path, str], object]
+from benchmarks.sources import Way
 
 
 class Missing(Exception):

@@ -6,6 +6,7 @@ The log has the same in full; who writes there is the pipeline, and the reloader
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 from collections import deque
@@ -20,6 +21,8 @@ KEPT = 50
 MAX_FRAMES = 20  # of one exception, the innermost
 MAX_CAUSES = 4
 MAX_LETTERS = 300  # of one line
+
+_FRAME = re.compile(r'File "(.+)", line (\d+), in (.+)\n {4,}(.*)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,15 @@ def told(error: BaseException) -> Iterator[str]:
     seen: set[int] = set()
     while cause is not None and id(cause) not in seen and len(seen) < MAX_CAUSES:
         what = traceback.format_exception_only(cause)[-1].strip()
+        frames = [
+            (frame.filename, str(frame.lineno), frame.name, frame.line or "")
+            for frame in traceback.extract_tb(cause.__traceback__, -MAX_FRAMES)
+        ]
+        if found := _FRAME.findall(what):  # a whole traceback as text: it was raised in another process
+            what, frames = what.splitlines()[-1].strip(), found[-MAX_FRAMES:]
         yield f"after {what}" if seen else what
-        for frame in reversed(traceback.extract_tb(cause.__traceback__, -MAX_FRAMES)):
-            file = "/".join(Path(frame.filename).parts[-2:])
-            yield f"{file}:{frame.lineno} in {frame.name}" + (f": {frame.line}" if frame.line else "")
+        for path, line, name, source in reversed(frames):
+            yield f"{'/'.join(Path(path).parts[-2:])}:{line} in {name}" + (f": {source}" if source else "")
         seen.add(id(cause))
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 

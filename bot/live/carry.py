@@ -211,15 +211,17 @@ class Carry:
         changed = False
         if isinstance(holder, dict):
             for key, value in list(dict.items(holder)):
-                changed |= self._place(key) is not key or id(key) in self._touched
-                changed |= self._place(value) is not value
+                if type(value) not in _ATOMS:
+                    changed |= self._place(value) is not value
+                if type(key) not in _ATOMS:
+                    changed |= self._place(key) is not key or id(key) in self._touched
             if isinstance(holder, defaultdict):
                 changed |= self._place(holder.default_factory) is not holder.default_factory
         elif isinstance(holder, set):
             for value in list(set.__iter__(holder)):
                 changed |= self._place(value) is not value or id(value) in self._touched
         elif isinstance(holder, list | deque):
-            for value in list(iter(holder)):
+            for value in [each for each in list(iter(holder)) if type(each) not in _ATOMS]:
                 changed |= self._place(value) is not value
         if is_of_plugin(type(holder)):
             for _, value in _attributes(holder):

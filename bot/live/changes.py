@@ -41,7 +41,8 @@ from watchdog.events import (
 from watchdog.observers import Observer
 
 from bot.live.discover import is_noise
-from bot.live.look import MAX_DEPTH, is_open_for_writing
+from bot.live.look import MAX_DEPTH
+from bot.live.writers import is_open_for_writing
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +145,7 @@ class Inotify:
         self._tell, self._add_watch, self._rm_watch = tell, add_watch, rm_watch
         self.fault = ""
         self._is_astray = False  # watched folders may have other paths now
+        self._is_bereft = False  # the watch of a folder itself has ended; another may have its inode by now
         self._folders: dict[int, list[str]] = {}  # watch -> the paths it is known by; links may give one folder two
         self._beside: dict[int, set[str]] = {}  # watch of a folder above -> the watched folders in it
         self._fd = init()
@@ -157,7 +159,11 @@ class Inotify:
         self._loop.add_reader(self._fd, self._read)
 
     def alive(self) -> bool:
-        """Tell whether the descriptor is still ours: a plugin may close what it does not know."""
+        """Tell whether all its folders are heard of still."""
+        return self._is_ours() and not self._is_bereft
+
+    def _is_ours(self) -> bool:
+        # A plugin may close a descriptor that it does not know, and open something else under its number.
         try:
             return self._fd >= 0 and "inotify" in str(Path(f"/proc/self/fd/{self._fd}").readlink())
         except OSError:
@@ -167,7 +173,7 @@ class Inotify:
         """End. Safe to call again."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
-            if self.alive():  # or it is another's by now
+            if self._is_ours():
                 os.close(self._fd)
             self._fd = -1
 
@@ -248,7 +254,7 @@ class Inotify:
             for folder in self._folders.get(watch, ()):
                 changes += self._change(mask, folder, name)
             if mask & IGNORED:
-                self._folders.pop(watch, None)
+                self._is_bereft |= bool(self._roots.keys() & self._folders.pop(watch, ()))
                 self._beside.pop(watch, None)
         if self._is_astray:
             # Which folder is where by now can't be told from events alone, in whatever order they came.

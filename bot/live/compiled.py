@@ -12,11 +12,11 @@ import marshal
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from bot.errors import PluginError
 from bot.live.discover import PACKAGE, Source, Unit
 from bot.live.graph import imported_units
+from bot.live.statename import State, state_of
 
 # A source without any of this imports no unit and tells nothing of its state. Most are so, and their syntax tree, which
 # costs twice what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide
@@ -45,7 +45,7 @@ def compile_unit(unit: Unit) -> Compiled:
     """Compile a unit's sources. Never raises: what is wrong is in `error`."""
     codes: dict[str, bytes] = {}
     imports: set[str] = set()
-    told, error = State(unit.name, 1), PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
+    told, error = State(unit.name), PluginError(unit.name, *_split_fault(unit.fault)) if unit.fault else None
     for source in unit.sources.values():
         text: bytes | ast.Module = source.content
         try:
@@ -53,43 +53,28 @@ def compile_unit(unit: Unit) -> Compiled:
                 text = ast.parse(source.content, file_name(source, unit))
                 imports |= imported_units(text, source)
                 if source.module == f"{PACKAGE}.{unit.name}":
-                    told = _state_of(text, unit, source)
+                    told = state_of(text, unit, source)
             code = compile(text, file_name(source, unit), "exec", dont_inherit=True)
             codes[source.module] = marshal.dumps(code)
         except PluginError as problem:
             error = error or problem
         except SyntaxError as problem:
             why = f"{type(problem).__name__}: {problem.msg}"
-            error = error or PluginError(unit.name, source.shown, problem.lineno or 0, why, problem.offset or 0)
+            line = problem.lineno or _line_of_fault(source.content)
+            error = error or PluginError(unit.name, source.shown, line, why, problem.offset or 0)
         except (ValueError, RecursionError, MemoryError, OverflowError, SystemError) as problem:
             error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
     return Compiled(unit, codes, frozenset(imports), told.name, error, told.version)
 
 
+def _line_of_fault(content: bytes) -> int:
+    """Where a source is wrong as a whole, Python names no line: it is that of the first NUL byte, else of its coding,
+    which stands in one of the first two (language reference, 2.1.4)."""
+    if (place := content.find(b"\0")) >= 0:
+        return content.count(b"\n", 0, place) + 1
+    return next((number for number, line in enumerate(content.split(b"\n", 2)[:2], 1) if b"coding" in line), 0)
+
+
 def _split_fault(fault: str) -> tuple[str, int, str]:
     path, _, text = fault.partition(": ")
     return path, 0, text
-
-
-class State(NamedTuple):
-    """What a plugin's source says of its state, `STATE_NAME` and `STATE_VERSION`, known without executing it."""
-
-    name: str
-    version: int
-
-
-def _state_of(tree: ast.Module, unit: Unit, source: Source) -> State:
-    name, version = unit.name, 1
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        names = {target.id for target in targets if isinstance(target, ast.Name)}
-        given = getattr(node, "value", None)
-        value = given.value if isinstance(given, ast.Constant) else None
-        if "STATE_NAME" in names and isinstance(value, str):
-            name = value
-        if "STATE_VERSION" in names:
-            if type(value) is not int or value < 1:
-                why = "STATE_VERSION must be a whole number from 1, written as such: it is read before the file runs"
-                raise PluginError(unit.name, source.shown, node.lineno, why)
-            version = value
-    return State(name, version)

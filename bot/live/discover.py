@@ -18,6 +18,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Protocol
 
+from bot.live.writers import is_open_for_writing
+
 PACKAGE = "plugins"  # the name all plugin modules are imported under, wherever they lie
 MAX_SOURCE_BYTES = 1 << 20
 
@@ -70,10 +72,14 @@ class Unit:
 
 @dataclass(slots=True)
 class Disk:
-    """What one sweep found: units by name, and files that can't be plugins by their name, each with why."""
+    """What one sweep found: units by name, and files that can't be plugins by their name, each with why.
+
+    `written` names the units that somebody wrote while they were read.
+    """
 
     units: dict[str, Unit] = field(default_factory=dict)
     odd: dict[str, str] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
 
 
 def is_noise(name: str) -> bool:
@@ -142,10 +148,11 @@ class Discovery:
         """Return what is on disk, as the last look found it but for these names: they are looked at now."""
         if self._disk is None:
             return self.sweep()
-        disk, before = Disk(dict(self._disk.units), dict(self._disk.odd)), self._known
+        disk, before = Disk(dict(self._disk.units), dict(self._disk.odd), set(self._disk.written)), self._known
         self._known = dict(before)
         for name in names:
             disk.units.pop(name, None)
+            disk.written.discard(name)
             for directory in self.directories:
                 for entry in (_Entry(directory / name), _Entry(directory / f"{name}.py")):  # in the order of a sweep
                     self._known.pop(entry.path, None)
@@ -181,14 +188,16 @@ class Discovery:
         unit = known[1] if known is not None and known[0] == stats else _read(name, directory, stats)
         if unit is not None:
             disk.units[name] = unit
-            if max((max(stat[2:]) for stat in stats.values()), default=0) < self._now_ns() - TICK_NS:
+            if (known is None or unit is not known[1]) and _is_being_written(stats):
+                disk.written.add(name)
+            elif max((max(stat[2:]) for stat in stats.values()), default=0) < self._now_ns() - TICK_NS:
                 self._known[entry.path] = stats, unit
 
     def _same_directory(self, unit: Unit, directory: Path) -> bool:
         return any(Path(source.path).is_relative_to(directory) for source in unit.sources.values())
 
 
-def _stat(file: _AnyEntry) -> _Stat | None:
+def _stat(file: _AnyEntry | Path) -> _Stat | None:
     try:
         stat = file.stat()
     except OSError:
@@ -196,6 +205,11 @@ def _stat(file: _AnyEntry) -> _Stat | None:
     if not S_ISREG(stat.st_mode):
         return None  # a pipe, say: reading it would wait for ever
     return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _is_being_written(stats: _Stats) -> bool:
+    """Tell whether files that were read may be half of what they are to be; asked after the reading."""
+    return any(is_open_for_writing(path) or _stat(Path(path)) not in (stat, None) for path, stat in stats.items())
 
 
 def _read(name: str, directory: Path, paths: Iterable[str]) -> Unit | None:

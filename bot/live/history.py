@@ -97,7 +97,7 @@ class History:
         self._archive, self._pins, self._live, self._wall = archive, pins, live, wall
         self._thread = Builder(TookTooLong)
         self._news: deque[tuple[Commit, Mapping[str, Image], float]] = deque()
-        self._notes: deque[_Note] = deque(maxlen=UNWRITTEN)
+        self._notes: deque[_Note] = deque()
         self._new_pins: Mapping[str, Pin] | None = None
         self._writing: asyncio.Task[None] | None = None
         self._complained = False
@@ -203,6 +203,8 @@ class History:
                 for _ in range(done):
                     self._notes.popleft()
                 if done < len(notes):
+                    while len(self._notes) > UNWRITTEN:
+                        self._notes.popleft()
                     break  # the next change tries again
         except (Exception, TookTooLong):
             log.exception("the history could not be written; the next change tries again")

@@ -19,6 +19,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bot.dispatch.owner import unowned
@@ -81,6 +82,8 @@ class Reloader:
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
         self._under_way: set[asyncio.Task[Report]] = set()
         self._closed = False
+        self._rounds = 0  # of transactions
+        self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
         self.on_commit = self._live.on_commit
         self.on_failure: list[Callable[[Failed], object]] = []
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
@@ -145,7 +148,12 @@ class Reloader:
             without: plugins to be left out this time.
             hint: file events named these units and no others; without it everything is looked at.
         """
-        return await self._run(lambda: self._transaction(set(force), everything, cause, pins, without, hint))
+        since, wanted = self._rounds, set(force)
+
+        async def transact(force: set[str]) -> Report:
+            return await self._transaction(force, everything, cause, pins, without, hint)
+
+        return await self._run(lambda: self._forced(wanted, since, transact) if not pins else transact(wanted))
 
     async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
@@ -217,6 +225,18 @@ class Reloader:
 
     # -- plan
 
+    async def _forced(
+        self, force: set[str], since: int, transact: Callable[[set[str]], Coroutine[Any, Any, Report]]
+    ) -> Report:
+        """What was tried while this waited for its turn is not tried once more, unless its files changed again: who
+        asks for it in that moment means the same change, and hears what came of it."""
+        told = {name: news for name in force for at, news in [self._news.get(name, (0, ()))] if at > since}
+        done = {name for name, news in told.items() if name in self.live or not news[-1].ok} - self.pinned.keys()
+        report = await transact(force - done)
+        named = {name for entry in report.entries for name in entry.plugins}
+        again = {entry: replace(entry, again=True) for name in sorted(done - named) for entry in told[name]}
+        return Report((*report.entries, *again.values()))
+
     async def _transaction(
         self,
         force: set[str],
@@ -232,6 +252,9 @@ class Reloader:
             report = await self._planned(force, everything, cause, without, hint)
         finally:
             ended = self._settle_pins(pinned)
+        self._rounds += 1
+        for name in {name for entry in report.entries for name in entry.plugins}:
+            self._news[name] = self._rounds, tuple(entry for entry in report.entries if name in entry.plugins)
         return Report((*report.entries, *ended))
 
     def _settle_pins(self, before: Mapping[str, Pin]) -> list[Entry]:
@@ -269,7 +292,7 @@ class Reloader:
             entries += await self._try(tried, plan, began, force, cause)
         finally:
             for one in tried:
-                await one.discard()
+                self._live.discarded(await one.discard())
         await self._live.write_claims()
         return Report(tuple(entries))
 
@@ -366,8 +389,9 @@ class Reloader:
     @property
     def failed(self) -> set[str]:
         """Plugins whose files, as they are, could not go live."""
-        stand_in = (name for name, pin in self._planner.pinned.items() if not pin.kept)
-        return {name for name in {*self._failures.names(), *self._refused, *stand_in} if not name.startswith("_")}
+        broken = [name for name, pin in self._planner.pinned.items() if not pin.kept]
+        users = [user for name in broken for user in self.importers(name)]
+        return {name for name in {*self._failures.names(), *self._refused, *broken, *users} if name[0] != "_"}
 
     def importers(self, name: str) -> list[str]:
         """Return the live plugins that import a unit, over any number of steps."""

@@ -29,7 +29,7 @@ class Entry:
     plugins: tuple[str, ...]
     ok: bool
     signature: frozenset[tuple[str, str]] = frozenset()  # of a failure: the (unit, digest) that failed
-    quiet: bool = False  # nothing that anyone waits for: a start's own lines
+    again: bool = False  # told already, to all but who asks now
 
 
 @dataclass(frozen=True, slots=True)

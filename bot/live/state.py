@@ -94,6 +94,7 @@ class Takeover:
         import_seconds: float,
     ) -> None:
         self._compiled, self._live, self._staging = compiled, live, staging
+        staging.begin_anew()  # one build may have been given up for another
         self._settings, self._seconds = settings, import_seconds
         self._now = Build(compiled, live, staging, settings, import_seconds)
         self.too_long = self._now.too_long
@@ -102,6 +103,10 @@ class Takeover:
     def discard(self) -> None:
         """Give `sys.modules` back what it held."""
         self._now.discard()
+
+    def undo(self) -> None:
+        """Undo what its code has changed in the process: it will never be live."""
+        self._now.undo()
 
     def run(self) -> dict[str, Image]:
         """Execute all units over their values and collect what they declare.

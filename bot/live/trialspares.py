@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 READY_SECONDS: Final = 10.0  # for a spare to come up; a fresh interpreter takes 0.2 s
 GONE_SECONDS: Final = 1.0  # for a zygote to end what it has, before it is killed
-AGAIN_SECONDS: Final = 0.05  # until the next spare is forked: the commit has the processor first
+AGAIN_SECONDS: Final = 0.01  # until the next spare is forked: the commit has the processor first
 STARTS: Final = 3  # of a zygote in a row without one child that came up
 LIMIT_BYTES: Final = 1 << 22  # of one answer that is read ahead
 
@@ -144,12 +144,14 @@ class Spares:
 
     async def _make(self) -> Spare:
         spare = await (self._forked() if self._fork else self._fresh())
-        spare.send("warm", list(self.warm))
         try:
+            spare.send("warm", list(self.warm))
             async with asyncio.timeout(READY_SECONDS):
                 await spare.answer()
-        except (TimeoutError, EOFError, Garbled) as error:
+        except BaseException as error:
             spare.close()
+            if not isinstance(error, TimeoutError | EOFError | Garbled):
+                raise
             self.warm.clear()  # one of these may be what ended it
             raise CannotTry(f"a trial process did not come up ({type(error).__name__})") from error
         self._starts = 0

@@ -25,15 +25,15 @@ from bot.config import Reload
 from bot.live.changes import Change, Kind, Source, open_source
 from bot.live.discover import is_noise
 from bot.live.gitlock import GitLock
-from bot.live.look import Look, identity, is_open_for_writing, look, silent_kind
+from bot.live.look import Look, identity, look
 from bot.live.window import BURST_SECONDS, HOLD_SECONDS, STEADY_SECONDS, Window
+from bot.live.writers import is_open_for_writing, silent_kind
 
 log = logging.getLogger(__name__)
 
 LOCK_POLL_SECONDS = 0.005
 POLL_SECONDS = 0.25  # between looks where events don't exist
 RETRY_SECONDS = 60.0  # until watches that were refused are asked for again
-MOUNTS = Path("/proc/self/mountinfo")
 
 
 class Settle(Protocol):
@@ -74,7 +74,6 @@ class Watcher:
         self._watched: list[tuple[int, int, str] | None] = []  # what each directory was when its watch was set
         self._retry_at = 0.0
         self._fault = ""  # why there are no events at all, or none of other machines
-        self._knows_writers = True  # a file's writers can be asked for
         self._told = ""  # what was said of it, so that it is said once
         self._window = Window()
         self._lock = GitLock(self._directories)
@@ -189,9 +188,8 @@ class Watcher:
         window = self._window
         is_sweep = not await self._woken()
         self._changed.clear()
-        if is_sweep or window.is_unsure:
-            self._watch()
         if is_sweep:
+            self._watch()
             await self._look()
             window.is_unsure |= bool(self._suspects)
             if window.is_empty and not window.is_unsure and not self._is_due():
@@ -248,6 +246,9 @@ class Watcher:
                 await self._await_writers(until - now)
             elif (one := self._quick()) and self._tells_of_closing():
                 return frozenset({one})
+            elif window.is_lost:
+                window.is_lost = False
+                self._watch()
             elif not window.is_unsure or await self._is_steady(now):
                 return frozenset()
 
@@ -284,16 +285,15 @@ class Watcher:
             return True  # a writer that never rests must not hold up the rest for ever
         await self._look()
         files = [path for path in self._suspects if path.endswith(".py")]
-        if self._knows_writers:
-            open_for_writing = await asyncio.to_thread(lambda: {is_open_for_writing(path) for path in files})
-            if open_for_writing <= {False}:
-                return True
+        open_for_writing = await asyncio.to_thread(lambda: {is_open_for_writing(path) for path in files})
+        if open_for_writing <= {False}:
+            return True
         before = self._seen
         self._changed.clear()
         if await self._changes_within(STEADY_SECONDS):
             return False
         await self._look()
-        return before == self._seen and not (self._knows_writers and any(map(is_open_for_writing, files)))
+        return before == self._seen and not any(map(is_open_for_writing, files))
 
     # -- the watch itself
 
@@ -310,8 +310,7 @@ class Watcher:
             return
         self._unwatch()
         self._watched, self._retry_at, self._prefixes = there, 0.0, self._all_prefixes()
-        kinds = {silent_kind(directory, _mounts()) for directory in self._directories} - {""}
-        self._knows_writers = not kinds  # of other machines nobody does
+        kinds = {silent_kind(directory) for directory in self._directories} - {""}
         self._fault = f"other machines' changes on {', '.join(sorted(kinds))} make none" if kinds else ""
         try:
             self._source = open_source(self._directories, self.mark)
@@ -336,10 +335,3 @@ class Watcher:
 
 def _unit(parts: Sequence[str]) -> str:
     return parts[0].removesuffix(".py") if parts else ""
-
-
-def _mounts() -> str:
-    try:
-        return MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return ""  # not Linux

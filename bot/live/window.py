@@ -25,6 +25,7 @@ class Window:
         began: when the first change of this set came; None before it.
         writing: files that their writers hold open, by path: the unit, and when it was written last.
         is_odd: something happened that names do not say: a folder, a link, lost events.
+        is_lost: events were lost, and may be still; the watches must be looked after.
         is_unsure: what changed was seen only by looking, so that nobody tells when its writer is done.
     """
 
@@ -33,6 +34,7 @@ class Window:
     began: float | None = None
     writing: dict[str, tuple[str, float]] = field(default_factory=dict)
     is_odd: bool = False
+    is_lost: bool = False
     is_unsure: bool = False
 
     def mark(self, path: str, unit: str, now: float, *, is_writing: bool = False, is_odd: bool = False) -> None:
@@ -49,7 +51,7 @@ class Window:
     def lose(self, now: float) -> None:
         """Note that anything may have changed, and that who writes where is no longer known."""
         self.begin(now)
-        self.last, self.is_odd, self.is_unsure = now, True, True
+        self.last, self.is_odd, self.is_lost, self.is_unsure = now, True, True, True
         self.writing.clear()
 
     def begin(self, now: float) -> None:

@@ -270,10 +270,14 @@ async def test_what_is_beyond_that_is_cut_with_a_note(text: str) -> None:
 
 
 async def test_what_is_cut_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    out = outlet(Sender())
+    sender, pending = Sender(), Pending()
+    out = outlet(sender, limit=1, pending=pending)
     say(out, "x\n" * (MAX_WAITING_LINES + 50))
     monkeypatch.setattr("bot.dispatch.outlet.split", None)
     say(out, "never split")
+    out.finish()
+    assert sender.texts == [f"x (+{MAX_WAITING_LINES} more: !more)"]
+    assert [message.params[1] for message in pending.take(BOB)] == ["x"] * (MAX_WAITING_LINES - 1) + [CUT]
 
 
 async def test_a_thread_that_is_far_ahead_of_the_loop_hands_over_no_more_than_can_wait() -> None:

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# The ways to run it, by the arguments each has. The first is what `run` does by itself.
-MODES: dict[str, tuple[str, ...]] = {"run": ()}
+# The ways to run it, by the arguments each has. A case runs in the first, unless it is marked `both_modes`.
+MODES: dict[str, tuple[str, ...]] = {"single": ("--single",)}
 PATIENCE_SECONDS = 15.0  # how long any wait may last; none gets near it unless something is broken
 
 _HEAD = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
@@ -30,8 +30,10 @@ _HEAD = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
 class Program:
     """One run of the bot. `log` holds what it wrote to standard error, by record, as it came."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], arguments: Sequence[str] = ()) -> None:
-        self._folder, self._arguments = folder, tuple(arguments)
+    def __init__(
+        self, folder: Path, config: dict[str, Any], arguments: Sequence[str] = (), through: Sequence[str] = ()
+    ) -> None:
+        self._folder, self._arguments, self._through = folder, tuple(arguments), tuple(through)
         (folder / "config.yaml").write_text(json.dumps(config, indent=2) + "\n")  # JSON is YAML, without its surprises
         self.log: list[str] = []
         self._more = asyncio.Event()
@@ -42,7 +44,7 @@ class Program:
             f"{CHECKOUT}{os.pathsep}{self._folder / 'site'}"  # installed plugins lie in the second
         )
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", "run", "--config", "config.yaml", *self._arguments),
+            *(*self._through, sys.executable, "-m", "bot", "run", "--config", "config.yaml", *self._arguments),
             cwd=self._folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -50,6 +52,19 @@ class Program:
             stderr=subprocess.STDOUT,
         )
         self._reading = asyncio.create_task(self._read())
+
+    def cpu_seconds(self) -> float:
+        """Return what it has used of the processor so far, proc(5)."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def tried_in(self) -> set[int]:
+        """Return the processes that its children have begun: those that trials run in. See proc(5)."""
+        parents = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        return {pid for pid, parent in parents.items() if parents.get(parent) == self._process.pid}
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
@@ -113,21 +128,20 @@ class Program:
 
 
 class Writer:
-    """The other process, `writer.py`: the only one that may ever make a file among the plugins (invariant I7)."""
+    """The other process, `writer.py`: the only one that may ever make a file among the plugins (invariant I7), from
+    what lies there as this is made."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._paths: list[str] | None = None  # as it last left them
+        self._paths = sorted(str(path.relative_to(folder)) for path in (folder / "plugins").rglob("*"))
 
     async def start(self) -> None:
-        """Start it, before the bot."""
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(Path(__file__).with_name("writer.py"))),
             cwd=self._folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        await self.do()
 
     async def do(self, *steps: tuple[Any, ...]) -> None:
         """Have steps done, and wait until they are."""
@@ -135,7 +149,7 @@ class Writer:
         self._process.stdin.write(json.dumps(steps).encode() + b"\n")
         answer = json.loads(await self._process.stdout.readline())
         assert "error" not in answer, f"{steps}: {answer['error']}"
-        assert self._paths in (None, answer["before"]), f"I7: {answer['before']} is not {self._paths}"
+        assert self._paths == answer["before"], f"I7: {answer['before']} is not {self._paths}"
         self._paths = answer["after"]
 
     async def stop(self) -> None:

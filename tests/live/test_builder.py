@@ -130,8 +130,10 @@ async def test_stopping_ends_the_thread() -> None:
     assert not thread.is_alive()
 
 
-async def test_stopping_what_never_ran_is_nothing() -> None:
+async def test_stopping_what_never_ran_leaves_no_thread() -> None:
+    before = threading.enumerate()
     Builder(TooLong).stop()
+    assert threading.enumerate() == before
 
 
 def test_the_loop_may_be_gone_when_the_function_ends() -> None:

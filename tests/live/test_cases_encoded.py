@@ -26,15 +26,19 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         b"if True:\n        x = 1\n\tx = 2\n" + PLAIN,
         r":3: TabError: inconsistent use of tabs and spaces in indentation",
     ),
-    "unknown-cookie": (b"# coding: nosuch\n" + PLAIN, r"(:\d+)?: SyntaxError: .*unknown encoding: nosuch.*"),
-    "nul": (PLAIN.replace(b"Say ", b"Say\0 "), r"(:\d+)?: SyntaxError: source code .*null bytes"),
-    "nul-in-a-blank-line": (PLAIN.replace(b"\n\n\n", b"\n\0\n\n"), r"(:\d+)?: SyntaxError: source code .*null bytes"),
-    "utf-16": (codecs.BOM_UTF16_LE + HELLO.encode("utf-16-le"), r"(:\d+)?: SyntaxError: .*"),
-    "utf-16-big": (codecs.BOM_UTF16_BE + HELLO.encode("utf-16-be"), r"(:\d+)?: SyntaxError: .*"),
-    "utf-32": (HELLO.encode("utf-32"), r"(:\d+)?: SyntaxError: .*"),
-    "bad-utf-8": (PLAIN.replace("é".encode(), b"\xe9"), r"(:\d+)?: SyntaxError: .*'utf-?8'.*0xe9.*"),
-    "mark-and-cookie": (codecs.BOM_UTF8 + LATIN_1, r"(:\d+)?: SyntaxError: encoding problem: .* with BOM"),
-    "no-text-encoding": (b"# coding: rot13\n" + PLAIN, r"(:\d+)?: .*"),
+    "unknown-cookie": (b"# coding: nosuch\n" + PLAIN, r":1: SyntaxError: unknown encoding: nosuch"),
+    "unknown-cookie-on-the-second-line": (
+        b"#!/usr/bin/env python\n# coding: nosuch\n" + PLAIN,
+        r":2: SyntaxError: unknown encoding: nosuch",
+    ),
+    "nul": (PLAIN.replace(b"Say ", b"Say\0 "), r":8: SyntaxError: source code .*null bytes"),
+    "nul-in-a-blank-line": (PLAIN.replace(b"\n\n\n", b"\n\0\n\n"), r":4: SyntaxError: source code .*null bytes"),
+    "utf-16": (codecs.BOM_UTF16_LE + HELLO.encode("utf-16-le"), r":1: SyntaxError: source code .*null bytes"),
+    "utf-16-big": (codecs.BOM_UTF16_BE + HELLO.encode("utf-16-be"), r":1: SyntaxError: source code .*null bytes"),
+    "utf-32": (HELLO.encode("utf-32"), r":1: SyntaxError: source code .*null bytes"),
+    "bad-utf-8": (PLAIN.replace("é".encode(), b"\xe9"), r":9: SyntaxError: .*'utf-?8'.*0xe9.*"),
+    "mark-and-cookie": (codecs.BOM_UTF8 + LATIN_1, r":1: SyntaxError: encoding problem: .* with BOM"),
+    "no-text-encoding": (b"# coding: rot13\n" + PLAIN, r":1: SyntaxError: 'rot13' is not a text encoding.*"),
 }
 
 LIVE: dict[str, bytes] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bot.live import changes, gitlock, window
+from bot.live import changes, gitlock, window, writers
 from bot.live import watcher as watching
 from bot.live.changes import Change, Kind
 from bot.live.watcher import Watcher
@@ -299,8 +299,8 @@ async def test_where_writers_are_unknown_two_looks_must_be_equal(
         return looks[-1]
 
     monkeypatch.setattr(watching, "look", counting)
+    monkeypatch.setattr(watching, "is_open_for_writing", lambda path: None)
     watcher = suspecting(tmp_path, path)
-    watcher._knows_writers = False
     await asyncio.wait_for(watcher._quiet(), PATIENCE)
     assert len(looks) >= 4 and looks[-1] == looks[-2]
 
@@ -538,9 +538,9 @@ async def test_file_systems_of_other_machines_are_looked_at_besides(
 ) -> None:
     (tmp_path / "mountinfo").write_text(f"1 0 0:1 / {tmp_path}/plugins rw - nfs4 server:/x rw\n")
     (tmp_path / "plugins").mkdir()
-    monkeypatch.setattr(watching, "MOUNTS", tmp_path / "mountinfo")
+    monkeypatch.setattr(writers, "MOUNTS", tmp_path / "mountinfo")
     async with watched(tmp_path / "plugins") as (watcher, settle):
-        assert watcher._is_deaf() and not watcher._knows_writers
+        assert watcher._is_deaf()
         (tmp_path / "plugins" / "weather.py").write_text("x = 1")
         await settle.next()
     assert "no file events (other machines' changes on nfs4 make none); looking every 0.25 s instead" in caplog.text

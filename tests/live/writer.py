@@ -7,12 +7,21 @@ and after it, or what went wrong. Paths are relative to the folder it was starte
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import re
+import select
 import shutil
+import struct
+import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
+
+PATIENCE_SECONDS = 30.0  # until a program that is typed into has to show what it should
 
 
 def write(path: str, text: str) -> None:
@@ -63,7 +72,66 @@ def wait(milliseconds: float) -> None:
     time.sleep(milliseconds / 1000)
 
 
-STEPS = {step.__name__: step for step in (write, chunks, replace, link, move, delete, touch, chmod, wait)}
+def swap(path: str, to: str) -> None:
+    """Let a symbolic link lead elsewhere in one step, as `ln -sfn` and deploy scripts do."""
+    beside = Path(f"{path}_tmp")
+    beside.symlink_to(to)
+    beside.replace(path)
+
+
+def disguise(path: str, text: str) -> None:
+    """Write in place, and restore the time that the file had."""
+    stat = Path(path).stat()
+    write(path, text)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def shell(command: str) -> None:
+    """Run a command, without anybody's own settings."""
+    subprocess.run(
+        command, shell=True, check=True, timeout=PATIENCE_SECONDS, env=environment(), stdin=subprocess.DEVNULL
+    )
+
+
+def environment() -> dict[str, str]:
+    me = {f"GIT_{who}_{what}": "me@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    own = {"HOME": str(Path.cwd()), "GIT_CONFIG_NOSYSTEM": "1", "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+    return {"PATH": os.environ["PATH"], **own, **me}
+
+
+def typed(command: list[str], *steps: tuple[str, str, float]) -> None:
+    """Start a program in a terminal and type.
+
+    Args:
+        steps: each waits until the terminal shows a pattern, and some milliseconds more, then types keys.
+    """
+    number, terminal = pty.fork()
+    if not number:
+        os.execvpe(command[0], command, environment())
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    for pattern, keys, pause_ms in steps:
+        shown = ""
+        while not re.search(pattern, shown):
+            shown += _shown(terminal, f"{command}: {pattern!r} is not in {shown!r}")
+        wait(pause_ms)
+        os.write(terminal, keys.encode())
+    try:
+        while True:
+            _shown(terminal, f"{command} does not end")
+    except OSError:
+        pass  # it has ended
+    assert os.waitpid(number, 0)[1] == 0, f"{command} failed"
+
+
+def _shown(terminal: int, otherwise: str) -> str:
+    assert select.select([terminal], [], [], PATIENCE_SECONDS)[0], otherwise
+    return os.read(terminal, 4096).decode("utf-8", "replace")
+
+
+STEPS = {
+    step.__name__: step
+    for step in (*(write, chunks, replace, link, move, delete, touch, chmod, wait, swap, disguise, shell, typed),)
+}
 
 
 def paths() -> list[str]:
