@@ -104,6 +104,7 @@ class Jobs:
         self._periodics: dict[str, Sequence[Handler]] = {}
         self._owners: dict[str, Owner] = {}
         self._armed: dict[int, Handle] = {}  # stored jobs whose timer runs
+        self._running: set[int] = set()  # those that run: their rows are still there
         self._loop = asyncio.get_running_loop()
 
     def schedule(
@@ -204,15 +205,21 @@ class Jobs:
 
     async def _entered(self, name: str, run: Coroutine[Any, Any, object], row: int | None = None) -> None:
         """Run a job as an entry."""
+        if row is not None:
+            self._running.add(row)
         try:
             await run
         finally:
-            try:
-                if row is not None:
-                    self._rows.remove(row)
-            except StoreError as error:
-                log.error("a stored job has run and can't be crossed off: %s", error)
+            if row is not None:
+                self._cross_off(row)
             self._ledger.done(name)
+
+    def _cross_off(self, row: int) -> None:
+        try:
+            self._rows.remove(row)
+            self._running.discard(row)
+        except StoreError as error:
+            log.error("a stored job has run and can't be crossed off: %s", error)
 
     def _recall(self, plugin: str) -> None:
         """Give a plugin's periodic jobs the time that they had under the worker before, if there was one."""
@@ -307,7 +314,7 @@ class Jobs:
             again = name in self._begun_before
             await self._entered(name, self._run(owner, handler, args, address, name, again), number)
 
-        if number not in self._armed:
+        if number not in self._armed and number not in self._running:
             self._armed[number] = self._scheduler.schedule(due, run)
 
 

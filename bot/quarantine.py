@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHOWN_CHARACTERS = 120  # of the line, in what admins are told
-_IN_STACKS = re.compile(r'File "(?:[^"\n]*[/\\])?([^"/\\\n@]+?)(?:\.py)?(?:[/\\][^"\n]*)?@[0-9a-f]+", line')
 
 
 class Quarantine:
@@ -42,7 +41,10 @@ class Quarantine:
 
     def begin(self) -> None:
         """Keep out what a worker before has condemned; before anything is loaded."""
-        self._app.reloader.keep_out(dict(self._kept_out.items()))
+        kept_out = dict(self._kept_out.items())
+        self._app.reloader.keep_out(kept_out)
+        for name in kept_out:
+            log.warning("%s has ended the bot's worker and stays unloaded until it changes, or !load %s", name, name)
 
     def _committed(self, commit: Commit) -> None:
         for name in commit.new:
@@ -114,10 +116,15 @@ class Quarantine:
 def _guilty(woken: list[Handler], stacks: str) -> list[str]:
     """Return the plugins to be taken out."""
     plugins = list(dict.fromkeys(handler.plugin for handler in woken))
-    seen = set(_IN_STACKS.findall(stacks))
-    if named := [plugin for plugin in plugins if plugin in seen]:
+    if named := [plugin for plugin in plugins if _is_in(plugin, stacks)]:
         return named
     for kind in (Command, Rule):
         if found := list(dict.fromkeys(one.plugin for one in woken if isinstance(one.declaration, kind))):
             return found
     return plugins if len(plugins) == 1 else []
+
+
+def _is_in(plugin: str, stacks: str) -> bool:
+    """Tell whether a file of the plugin is in a stack; the names of files end in a hash there."""
+    file = rf'File "[^"\n]*[/\\]{re.escape(plugin)}(\.py|[/\\][^"\n]*)@[0-9a-f]+"'
+    return re.search(file, stacks) is not None
