@@ -303,6 +303,7 @@ class Supervisor:
             case "ready":
                 worker.ready = self._was_ready = True
                 self._alone_since = None
+                self.keeper.blame.listening(self.keeper.clock())
                 self.systemd.ready()
             case "reloading":
                 self.systemd.reloading()
