@@ -124,7 +124,7 @@ def start(ctx):
 async def in_terminal(bot: Pair) -> int:
     """Start it as a person would, in a terminal of its own; return the terminal's other end."""
     ours, its = pty.openpty()
-    code = "import os, sys; os.setsid(); os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.executable, sys.argv[1:])"
+    code = "import os, sys; os.setsid(); os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.executable, sys.argv[1:])"
     bot.process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code, sys.executable, "-m", "bot", "run"),
         cwd=bot.folder,
@@ -253,7 +253,7 @@ async def test_a_python_that_is_gone_is_told(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.symlink_to(sys.executable)
     async with pair(tmp_path, plugins={"talk": TALK}, start=False, timeouts={"hold_seconds": 1.5}) as bot:
-        code = "import sys; sys.executable = sys.argv.pop(1); from bot.cli import program; sys.argv[1:] = ['run']; program()"
+        code = "import sys; sys.executable = sys.argv[1]; from bot.cli import program; program(['run'])"
         bot.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", code, str(python)),
             cwd=tmp_path,
@@ -292,7 +292,7 @@ async def test_without_a_worker_for_too_long_the_keeper_says_quit(tmp_path: Path
 
 def sockets_of(pid: int) -> set[str]:
     """What a process has open that leads to another: sockets, and files without a name."""
-    found = {os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
+    found = {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
     return {name for name in found if name.startswith("socket:") or name.endswith("(deleted)")}
 
 
@@ -300,7 +300,7 @@ async def test_neither_trials_nor_what_plugins_start_have_the_link_to_the_keeper
     look = """
 import os, sys
 from bot import command
-LOOK = "import os; print(*[os.readlink(f'/proc/self/fd/{n}') for n in range(40) if os.path.exists(f'/proc/self/fd/{n}')])"
+LOOK = "import pathlib; print(*[each.readlink() for each in pathlib.Path('/proc/self/fd').iterdir() if each.exists()])"
 @command("look")
 def look(ctx):
     ours, its = os.pipe()
@@ -363,6 +363,14 @@ async def test_systemd_is_told_how_things_are(tmp_path: Path) -> None:
 # --- process 1
 
 
+def is_process_1(pid: int) -> bool:
+    """Whether a process has that number in a namespace of its own, proc(5)."""
+    try:
+        return re.search(r"NSpid:\s+\d+\s+1\n", Path(f"/proc/{pid}/status").read_text()) is not None
+    except OSError:
+        return False
+
+
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
 @STOPPING
 async def test_as_process_1_it_buries_orphans_and_hears_signals(tmp_path: Path, number: signal.Signals) -> None:
@@ -392,12 +400,7 @@ def orphan(ctx):
         bot.says("!orphan")
         await bot.tells("zombies: ")
         assert "zombies: 0, keeper: 2" in bot.said
-        (first,) = (
-            pid
-            for pid in bot.family()
-            if (status := Path(f"/proc/{pid}/status")).exists() and re.search(r"NSpid:\s+\d+\s+1\n", status.read_text())
-        )
-        await bot.ends(number, first)
+        await bot.ends(number, next(filter(is_process_1, bot.family())))
 
 
 # --- ctl
