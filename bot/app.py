@@ -54,9 +54,10 @@ from bot.protocol.message import Message
 from bot.protocol.roster import Applied
 from bot.storage import Backend
 from bot.waits import waits
-from bot.wire.connection import Connection, Reactor
+from bot.wire.connection import Connection
 from bot.wire.keeper import Keeper
 from bot.wire.link import LinkEnd, MemoryLink
+from bot.wire.reactor import Reactor
 
 log = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ FLOORS = {
     "api": 2,
     "dispatch": 3,
     "live": 4,
+    "deeds": 2,
     **dict.fromkeys(("app", "calls", "jobs"), 5),
     **dict.fromkeys(("networks", "places", "announce", "waits"), 5),
     **dict.fromkeys(("chat", "care", "keepsakes"), 5),

@@ -17,10 +17,12 @@ from bot.config import Channel, Flood, Network, Reconnect, SaslSettings, Secret,
 from bot.errors import CannotConnect, UnsafeText
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
-from bot.wire.connection import BORROWED, Connection, Reactor
+from bot.wire.connection import Connection
 from bot.wire.keeper import Keeper
+from bot.wire.library import BORROWED
 from bot.wire.link import WINDOW, Frame, MemoryLink
 from bot.wire.opening import Limits
+from bot.wire.reactor import Reactor
 
 
 class Told:
@@ -533,7 +535,7 @@ async def test_a_line_stays_open_until_it_is_done(make: Any) -> None:
 async def test_work_without_a_line_is_begun_and_done(make: Any) -> None:
     bench = await make()
     await bench.up()
-    bench.connection.begin("t:a.b/17", "tick\nquit")
+    bench.reactor.begin("t:a.b/17", b"tick", "n")
     await turns()
     assert not bench.keeper.idle("n")
     bench.connection.done("t:a.b/17")
