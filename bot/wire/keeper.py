@@ -22,7 +22,6 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
 
 from bot.wire.blame import Blame
 from bot.wire.dial import CannotDial, dial
