@@ -6,6 +6,7 @@ and the machine may sleep. Late is once: whatever was missed runs one time, and 
 A job that still runs when it is due again is passed over.
 
     replace(plugin, [Every(...), ...])    swaps a plugin's jobs; those that remain keep their time
+    put(plugin, name, due)                gives one the time that it had in a process before
     schedule(at, run) -> Handle           one call, at seconds since the epoch
 
 What a run is (its `ctx`, time-out, errors) is the pipeline's: `run()` gives a coroutine and `spawn` starts it. What
@@ -198,7 +199,7 @@ class Scheduler:
         self._on_monotonic: list[tuple[float, int, _Entry]] = []
         self._order = itertools.count()
         self._timer: Timer | None = None
-        self._stopped = False
+        self._stopped = self._held = False
         self._ended = 0
         self._apart = clock.time() - clock.monotonic()
 
@@ -253,6 +254,28 @@ class Scheduler:
             return None
         return entry.due - (self._clock.time() if entry.on_wall else self._clock.monotonic())
 
+    def last_due(self, plugin: str, name: str) -> float:
+        """When a periodic job should have begun that has just begun: seconds since the epoch."""
+        entry = self._jobs[plugin][name]
+        return entry.last if entry.on_wall else entry.last + self._clock.time() - self._clock.monotonic()
+
+    def put(self, plugin: str, name: str, due: float) -> None:
+        """Let a periodic job be due at this time, in seconds since the epoch; one that is over is now."""
+        entry = self._jobs[plugin][name]
+        entry.due = due if entry.on_wall else due - self._clock.time() + self._clock.monotonic()
+        self._push(entry)
+        self._arm()
+
+    def hold(self) -> None:
+        """Start nothing until `release`; what falls due meanwhile is late then."""
+        self._held = True
+        self._arm()
+
+    def release(self) -> None:
+        """Start what is due, and go on."""
+        self._held = False
+        self._arm()
+
     def stop(self) -> None:
         """Nothing is started from here on; what runs goes on. Idempotent."""
         self._stopped = True
@@ -296,7 +319,7 @@ class Scheduler:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._stopped:
+        if self._stopped or self._held:
             return
         now, wall = self._read()
         wakes = []

@@ -146,6 +146,13 @@ class Connection(LibraryConnection):
         """Whether there is a connection to the server, registered or not."""
         return self._state in ("registering", "up")
 
+    @property
+    def state(self) -> str:
+        """In words: up as NICK, registering, not connected."""
+        if self.registered:
+            return f"up as {self.roster.nick}"
+        return "registering" if self.connected else "not connected"
+
     def on_frame(self, frame: Frame) -> None:
         """Take a frame of this network from the keeper; the reactor calls it."""
         match frame.verb:

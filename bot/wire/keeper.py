@@ -83,6 +83,11 @@ class Keeper:
         """Lines that wait to be sent, over all networks."""
         return sum(len(net.queue) for net in self._nets.values())
 
+    def uptimes(self) -> dict[str, float | None]:
+        """By network, for how many seconds its connection is up; None where there is none."""
+        now = self.clock()
+        return {name: now - net.up_at if net.session is not None else None for name, net in self._nets.items()}
+
     def idle(self, name: str) -> bool:
         """Whether no line of this network is unfinished and nothing waits to be sent to it."""
         net = self._nets.get(name)
@@ -129,8 +134,8 @@ class Keeper:
         """Hand nothing more to the present worker; what it has in hand it may finish. The next one gets the rest."""
         self._holding = True
 
-    def died(self, *, own_fault: bool, silent: bool = False) -> tuple[str, bytes] | None:
-        """The worker has ended; find out by which line, and return (network, line) of one that is skipped for it.
+    def died(self, *, own_fault: bool, silent: bool = False) -> tuple[str, str, bytes] | None:
+        """The worker has ended; find out by what, and return (network, number, line) of what is skipped for it.
 
         Args:
             own_fault: no signal from outside ended it.
@@ -145,7 +150,7 @@ class Keeper:
             return None
         self.entries.remove(guilty)
         self._changed()
-        return entry.net, entry.text
+        return entry.net, guilty, entry.text
 
     def _deaths(self, number: str) -> int:
         entry = self.entries.get(number)
@@ -343,6 +348,7 @@ class Keeper:
             session.end("given up meanwhile")
             return
         net.session, net.dial, net.released, net.spoken, net.since = session, None, False, False, self._number
+        net.up_at = self.clock()
         self._tell_state(net)
         self.wake(session.check(self.clock()))
 

@@ -19,6 +19,9 @@ from typing import NamedTuple, Protocol
 
 LINK_VERSION = 1
 
+#: In place of a network's name, where work is of none.
+NOWHERE = "-"
+
 #: Paced lines that a worker may have on their way per network: in the keeper's queue or as credit in its hand.
 WINDOW = 64
 
@@ -38,21 +41,27 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     "stop": ((), True),  # say QUIT everywhere with these words, end the plugins, and go
     "hangup": ((), False),  # read the configuration and all plugins again
     "retire": ((), False),  # a successor is ready: finish what is in hand, hand over, and go
-    "skipped": (("net",), True),  # this line ended workers and is not delivered any more
+    # this line, or work begun under this name (net is then `-`), ended workers and is not delivered any more
+    "skipped": (("net", "number"), True),
+    "stacks": ((), True),  # as JSON text: where the threads of the worker before were when it ended; before `skipped`
     "news": ((), True),  # a line for the admins about workers
     # both ways
     "config": ((), True),  # the settings in force, opaque to the keeper: base64
     "hand": ((), True),  # what a worker leaves to the next one, opaque to the keeper: base64
+    "vitals": ((), True),  # the worker asks how the keeper is, with nothing; the keeper tells, as JSON
     # worker -> keeper
-    "ready": ((), False),  # the plugins are loaded
-    "limits": ((), True),  # how long the keeper has patience, as JSON: silence_seconds, hold_seconds
+    "ready": ((), False),  # the plugins are loaded, or a reload of everything is over
+    "reloading": ((), False),  # a reload of everything begins
+    "sound": ((), False),  # an admin has taken all plugins back: no safe mode for the next worker
+    # as JSON: how long the keeper has patience (silence_seconds, hold_seconds), and how it logs (level, format)
+    "limits": ((), True),
     "status": ((), True),  # how things are, in words, for whoever supervises us both
     "restart": ((), True),  # start a successor from the code on disk; who asked
     "end": (("code",), False),  # everything is closed; start no other, and exit with this code
     "open": (("net",), True),  # dial as this JSON says; nothing happens when up or dialling
     "go": (("net",), False),  # registered and joined: release the paced lines
     "say": (("net", "cause/handler", "k", "lane"), True),  # lane 0 leaves now, lane 1 is paced
-    "begin": (("net", "name"), True),  # an entry for work that no line caused
+    "begin": (("net", "name"), True),  # an entry for work that no line caused; net is `-` for work of no network
     "done": (("number",), False),  # finished, forget
     "seen": (("number",), False),  # finished, keep for the state of the next worker
     "save": (("number",), True),  # a checkpoint: forget what was `seen` up to this number
@@ -129,7 +138,10 @@ class LinkEnd(Protocol):
     on_frame: Callable[[Frame], None] | None
     on_close: Callable[[], None] | None
     on_room: Callable[[], None] | None
-    full: bool  # the other side is behind in reading; `on_room` is called when it has caught up
+
+    @property
+    def full(self) -> bool:
+        """Whether the other side is behind in reading; `on_room` is called when it has caught up."""
 
     def send(self, frame: Frame) -> None:
         """Hand a frame over. Raises LinkError if it can't be written; after `close` it goes nowhere."""

@@ -23,6 +23,7 @@ class Net:
         self.settings: dict[str, Any] = {}
         self.why = "not opened"  # why it is down
         self.since = 0  # the number of the last line before its connection came up
+        self.up_at = 0.0
         self.spoken = False  # a worker has said something on this connection: it began to register
 
     @property

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.wire.checkpoint import Checkpoints
 from bot.wire.library import LibraryReactor
-from bot.wire.link import LINK_VERSION, Frame, LinkEnd
+from bot.wire.link import LINK_VERSION, NOWHERE, Frame, LinkEnd
 
 if TYPE_CHECKING:
     from bot.wire.connection import Connection
@@ -45,8 +45,7 @@ class Reactor(LibraryReactor):
         self.by_name: dict[str, Connection] = {}
         self.on_other: Callable[[Frame], None] | None = None  # frames about the bot, not about one network
         self.on_boot: Callable[[str], object] | None = None  # told which run of the keeper numbers the lines
-        self.on_begun: Callable[[str, bytes], object] | None = None  # told of work that a worker before had begun
-        self.on_live: Callable[[], object] | None = None
+        self.on_live: Callable[[], object] | None = None  # what a worker before has left has all come
         self.on_done: Callable[[str], object] | None = None  # told of each line that is crossed off
         self._link = link
         self._held: deque[Frame] = deque()
@@ -81,10 +80,6 @@ class Reactor(LibraryReactor):
             self.send(Frame("drop", (connection.name,)))
 
     # -- what is finished
-
-    def begin(self, name: str, text: bytes = b"", network: str = "-") -> None:
-        """Open an entry for work that no line caused; `name` is one that the next worker can make again."""
-        self.send(Frame("begin", (network, name), text))
 
     def done(self, number: str) -> None:
         """Cross a line off: all its handlers have ended. What they said goes first, on whatever network."""
@@ -132,17 +127,13 @@ class Reactor(LibraryReactor):
                     self.on_live()
             case "marked":
                 self._marks.pop(frame.fields[0], lambda: None)()
-            case "line" if not frame.fields[1].isdecimal():
-                if self.on_begun is not None:
-                    self.on_begun(frame.fields[1], frame.payload)
-                else:
-                    self.done(frame.fields[1])
             case _ if frame.fields and (connection := self.by_name.get(frame.fields[0])) is not None:
                 connection.on_frame(frame)
-            case "line":
+            case "line" if frame.fields[0] != NOWHERE:
                 self.done(frame.fields[1])
             case "up":
                 self.send(Frame("close", (frame.fields[0],), b"neverquit: no longer configured here"))
+                self.send(Frame("drop", (frame.fields[0],)))
             case _ if self.on_other is not None:
                 self.on_other(frame)
 

@@ -414,7 +414,7 @@ async def test_a_line_stays_open_until_it_is_done(make: Any) -> None:
 async def test_work_without_a_line_is_begun_and_done(make: Any) -> None:
     bench = await make()
     await bench.up()
-    bench.reactor.begin("t:a.b/17", b"tick", "n")
+    bench.reactor.send(Frame("begin", ("n", "t:a.b/17"), b"tick"))
     await bench.crossed()
     assert not bench.keeper.idle("n")
     bench.connection.done("t:a.b/17")
@@ -710,7 +710,7 @@ async def test_the_librarys_own_state_is_ours(make: Any) -> None:
 
 
 async def test_what_was_said_on_a_network_that_was_given_up_is_not_sent_when_it_is_back(make: Any) -> None:
-    bench: Bench = await make()
+    bench = await make()
     await bench.lost(await bench.up())
     told = [bench.connection.say(Message("PRIVMSG", ("#a", str(number)))) for number in range(100)]
     await bench.crossed()

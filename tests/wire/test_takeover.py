@@ -147,7 +147,9 @@ async def test_history_that_was_open_stays_history(make: Make) -> None:
     bench.reactor.checkpoints.save()
     await bench.crossed()
     await bench.kill()
-    peer.send("@batch=h :bob!b@home PRIVMSG #a :!echo of old", ":irc.test BATCH -h", ":bob!b@home PRIVMSG #a :!echo now")
+    peer.send(
+        "@batch=h :bob!b@home PRIVMSG #a :!echo of old", ":irc.test BATCH -h", ":bob!b@home PRIVMSG #a :!echo now"
+    )
     await peer.barrier()
     await bench.succeed()
     assert [applied.history for applied in bench.told.applied[:3]] == [True, False, False]
