@@ -114,7 +114,9 @@ class Stage:
         people["adm"].on_line = self._hear_in_private
         self.generations = dict.fromkeys(await self._plugins(), 1)
         self._answers = await self.ask(*BASE_ANSWERS)
-        self._counted_first = await self._census()
+        while (counted := await self._census())["coming"]:
+            pass
+        self._counted_first = counted
         self.crowd = Crowd(people["crowd"], BOT)
         self._pinger = Pinger(self.server, BOT)
 
@@ -325,7 +327,7 @@ class Stage:
                     more = {
                         name: counted[name]
                         for name, first in self._counted_first.items()
-                        if name != "old" and counted[name] > first + self.left_behind.get(name, 0)
+                        if name not in ("old", "coming") and counted[name] > first + self.left_behind.get(name, 0)
                     }
                     if counted["old"] and "old" not in self.left_behind:
                         more["old"] = counted["old"]
