@@ -19,6 +19,7 @@ from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
 from bot.live.compiled import Compiled
 from bot.live.discover import Unit
+from bot.live.drift import Drift, packages
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, run_hooks
 from bot.live.loader import Image, TookTooLong, shown, too_long
@@ -26,6 +27,8 @@ from bot.live.plan import Plan, Planner
 from bot.live.state import Takeover
 from bot.live.steps import in_steps
 from bot.live.trial import Verdict
+
+RESTART = "restart first: {} on disk is not what runs"
 
 
 class Attempt:
@@ -73,11 +76,14 @@ class Attempt:
             return
         await planner.prove([members], live, settings, seconds)  # unless that was done for all groups at once
         verdict = planner.verdict(members)
-        self.error = verdict.error
+        self.error = verdict.error or await self._drifted(members[-1], planner.drift, builder, verdict)
         if self.error is not None:
+            if planner.drift.explains(self.error.text):
+                self.error = restart_first(self.error, "bot")
             return
         try:
             self.images = await self._execute(live, builder, verdict, settings, seconds)
+            planner.drift.note(verdict.outside)
         except PluginError as error:
             self.error = error
         except (TimeoutError, TookTooLong) as error:
@@ -86,6 +92,13 @@ class Attempt:
         except Exception as error:  # something so odd that we did not think of it: it is this group's fault alone
             self.error = PluginError(members[0].name, shown(members[0]), 0, f"it can't be read: {error!r}")
             self.error.__cause__ = error
+
+    async def _drifted(self, unit: Unit, drift: Drift, builder: Builder, verdict: Verdict) -> PluginError | None:
+        """Refuse what imports a package of which another version is on disk than the one that runs here."""
+        if not packages(verdict.outside):
+            return None
+        name = await builder.run(lambda: drift.changed(verdict.outside), 10.0)
+        return PluginError(unit.name, shown(unit), 0, RESTART.format(name)) if name else None
 
     async def _execute(
         self,
@@ -168,6 +181,14 @@ async def let_go(image: Image) -> None:
         await image.owner.let_go()
     elif image.imprint is not None:
         image.imprint.undo()
+
+
+def restart_first(error: PluginError, package: str) -> PluginError:
+    """Return an error with the advice that mends it."""
+    text = f"{error.text}; {RESTART.format(package)}"
+    new = PluginError(error.plugin, error.path, error.line, text, error.column)
+    new.__cause__ = error.__cause__
+    return new
 
 
 class Clash(PluginError):

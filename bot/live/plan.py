@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from bot.config import Config
 from bot.live.compiled import Compiled
 from bot.live.discover import Discovery, Disk, Unit
+from bot.live.drift import Drift
 from bot.live.graph import Group, closure, groups
 from bot.live.loader import Image
 from bot.live.trial import Ground, Settings, Untried, Verdict
@@ -109,6 +110,7 @@ class Planner:
         stopped: plugins that stay unloaded until they are asked for or their content changes: name -> digest.
         known: names of all plugins on disk at the last sweep.
         missing: live units whose file is missing or empty for the moment -> since when.
+        drift: tells which packages on disk are not what runs.
         pinned: versions that stand in for what their files hold, by name. Written by the reloader.
     """
 
@@ -132,6 +134,7 @@ class Planner:
             on_later,
             clock,
         )
+        self.drift = Drift()
         self._ground = ground or Untried(run)
         self._compiled: dict[str, Compiled] = {}
         self._verdicts: dict[Tried, Verdict] = {}  # of this transaction, or of the look ahead before it
