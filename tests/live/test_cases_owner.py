@@ -9,7 +9,7 @@ import asyncio
 import re
 
 import pytest
-from stage import Stage
+from stage import Stage, both_modes
 
 
 def before(folder: str) -> pytest.MarkDecorator:
@@ -26,6 +26,7 @@ async def reload(stage: Stage, name: str) -> None:
 # --- calls in flight
 
 
+@both_modes
 @before("60_lines")
 async def test_60_an_async_generator_ends_on_its_own_version(stage: Stage) -> None:
     said = [await stage.order("!lines")]
@@ -87,6 +88,7 @@ async def heard_at(port: int) -> str:
     return text
 
 
+@both_modes
 @before("64_port")
 async def test_64_a_port_passes_to_the_new_version_and_back_if_that_fails(stage: Stage) -> None:
     port = int(await stage.order("!port"))
