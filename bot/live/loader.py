@@ -41,7 +41,7 @@ from bot.live.compiled import Compiled, file_name
 from bot.live.declared import Found, find
 from bot.live.discover import PACKAGE, Source, Unit
 
-_import = builtins.__import__  # a plugin may put another one there
+_import = builtins.__import__
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +131,7 @@ class Build:
         names = self._compiled.keys() if names is None else names
         tokens = (kept.shelf.set(self._shelf), settings_of_plugins.source.set(self._settings))
         self._executing = True
+        builtins.__import__ = _import  # a plugin that has put another one there would break every import from then on
         images = {}
         try:
             for name in names:
