@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bot.api.context import Context
 from bot.api.declare import command
 from bot.errors import UserError
+from bot.keepsakes import Keepsakes
 from bot.live.history import Version, earlier
 from bot.live.report import Report
 
@@ -87,6 +88,20 @@ class Care:
         reloader = self._app.reloader
         settling = reloader.load(name, cause) if on else reloader.settle(cause=cause)
         return f"{name} {word} everywhere; {await self._taken(ctx, settling, '')}".removesuffix("; ")
+
+    @command("state", admin=True)
+    async def state(self, ctx: Context, name: str, plugin: str = "", key: str = "") -> str:
+        """Tell what a plugin keeps and stores; `state drop NAME KEY` forgets a kept value or a store, without KEY
+        all kept ones.
+        """
+        keepsakes = Keepsakes(self._app.shelf, self._app.backend)
+        if name != "drop" or not plugin:
+            return keepsakes.told(name)
+        dropped, anew = keepsakes.drop(plugin, key)
+        if not anew or plugin not in self._app.reloader.plugins():
+            return dropped
+        settling = self._app.reloader.settle({plugin}, cause=f"state drop by {_who(ctx)}")
+        return f"{dropped}; {await self._taken(ctx, settling, '')}".removesuffix("; ")
 
     # -- what was before
 

@@ -20,7 +20,6 @@ from bot.dispatch.outlet import is_action, text_of
 from bot.dispatch.owner import Owner
 from bot.dispatch.table import Handler
 from bot.errors import UserError
-from bot.keepsakes import Keepsakes
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -145,21 +144,6 @@ class Chat:
     async def say(self, ctx: Context, target: str, text: str) -> None:
         """Say a text in a channel or to a nick: `say #channel text`, `say network/#channel text`."""
         await ctx.to(target).say(text)
-
-    @command("state", admin=True)
-    async def state(self, ctx: Context, name: str, plugin: str = "", key: str = "") -> str:
-        """Tell what a plugin keeps and stores; `state drop NAME KEY` forgets a kept value or a store, without KEY
-        all kept ones.
-        """
-        keepsakes = Keepsakes(self._app.shelf, self._app.backend)
-        if name != "drop" or not plugin:
-            return keepsakes.told(name)
-        dropped, anew = keepsakes.drop(plugin, key)
-        if not anew or plugin not in self._app.reloader.plugins():
-            return dropped
-        report = await self._app.reloader.settle({plugin})
-        self._app.announcer.report(report, asked_at=place_of(ctx))
-        return f"{dropped}; {report}"
 
     @command("quit", admin=True)
     def quit(self, ctx: Context) -> str | None:

@@ -164,10 +164,21 @@ async def test_a_reload_that_takes_longer_than_a_call_may_ends_and_is_told(bot: 
     assert await bot.say("!reload slow") == ["reload took longer than 0.05 s and was stopped"]
     bot.app.calls.handler_seconds = 30.0
     (built,) = bot.app.reloader._under_way
-    gate = next(each for each in gc.get_objects() if getattr(each, "__name__", "") == "plugins.slow").gate
+    gate = await waited_for("plugins.slow")
     heard = await bot.heard(lambda: released(gate, built))
     assert re.fullmatch(r"slow loaded g1 \(.{7}\)", heard[0])
     assert await bot.say("!slow") == ["ok"]
+
+
+async def waited_for(module: str) -> asyncio.Event:
+    """The gate of a module that may still be in its trial."""
+    async with asyncio.timeout(10):
+        while True:
+            for each in gc.get_objects():
+                if getattr(each, "__name__", "") == module and hasattr(each, "gate"):
+                    gate: asyncio.Event = each.gate
+                    return gate
+            await asyncio.sleep(0)
 
 
 async def released(gate: asyncio.Event, task: asyncio.Task[Any]) -> None:

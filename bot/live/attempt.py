@@ -115,17 +115,23 @@ class Attempt:
         if verdict.is_quick:
             await asyncio.sleep(0)  # the loop's turn between one group and the next
             here = Takeover(self.compiled, live, self.staging, settings, seconds)
-            images = await in_steps(here.steps()) if here.is_plain else None
+            try:
+                images = await in_steps(here.steps()) if here.is_plain else None
+            except BaseException:
+                here.undo()
+                raise
             if images is not None:
                 return images
         new = Takeover(self.compiled, live, self.staging, settings, seconds)
         try:
             return await builder.run(new.run, seconds)
+        except BaseException:
+            new.undo()
+            raise
         finally:
             new.discard()
             for image in new.rehearsed.values():
-                if image.owner is not None:
-                    await image.owner.let_go()
+                await let_go(image)
 
     def _still_imported(self, live: Mapping[str, Image]) -> PluginError | None:
         for name in sorted(self.group.gone):
@@ -160,13 +166,21 @@ class Attempt:
         self._committed = True
         self.staging.commit()
 
-    async def discard(self) -> None:
-        """Let go of all that the new versions have opened, unless they are live. Idempotent."""
+    async def discard(self) -> list[Image]:
+        """Let go of all that the new versions have opened, unless they are live, and return these. Idempotent."""
         if self._committed:
-            return
+            return []
         for image in self.images.values():
-            if image.owner is not None:
-                await image.owner.let_go()
+            await let_go(image)
+        return list(self.images.values())
+
+
+async def let_go(image: Image) -> None:
+    """Let go of all that a version has opened, and undo what it changed around it; a shared module can only change."""
+    if image.owner is not None:
+        await image.owner.let_go()
+    elif image.imprint is not None:
+        image.imprint.undo()
 
 
 def restart_first(error: PluginError, package: str) -> PluginError:

@@ -32,6 +32,8 @@ class Patience:
     import_: float = 5.0
     setup: float = 5.0
     grace: float = 30.0  # calls in flight may finish on their version this long
+    collect: float = 3.0  # after an end; a full collection takes 6 ms, so one does for many
+    leak: float = 5.0  # what is left of a generation so long after its end is told
 
     @classmethod
     def of(cls, config: Config) -> Patience:
@@ -196,7 +198,7 @@ class Planner:
     def _glance(self, names: Collection[str]) -> Disk:
         """Look at a few units only. Not in the builder's thread: their events came from a disk of this machine, which
         answers in 0.1 ms, and a busy loop gets a thread's answer a millisecond late."""
-        unsure = {*names, *self.missing, *self._fresh}
+        unsure = {*names, *self.missing, *self._fresh, *self._written}
         disk = self._discovery.look(unsure)
         self.known -= unsure
         self.known |= {name for name in unsure if name in disk.units and disk.units[name].is_plugin}

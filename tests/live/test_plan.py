@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from sources import write
+from sources import unit, write
 
 from bot.live.discover import Discovery, Unit
 from bot.live.loader import Image
-from bot.live.plan import Patience, Plan, Planner, needed
+from bot.live.plan import Patience, Pin, Plan, Planner, needed
+from bot.live.window import OPEN_SECONDS, STEADY_SECONDS
 
 T = TypeVar("T")
 
@@ -248,6 +250,43 @@ async def test_a_new_empty_file_is_about_to_be_written(bench: Bench) -> None:
 # --- what is told
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="fcntl(2) has leases on Linux alone")
+@pytest.mark.parametrize("name", ["c", "new"])
+async def test_a_file_that_its_writer_holds_open_is_not_taken_and_looked_at_again_soon(three: Bench, name: str) -> None:
+    with (three.folder / f"{name}.py").open("w", buffering=1) as file:
+        file.write("y = 2\n")
+        assert await three.groups() == [] and three.later == [STEADY_SECONDS]
+        three.now += OPEN_SECONDS - 0.01
+        file.write("z = 2\n")
+        assert await three.groups() == []
+        three.now += OPEN_SECONDS - 0.01
+        assert await three.groups() == []  # it was written since
+    assert await three.groups() == [name]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fcntl(2) has leases on Linux alone")
+async def test_a_writer_that_rests_is_not_waited_for_for_ever(three: Bench) -> None:
+    with (three.folder / "c.py").open("w", buffering=1) as file:
+        file.write("y = 2\n")
+        assert await three.groups() == []
+        three.now += OPEN_SECONDS
+        assert await three.groups() == ["c"]
+
+
+async def test_a_file_that_is_held_open_is_taken_when_it_is_asked_for(three: Bench) -> None:
+    with (three.folder / "c.py").open("w", buffering=1) as file:
+        file.write("y = 2\n")
+        assert await three.groups("c") == ["c"]
+
+
+async def test_what_is_held_open_is_looked_at_whatever_else_is_hinted_at(three: Bench) -> None:
+    write(three.folder, c="y = 2")
+    with (three.folder / "c.py").open("a"):
+        assert await three.groups() == []
+    plan = await three.planner.plan(three.live, (), set(), everything=False, first=False, hint={"a"})
+    assert [group.units for group in plan.groups] == [("c",)]
+
+
 async def test_a_name_that_is_none_is_told_once(bench: Bench) -> None:
     (bench.folder / "my-plugin.py").write_text("")
     assert list((await bench.plan()).odd) == ["my-plugin.py"]
@@ -274,3 +313,44 @@ async def test_compiled_code_is_of_the_content_asked_for(three: Bench) -> None:
 def test_needed_is_all_that_is_imported_over_any_number_of_steps() -> None:
     edges = {"a": ["_x"], "_x": ["_y"], "_y": ["_x"], "b": ["_z"]}
     assert needed(["a"], edges) == {"_x", "_y"}
+
+
+# --- what is pinned
+
+
+def pin(bench: Bench, name: str, text: str, **others: str) -> Pin:
+    """Pin a version of a plugin to what its file holds now."""
+    disk = Discovery([bench.folder]).sweep().units
+    return Pin(unit(name, text), disk[name].digest if name in disk else "", {o: disk[o].digest for o in others})
+
+
+async def test_a_pinned_version_stands_in_for_its_file_until_that_changes(bench: Bench) -> None:
+    write(bench.folder, a="x = 2")
+    bench.planner.pinned["a"] = pin(bench, "a", "x = 1")
+    assert (await bench.plan()).units["a"] is bench.planner.pinned["a"].unit
+    write(bench.folder, a="x = 3")
+    assert b"x = 3" in (await bench.plan()).units["a"].sources["plugins.a"].content
+
+
+async def test_a_pin_stands_in_for_a_file_that_is_gone(bench: Bench) -> None:
+    bench.planner.pinned["_common"] = pin(bench, "_common", "V = 1")
+    write(bench.folder, a="from ._common import V")
+    assert (await bench.groups()) == ["_common a"]
+
+
+async def test_a_pin_ends_when_a_file_that_is_broken_with_it_changes(bench: Bench) -> None:
+    write(bench.folder, a="from ._common import V", _common="V = = 1")
+    held = bench.planner.pinned["a"] = pin(bench, "a", "x = 1", _common="")
+    for passing in ("V = = 1", ""):  # empty is a save in its middle
+        write(bench.folder, _common=passing)
+        assert (await bench.plan(first=True)).units["a"] is held.unit
+    write(bench.folder, _common="V = 1")
+    assert (await bench.plan(first=True)).units["a"] is not held.unit
+
+
+async def test_what_is_off_is_off_pinned_or_not(bench: Bench) -> None:
+    write(bench.folder, a="x = 2")
+    bench.planner.pinned["a"] = pin(bench, "a", "x = 1")
+    assert "a" not in (await bench.plan(off="a")).units
+    bench.planner.stopped["a"] = bench.planner.pinned["a"].disk_digest
+    assert "a" not in (await bench.plan()).units

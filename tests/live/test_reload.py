@@ -20,7 +20,8 @@ from sources import write
 
 from bot.api.context import Context
 from bot.api.declare import Command
-from bot.dispatch.owner import Owner, task_factory
+from bot.dispatch.guard import task_factory
+from bot.dispatch.owner import Owner
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
 from bot.live.discover import Discovery

@@ -11,6 +11,7 @@ from bot import logs
 from bot.api.declare import Command, On
 from bot.dispatch.owner import Owner
 from bot.dispatch.table import Handler
+from bot.live import report
 from bot.live.report import Entry, Report, changed, difference, failed, loaded, unloaded
 
 OLD, NEW = "1a2b3c4" + "0" * 33, "5d6e7f8" + "0" * 33
@@ -153,3 +154,23 @@ def test_another_help_or_alias_is_a_change() -> None:
 def test_only_commands_are_told_of() -> None:
     joined = Handler("p", "p.joined", lambda: None, On("join"), Owner("p"), False)
     assert difference([], [joined]) == ""
+
+
+def test_a_rollback_and_its_end_are_told() -> None:
+    assert str(Report((report.rolled_back("weather", "1a2b3c4d", "weather.py"),))) == (
+        "weather rolled back to 1a2b3c4, pinned until weather.py changes"
+    )
+    assert str(Report((report.unpinned("weather", "1a2b3c4d"),))) == "weather is no longer pinned to 1a2b3c4"
+
+
+def test_what_the_probation_does_is_a_warning() -> None:
+    taken, kept = report.rolled_back("weather", "1a2b3c4d", "weather.py", "g5 failed"), report.not_back("weather", "g5")
+    assert not taken.ok and str(taken.text).endswith("changes: g5 failed")
+    assert not kept.ok and kept.text == "weather g5, but the version before can't come back"
+
+
+def test_last_good_versions_are_one_entry() -> None:
+    three = [("p1", "1a2b3c4d", "2026-11-20"), ("p2", "x", "y"), ("p3", "x", "y")]
+    entry = report.fell_back(three, "_common.py:1: no", frozenset())
+    assert entry.text == "p1 runs its last good version 1a2b3c4 of 2026-11-20 (also p2, p3): _common.py:1: no"
+    assert entry.plugins == ("p1", "p2", "p3") and not entry.ok
