@@ -29,8 +29,9 @@ from bot.chat import built_in
 from bot.config import Config
 from bot.config import Network as NetworkSettings
 from bot.dispatch.faults import Faults
+from bot.dispatch.guard import task_factory
 from bot.dispatch.outlet import CallOutlet, Pending
-from bot.dispatch.owner import Owner, task_factory
+from bot.dispatch.owner import Owner
 from bot.dispatch.pipeline import Pipeline
 from bot.dispatch.relay import Relay
 from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
@@ -114,7 +115,7 @@ class App:
         self._stopping: asyncio.Event = asyncio.Event()
         self.quit_message = "neverquit: shutting down"
         self.failure: Exception | None = None
-        self.owner = Owner("bot")
+        self.owner = Owner("bot", trusted=True)
         self.owner.go_live(1)
         link = MemoryLink()
         self.keeper = Keeper(link.keeper, clock=clock)
@@ -168,7 +169,6 @@ class App:
 
     async def start(self) -> None:
         """Load the plugins, begin to watch, and dial."""
-        self.loop.set_task_factory(task_factory)
         sys.setswitchinterval(0.001)  # a busy plugin thread delays the loop by 1.5 ms instead of 5 to 10
         install([str(directory) for directory in directories(self.config.plugins.directories)])
         report = await self.past.begin()
@@ -185,6 +185,7 @@ class App:
             CannotConnect: with `once`, the first connection failed.
         """
         kept.shelf.set(self.shelf)  # for the hooks of the end, too
+        self.loop.set_task_factory(task_factory)
         starting, stopping = self.loop.create_task(self.start()), self.loop.create_task(self._stopping.wait())
         try:
             # Plugins may take their time to load, and an end must not wait for that.

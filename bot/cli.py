@@ -159,7 +159,10 @@ async def _again(app: App, path: Path, terminal: Terminal | None, one_at_a_time:
 
 def _run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
     """Run the loop, then end the process at once: a thread stuck in a name lookup must not hold it up (5 s at most)."""
-    loop = asyncio.new_event_loop()
+    from bot.dispatch.guard import at_fork, guarded
+
+    loop = guarded(asyncio.new_event_loop())  # so that nothing but the bot's own code can stop it
+    at_fork(loop)
     asyncio.set_event_loop(loop)
     code = FAILED
     try:

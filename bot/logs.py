@@ -14,13 +14,14 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import re
 import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TextIO
 
 SAME_PER_MINUTE = 10  # enough to see a pattern, and a page of terminal
 _SHORTEST = 4  # a shorter secret stands in half of all lines by chance
@@ -64,11 +65,23 @@ def setup(
     if _handler:
         root.removeHandler(_handler)
         _handler.close()
-    _handler = _LineHandler(stream or sys.stderr, line or (_as_json if format == "json" else _as_text))
+    own = None if stream else _own_standard_error()
+    _handler = _LineHandler(stream or own or sys.stderr, line or (_as_json if format == "json" else _as_text))
+    _handler.own = own
     root.addHandler(_handler)
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(root.level, logging.INFO))
+
+
+def _own_standard_error() -> TextIO | None:
+    """Standard error on a descriptor of our own: a plugin that closes or replaces `sys.stderr` must not silence us."""
+    if sys.stderr is sys.__stderr__ and sys.stderr is not None:
+        try:
+            return os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="backslashreplace")
+        except (OSError, ValueError):
+            pass
+    return None
 
 
 class context:
@@ -211,6 +224,8 @@ def _about(record: logging.LogRecord) -> dict[str, Any]:
 class _LineHandler(logging.StreamHandler[Stream]):
     """Writes lines; folds bursts of warnings and errors; says nothing when writing itself fails."""
 
+    own: TextIO | None = None  # what `setup` opened, closed with the handler
+
     def __init__(self, stream: Stream, line: Any) -> None:
         super().__init__(stream)
         self.line, self.burst = line, Burst()
@@ -243,3 +258,8 @@ class _LineHandler(logging.StreamHandler[Stream]):
         for line in self.burst.ended(float("inf")):
             self.write(line)
         super().close()
+        if self.own is not None:
+            try:
+                self.own.close()
+            except OSError:
+                pass

@@ -13,10 +13,20 @@ from bot.wire.connection import Connection
 class Network:
     """One network as plugins see it: `api.events.Network` over a connection."""
 
-    __slots__ = ("connection", "name")
+    __slots__ = ("_connection", "_name")
 
     def __init__(self, name: str, connection: Connection) -> None:
-        self.name, self.connection = name, connection
+        self._name, self._connection = name, connection
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration. Not to be set, since all plugins see this same object."""
+        return self._name
+
+    @property
+    def connection(self) -> Connection:
+        """What it is on; the bot's own."""
+        return self._connection
 
     @property
     def roster(self) -> Roster:

@@ -19,6 +19,7 @@ from bot.server import Client, Server
 
 TALK, REPORTS, BOT = "#t", "#ops", "neverquit"
 PATIENCE_SECONDS = 20.0
+START_SECONDS = 60.0  # with each allocation traced, on a machine that has other things to do
 
 CONFIG = f"""\
 nick: {BOT}
@@ -124,9 +125,7 @@ async def opened(folder: Path, environment: Mapping[str, str] | None = None) -> 
         config.write_text(CONFIG.format(port=server.port))
         with process(["-m", "bot", "run", "--config", str(config)], folder / "log", environment=environment) as child:
             try:
-                await usr.expect(
-                    lambda line: f":{BOT}!" in line and line.endswith(f" JOIN {REPORTS}"), PATIENCE_SECONDS
-                )
+                await usr.expect(lambda line: f":{BOT}!" in line and line.endswith(f" JOIN {REPORTS}"), START_SECONDS)
             except TimeoutError:
                 words = (folder / "log").read_text(errors="replace")[-2000:]
                 raise Broken(f"{shlex.join(map(str, child.args))} did not join; {words}") from None  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ hang or fill the bot: 20 s a request, 1 MiB a body, 5 redirects.
 from __future__ import annotations
 
 import json
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 20.0
 MAX_BODY_BYTES = 1 << 20
+shared: ContextVar[bool] = ContextVar("shared", default=False)  # what opens now is the bot's, whoever has asked for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Http:
             self._session = aiohttp.ClientSession(headers={"User-Agent": "neverquit"})
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         options.setdefault("max_redirects", 5)
+        token = shared.set(True)
         try:
             async with self._session.request(method, url, timeout=timeout, **options) as answer:
                 body = await answer.content.read(MAX_BODY_BYTES + 1)
@@ -83,6 +86,8 @@ class Http:
             raise UserError(f"no answer within {timeout_seconds:g} s") from None
         except (aiohttp.ClientError, ValueError) as error:
             raise UserError(f"the request failed: {error}") from None
+        finally:
+            shared.reset(token)
 
     async def get(self, url: str, **options: Any) -> Response:
         """GET a page, whatever its status."""

@@ -1,10 +1,10 @@
 """The owner: one generation of one plugin, and all that it started.
 
 A context variable names the owner around every entry into plugin code (import, handler, job, hook). The loop's task
-factory reads it, so that `asyncio.create_task` in a plugin is owned just like `ctx.spawn`; what tasks start inherits
-it. At the end of a generation its background tasks are cancelled, the calls in flight finish, with the tasks that are
-part of them, and what was entered is left in reverse order. A thread can't be ended from outside: one that is still
-running is named in the log.
+factory (`guard.py`) reads it, so that `asyncio.create_task` in a plugin is owned just like `ctx.spawn`; what tasks
+start inherits it. At the end of a generation its background tasks are cancelled, the calls in flight finish, with the
+tasks that are part of them, what was entered is left in reverse order, and what it changed around it is undone
+(`imprint`). What can't be ended from outside, a thread say, is left to `live/leaks.py` to name.
 """
 
 from __future__ import annotations
@@ -31,12 +31,24 @@ class Timer(Protocol):
     def cancel(self) -> object: ...
 
 
+class Undoing(Protocol):
+    """What a generation changed in the process around it; `live/imprint.py`."""
+
+    def undo(self) -> list[str]:
+        """Put it back as it was, and return what was undone, in words."""
+
+
+class Overrun(Exception):
+    """What a plugin was asked to do took too long. Not a TimeoutError: the author's own is an error like others."""
+
+
 class Owner:
     """One generation of one plugin.
 
     `live` is set by the commit: before it, what `setup` starts waits. `calls` are the handler calls in flight, each
     with the function that tells its asker when the call has to be cut short. `timers` are the scheduled calls that end
-    with it; one that has begun or was called off is taken out by who put it in.
+    with it; one that has begun or was called off is taken out by who put it in. `stubborn` are the tasks that ignored
+    their cancellation. `imprint` is what it changed in the process around it. A `trusted` owner is the bot itself.
     """
 
     __slots__ = (
@@ -48,17 +60,20 @@ class Owner:
         "calls",
         "digest",
         "generation",
+        "imprint",
         "live",
         "plugin",
         "retired",
         "since",
+        "stubborn",
         "tasks",
         "threads",
         "timers",
+        "trusted",
     )
 
-    def __init__(self, plugin: str, digest: str = "") -> None:
-        self.plugin, self.digest = plugin, digest
+    def __init__(self, plugin: str, digest: str = "", *, trusted: bool = False) -> None:
+        self.plugin, self.digest, self.trusted = plugin, digest, trusted
         self.generation = 0  # given by the commit
         self.live = False
         self.retired = False
@@ -68,6 +83,8 @@ class Owner:
         self._started_by: dict[asyncio.Task[Any], asyncio.Task[Any]] = {}  # a task -> the call that it is a part of
         self.threads: list[threading.Thread] = []
         self.timers: set[Timer] = set()
+        self.stubborn: set[asyncio.Task[Any]] = set()
+        self.imprint: Undoing | None = None
         self._stack = AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None  # the bot's, and its thread; given by the commit
         self._thread = 0
@@ -185,24 +202,60 @@ class Owner:
             return  # what it raises goes to the call that waits for it; if none does, asyncio says so
         if not task.cancelled() and (error := task.exception()) is not None:
             logging.getLogger(f"plugins.{self.plugin}").error(
-                "background task %s of %s failed: %r", _label(task), self.plugin, error, exc_info=error
+                "background task %s of %s failed: %r", label(task), self.plugin, error, exc_info=error
             )
 
     def background(self) -> list[asyncio.Task[Any]]:
         """Return the tasks that are no part of a call in flight, as those of its `gather` and `wait_for` are."""
         return [task for task in self.tasks if self._started_by.get(task) not in self.calls]
 
+    async def run(self, coroutine: Coroutine[Any, Any, Any], seconds: float) -> Any:
+        """Run its code for the bot, a hook say, in a task of its own: it can cancel that, and nothing of the bot's.
+
+        Raises:
+            Overrun: it took longer.
+            BaseException: whatever it raised, `SystemExit` and `CancelledError` included.
+        """
+        loop = asyncio.get_running_loop()
+        with self.entered():
+            task = asyncio.Task(_outcome(coroutine), loop=loop, name=getattr(coroutine, "__qualname__", None))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=seconds)
+        except asyncio.CancelledError:
+            await self._end([task])
+            raise
+        if not done:
+            await self._end([task])
+            raise Overrun
+        error, value = task.result()
+        if error is not None:
+            raise error
+        return value
+
     async def finish_calls(self, grace_seconds: float) -> int:
         """Wait for the calls in flight, then cancel the rest and tell their askers; return how many were cut short."""
         if self.calls:
             await asyncio.wait(list(self.calls), timeout=grace_seconds)
-        late = dict(self.calls)
-        for task, tell in late.items():
-            tell()
-            task.cancel()
-        if late:
-            await asyncio.wait(list(late), timeout=1.0)
+        late = list(self.calls)
+        self.cut_short()
+        await self._end(late)
         return len(late)
+
+    def cut_short(self) -> None:
+        """Cancel the calls in flight and tell their askers."""
+        for task, tell in list(self.calls.items()):
+            if not task.cancelling():
+                tell()
+                task.cancel()
+
+    async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Cancel tasks and give them a moment to end; note those that don't."""
+        for task in tasks:
+            if not task.cancelling():
+                task.cancel()
+        if tasks:
+            _, stubborn = await asyncio.wait(tasks, timeout=1.0)
+            self.stubborn |= stubborn
 
     def call_off(self) -> None:
         """Cancel the calls that it scheduled."""
@@ -210,33 +263,26 @@ class Owner:
             self.timers.pop().cancel()
 
     async def let_go(self) -> None:
-        """Cancel what it scheduled and the background tasks, and leave what was entered, in reverse order.
-
-        Failures are logged.
+        """Cancel what it scheduled and the background tasks, leave what was entered, in reverse order, undo what it
+        changed around it. Failures are logged.
         """
         self.retired = True
         self.call_off()
         waiting, self._waiting = self._waiting, []
         for _, drop in waiting:
             drop()
-        tasks = [task for task in self.tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, stubborn = await asyncio.wait(tasks, timeout=1.0)
-            for task in stubborn:
-                log.warning("%s g%d: the task %s ignores its cancellation", self.plugin, self.generation, _label(task))
+        await self._end([task for task in self.tasks if task is not asyncio.current_task()])
         stack, self._stack = self._stack, AsyncExitStack()
         try:
-            await asyncio.wait_for(_guarded(stack.aclose(), "closing what it had entered"), 5.0)
+            await self.run(stack.aclose(), 5.0)
         except BaseException as error:  # a plugin's own __exit__ may raise anything
             mine = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and mine is not None and mine.cancelling():
                 raise
-            log.warning("%s g%d: closing what it had entered failed: %r", self.plugin, self.generation, error)
-        for thread in self.threads:
-            if thread.is_alive():
-                log.warning("%s g%d: the thread %s still runs", self.plugin, self.generation, thread.name)
+            why = "it took longer than 5 s" if isinstance(error, Overrun) else repr(error)
+            log.warning("%s g%d: closing what it had entered failed: %s", self.plugin, self.generation, why)
+        if self.imprint is not None and (undone := self.imprint.undo()):
+            log.info("%s g%d: undone: %s", self.plugin, self.generation, ", ".join(undone))
 
 
 def called(function: Callable[..., Any]) -> str:
@@ -246,18 +292,26 @@ def called(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _label(task: asyncio.Task[Any]) -> str:
+def label(task: asyncio.Task[Any]) -> str:
+    """Return a task's name, its function's where it was given none."""
     # Python 3.13 names a task without a name "None", after the factory has made it.
     name = task.get_name()
     return name if name != "None" else getattr(task.get_coro(), "__qualname__", name)
 
 
-async def _guarded(coroutine: Coroutine[Any, Any, Any], where: str = "a background task") -> Any:
-    # asyncio lets these two leave the loop, whichever task raises them.
+async def guarded_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Await plugin code as a task of its own; asyncio lets these two leave the loop, whichever task raises them."""
     try:
         return await coroutine
     except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"{type(error).__name__} in {where}") from error
+        raise RuntimeError(f"{type(error).__name__} in a background task") from error
+
+
+async def _outcome(coroutine: Coroutine[Any, Any, Any]) -> tuple[BaseException | None, Any]:
+    try:
+        return None, await coroutine
+    except BaseException as error:
+        return error, None
 
 
 def unowned(start: Callable[[Coroutine[Any, Any, Any]], T], coroutine: Coroutine[Any, Any, Any]) -> T:
@@ -265,19 +319,3 @@ def unowned(start: Callable[[Coroutine[Any, Any, Any]], T], coroutine: Coroutine
     context = copy_context()
     context.run(current.set, None)
     return context.run(start, coroutine)
-
-
-def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-    """Make tasks that belong to the plugin in whose code they are created; for `loop.set_task_factory`."""
-    owner = current.get()
-    if owner is None:
-        return asyncio.Task(coroutine, loop=loop, **options)
-    guarded: Any = _guarded(coroutine)  # its names can be set, though its type does not say so
-    guarded.__qualname__ = getattr(coroutine, "__qualname__", "task")
-    task: asyncio.Task[Any] = asyncio.Task(guarded, loop=loop, **options)
-    if not options.get("name"):
-        task.set_name(guarded.__qualname__)
-    # Cancelled before its first step it would never have been awaited, which Python warns of.
-    task.add_done_callback(lambda _: coroutine.close())
-    owner.adopt(task)
-    return task

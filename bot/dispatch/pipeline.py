@@ -114,10 +114,10 @@ class Pipeline:
             signature = call.handler.signature
             usage = f"{call.prefix}{call.ctx.command} {signature.usage if signature else ''}".rstrip()
             if is_command:
-                call.ctx.say(f"{error}; usage: {usage}" if str(error) else f"usage: {usage}")
+                self._excuse(call, error, f"usage: {usage}")
         except UserError as error:
             if is_command:
-                call.ctx.say(str(error))
+                self._excuse(call, error)
         except TooSlow:
             failed = True
             if is_command:
@@ -128,12 +128,24 @@ class Pipeline:
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
             failed = True
-            number = secrets.token_hex(2)
-            if is_command:
-                call.ctx.say(f"{call.ctx.command} failed (error {number}){_words_for_admins(call, error)}")
-            self._log(call, f"failed (error {number}): {type(error).__name__}", error)
-            self._faults.note(number, call.handler.plugin, _about(call), error)
+            self._failed(call, error)
         self.on_end(call.handler.owner, failed)
+
+    def _excuse(self, call: Call, error: Exception, usage: str = "") -> None:
+        """Say what the author wants said; its text may come from a `__str__` of the author's, too."""
+        try:
+            text = str(error)
+        except BaseException as second:
+            self._failed(call, second)
+        else:
+            call.ctx.say("; ".join(part for part in (text, usage) if part) or text)
+
+    def _failed(self, call: Call, error: BaseException) -> None:
+        number = secrets.token_hex(2)
+        if isinstance(call.handler.declaration, Command):
+            call.ctx.say(f"{call.ctx.command} failed (error {number}){_words_for_admins(call, error)}")
+        self._log(call, f"failed (error {number}): {type(error).__name__}", error)
+        self._faults.note(number, call.handler.plugin, _about(call), error)
 
     async def permission(self, call: Call, go: Next) -> None:
         """Let only admins use what is for admins; others are told so, at most once a minute."""

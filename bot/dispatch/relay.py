@@ -24,6 +24,8 @@ from threading import Thread
 from typing import Any, Final
 from weakref import WeakSet
 
+from bot.dispatch.guard import ended_child
+
 SLOW_SECONDS: Final = 0.02  # a call that takes longer keeps its thread: 5 times the interval at which threads switch
 WRITTEN_OFF: Final = 64  # threads held by calls that nothing ends, before the extra threads are no longer replaced
 
@@ -59,6 +61,7 @@ class _Job:
             self.value = self.context.run(self.function, *self.args, **self.kwargs)
         except BaseException as error:
             self.error = error
+        ended_child()
 
     def settle(self) -> None:
         """Hand the outcome to whoever awaits it; on the loop."""

@@ -153,10 +153,11 @@ def build(
                 qualified.setdefault(f"{handler.plugin}.{alias}".lower(), handler)
                 if holder is not handler:
                     dropped.append((alias, handler.plugin, holder.plugin))
-    patterns = _patterns(rules)
-    kept = previous.ruleset if previous and _patterns(previous.rules) == patterns else RuleSet(patterns)
+    wanted = patterns(rules)
+    kept = previous.ruleset if previous and patterns(previous.rules) == wanted else RuleSet(wanted)
     return Table(commands, qualified, events, tuple(rules), kept, tuple(dropped))
 
 
-def _patterns(rules: Iterable[Handler]) -> tuple[str, ...]:
+def patterns(rules: Iterable[Handler]) -> tuple[str, ...]:
+    """Return the patterns of rules, in their order; other handlers have none."""
     return tuple(rule.declaration.pattern for rule in rules if isinstance(rule.declaration, Rule))

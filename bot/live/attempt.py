@@ -7,6 +7,7 @@ An attempt touches nothing that is live. Whatever goes wrong ends up in `error`,
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
 from bot.live.compiled import Compiled
 from bot.live.discover import Unit
+from bot.live.drift import Drift, packages
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, run_hooks
 from bot.live.loader import Image, TookTooLong, shown, too_long
@@ -25,6 +27,8 @@ from bot.live.plan import Plan, Planner
 from bot.live.state import Takeover
 from bot.live.steps import in_steps
 from bot.live.trial import Verdict
+
+RESTART = "restart first: {} on disk is not what runs"
 
 
 class Attempt:
@@ -71,12 +75,15 @@ class Attempt:
         if self.error is not None or not members:
             return
         await planner.prove([members], live, settings, seconds)  # unless that was done for all groups at once
-        verdict = planner.verdict(members, live)
-        self.error = verdict.error
+        verdict = planner.verdict(members)
+        self.error = verdict.error or await self._drifted(members[-1], planner.drift, builder, verdict)
         if self.error is not None:
+            if planner.drift.explains(self.error.text):
+                self.error = restart_first(self.error, "bot")
             return
         try:
             self.images = await self._execute(live, builder, verdict, settings, seconds)
+            planner.drift.note(verdict.outside)
         except PluginError as error:
             self.error = error
         except (TimeoutError, TookTooLong) as error:
@@ -85,6 +92,13 @@ class Attempt:
         except Exception as error:  # something so odd that we did not think of it: it is this group's fault alone
             self.error = PluginError(members[0].name, shown(members[0]), 0, f"it can't be read: {error!r}")
             self.error.__cause__ = error
+
+    async def _drifted(self, unit: Unit, drift: Drift, builder: Builder, verdict: Verdict) -> PluginError | None:
+        """Refuse what imports a package of which another version is on disk than the one that runs here."""
+        if not packages(verdict.outside):
+            return None
+        name = await builder.run(lambda: drift.changed(verdict.outside), 10.0)
+        return PluginError(unit.name, shown(unit), 0, RESTART.format(name)) if name else None
 
     async def _execute(
         self,
@@ -99,18 +113,25 @@ class Attempt:
         In steps, with the loop's turn in between; if one takes its time after all, all is done anew in the thread.
         """
         if verdict.is_quick:
+            await asyncio.sleep(0)  # the loop's turn between one group and the next
             here = Takeover(self.compiled, live, self.staging, settings, seconds)
-            images = await in_steps(here.steps()) if here.is_plain else None
+            try:
+                images = await in_steps(here.steps()) if here.is_plain else None
+            except BaseException:
+                here.undo()
+                raise
             if images is not None:
                 return images
         new = Takeover(self.compiled, live, self.staging, settings, seconds)
         try:
             return await builder.run(new.run, seconds)
+        except BaseException:
+            new.undo()
+            raise
         finally:
             new.discard()
             for image in new.rehearsed.values():
-                if image.owner is not None:
-                    await image.owner.let_go()
+                await let_go(image)
 
     def _still_imported(self, live: Mapping[str, Image]) -> PluginError | None:
         for name in sorted(self.group.gone):
@@ -145,13 +166,29 @@ class Attempt:
         self._committed = True
         self.staging.commit()
 
-    async def discard(self) -> None:
-        """Let go of all that the new versions have opened, unless they are live. Idempotent."""
+    async def discard(self) -> list[Image]:
+        """Let go of all that the new versions have opened, unless they are live, and return these. Idempotent."""
         if self._committed:
-            return
+            return []
         for image in self.images.values():
-            if image.owner is not None:
-                await image.owner.let_go()
+            await let_go(image)
+        return list(self.images.values())
+
+
+async def let_go(image: Image) -> None:
+    """Let go of all that a version has opened, and undo what it changed around it; a shared module can only change."""
+    if image.owner is not None:
+        await image.owner.let_go()
+    elif image.imprint is not None:
+        image.imprint.undo()
+
+
+def restart_first(error: PluginError, package: str) -> PluginError:
+    """Return an error with the advice that mends it."""
+    text = f"{error.text}; {RESTART.format(package)}"
+    new = PluginError(error.plugin, error.path, error.line, text, error.column)
+    new.__cause__ = error.__cause__
+    return new
 
 
 class Clash(PluginError):

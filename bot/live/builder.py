@@ -90,16 +90,18 @@ def _work(jobs: queue.SimpleQueue[Any], interruption: type[BaseException]) -> No
 def _work_off(jobs: queue.SimpleQueue[Any]) -> None:
     while (job := jobs.get()) is not None:
         function, loop, future = job
+        del job
         # The pair, not future.set_exception: a StopIteration or SystemExit would be refused or re-raised there.
         try:
             outcome = (False, function())
         except BaseException as error:
             outcome = (True, error)
+        del function  # before anyone hears of it: it may hold the version that has just been replaced
         try:
             loop.call_soon_threadsafe(_deliver, future, outcome)
         except RuntimeError:  # the loop is closed: the bot has ended meanwhile
             return
-        del function, future, outcome, job
+        del future, outcome
 
 
 def _deliver(future: asyncio.Future[Any], outcome: tuple[bool, Any]) -> None:

@@ -33,6 +33,10 @@ class Claims:
     def __init__(self, ledger: MutableMapping[str, Any]) -> None:
         self._disk = ledger
         self._ledger: dict[str, list[str]] = {command: list(names) for command, names in ledger.items()}
+        self._claimed: dict[str, set[str]] = {}  # the same by plugin
+        for command, names in self._ledger.items():
+            for name in names:
+                self._claimed.setdefault(name, set()).add(command)
         self._unwritten: dict[str, None] = {}
 
     def order(self, command: str) -> Sequence[str]:
@@ -117,18 +121,19 @@ class Claims:
 
     def note(self, plugin: str, commands: Collection[str], *, live: bool) -> None:
         """Take down, in memory, what a plugin claims; a live one gives up what it no longer has."""
+        claimed = self._claimed.setdefault(plugin, set())
         for command in commands:
-            order = self._ledger.setdefault(command, [])
-            if plugin not in order:
-                order.append(plugin)
+            if command not in claimed:
+                self._ledger.setdefault(command, []).append(plugin)
+                claimed.add(command)
                 self._unwritten[command] = None
         if live:
-            for command, order in list(self._ledger.items()):
-                if plugin in order and command not in commands:
-                    order.remove(plugin)
-                    self._unwritten[command] = None
-                    if not order:
-                        del self._ledger[command]
+            for command in sorted(claimed.difference(commands)):
+                self._ledger[command].remove(plugin)
+                claimed.remove(command)
+                self._unwritten[command] = None
+                if not self._ledger[command]:
+                    del self._ledger[command]
 
     @property
     def written(self) -> bool:

@@ -13,20 +13,26 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
+from bot.dispatch.owner import Owner
 from bot.dispatch.relay import Relay
-from bot.dispatch.table import Handler, Table, build
+from bot.dispatch.table import Handler, Table, build, patterns
 from bot.live.attempt import Attempt
 from bot.live.builder import Builder
 from bot.live.claims import Claims
 from bot.live.handoff import Host, Shelf, retire
+from bot.live.leaks import Leaks
 from bot.live.loader import Image, TookTooLong
 from bot.live.names import publish
 from bot.live.outcome import Commit
 from bot.live.plan import Patience, needed
 from bot.live.state import bring_over
+from bot.live.strays import audit
 from bot.live.tidy import Tidy
 
 log = logging.getLogger(__name__)
+
+FEW_HANDLERS = 2000  # are indexed in 0.9 ms, which is less than a busy loop waits for a thread's answer
+OLD_GENERATIONS = 8  # of one plugin with calls in flight, besides the live one; beyond that the oldest's are cut short
 
 
 class Live:
@@ -64,8 +70,11 @@ class Live:
         self._host, self._relay, self._shelf, self._builder = host, relay, shelf, builder
         self._recent, self._patience = recent, patience
         self._generations: dict[str, int] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
-        self._tidy = Tidy()
+        self._retiring: dict[asyncio.Task[None], Owner] = {}  # oldest first
+        self._shared: list[Image] = []  # shared modules that are live no more, but perhaps in use
+        self._leaks = Leaks(host.notice, lambda: patience().leak)
+        self._tidy = Tidy(lambda: patience().collect, self._leaks.look)
+        audit()
 
     def generation(self, name: str) -> int:
         """Return the number of a plugin's live generation, 0 where there is none."""
@@ -78,8 +87,10 @@ class Live:
     # -- before the commit
 
     async def table_of(self, images: Mapping[str, Image]) -> Table:
-        """Build the table of these images, off the loop and warm."""
+        """Build the table of these images, warm; off the loop where that takes its time."""
         handlers = [handler for image in self._in_claim_order(images) for handler in image.handlers]
+        if len(handlers) <= FEW_HANDLERS and patterns(handlers) == patterns(self.table.rules):
+            return build(handlers, self.table, self.built_in)
         recent = self._recent()
         return await self._builder.run(lambda: self._warm(build(handlers, self.table, self.built_in), recent), 60.0)
 
@@ -128,6 +139,7 @@ class Live:
                 self.claims.note(name, image.commands, live=True)
                 step(image.owner.go_live, self._generations[name])
                 step(self._host.committed, table, {name: image})
+        self._shared += [image for image in before.values() if image.owner is None]
         for listener in self.on_commit:
             step(listener, Commit(new, before, frozenset(gone), cause))
 
@@ -144,19 +156,38 @@ class Live:
     def retire_later(self, images: Iterable[Image]) -> None:
         """Let old generations end once their calls have, while others go on."""
         for image in images:
-            if image.owner is not None and not image.owner.retired:
+            if (owner := image.owner) is not None and not owner.retired:
                 task = asyncio.get_running_loop().create_task(self.retire(image, self._patience().grace))
-                self._retiring.add(task)
+                self._retiring[task] = owner
                 task.add_done_callback(self._retired)
+                busy = [one for one in self._retiring.values() if one.plugin == owner.plugin and one.calls]
+                for oldest in busy[:-OLD_GENERATIONS]:
+                    oldest.cut_short()
 
     def _retired(self, task: asyncio.Task[None]) -> None:
-        self._retiring.discard(task)
-        self._tidy.soon()
+        del self._retiring[task]
+        self._ended(())
 
     async def retire(self, image: Image, grace: float) -> None:
         """Let one generation end: its calls finish within `grace` seconds, and it lets go of all that it had."""
         await retire(image, self._host.context, self._relay, grace, self._patience().setup)
         await bring_over(self._shelf, image, self.images, self._relay)
+        self._ended([image])
+
+    def discarded(self, images: Iterable[Image]) -> None:
+        """Versions have ended that never went live."""
+        self._ended(images)
+
+    def _ended(self, images: Iterable[Image]) -> None:
+        for image in images:
+            self._leaks.watch(image)
+        if not self._retiring:  # nobody is left who could still use them
+            shared, self._shared = self._shared, []
+            for image in shared:
+                if image.imprint is not None and (undone := image.imprint.undo()):
+                    log.info("%s: undone: %s", image.unit.name, ", ".join(undone))
+                self._leaks.watch(image)
+        self._tidy.soon()
 
     async def close(self) -> None:
         """End all plugins, at most for a moment each: the bot is about to end."""

@@ -148,10 +148,11 @@ class Discovery:
         """Return what is on disk, as the last look found it but for these names: they are looked at now."""
         if self._disk is None:
             return self.sweep()
-        disk, before = Disk(dict(self._disk.units), dict(self._disk.odd)), self._known
+        disk, before = Disk(dict(self._disk.units), dict(self._disk.odd), set(self._disk.written)), self._known
         self._known = dict(before)
         for name in names:
             disk.units.pop(name, None)
+            disk.written.discard(name)
             for directory in self.directories:
                 for entry in (_Entry(directory / name), _Entry(directory / f"{name}.py")):  # in the order of a sweep
                     self._known.pop(entry.path, None)

@@ -18,12 +18,13 @@ from typing import Any, Protocol, TypeVar, cast
 from bot.api import kept
 from bot.api.context import Context
 from bot.api.kept import Rows
-from bot.dispatch.owner import Owner
+from bot.dispatch.owner import Overrun, Owner
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
 from bot.errors import PluginError
 from bot.live.carry import Carry
 from bot.live.compiled import Compiled
+from bot.live.imprint import entry, imprint_of
 from bot.live.loader import Image, place, sentence
 
 T = TypeVar("T")
@@ -251,6 +252,7 @@ class Staging:
             self._shelf.states[plugin] = state
             self._shelf.versions[state] = self._version_of(state)
             self._shelf.asked(state, {*self._asked.get(state, ()), *self._mentioned(plugin, state)})
+        self._instead, self._new, self._carries = {}, {}, []  # they know old versions; this lives on
         self._committed = True
 
     def _version_of(self, state: str) -> int:
@@ -282,14 +284,13 @@ async def run_hooks(
     """
     for hook in image.found.hooks.get(kind, ()):
         assert image.owner is not None
-        with image.owner.entered(), _shelf(staging):
+        with _shelf(staging), entry(imprint_of(image.owner)):
             try:
-                async with asyncio.timeout(deadline_seconds):
-                    await _call(hook, context(image.owner, hook.key), relay)
-            except TimeoutError as error:
+                await image.owner.run(_call(hook, context(image.owner, hook.key), relay), deadline_seconds)
+            except Overrun:
                 raise PluginError(
                     image.unit.name, _file(image, hook), hook.line, f"{kind} took longer than {deadline_seconds:g} s"
-                ) from error
+                ) from None
             except BaseException as error:
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():

@@ -18,6 +18,7 @@ Entry points: https://packaging.python.org/specifications/entry-points/
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import os
@@ -97,13 +98,14 @@ def _read(name: str, distribution: Distribution, entries: list[EntryPoint]) -> U
     """Read all sources of a distribution."""
     base = f"{PACKAGE}.{name}"
     modules = sorted({entry.module for entry in entries})
-    page = _page(base, distribution, modules)
-    sources, native, roots, fault = {base: page}, dict[str, str](), set[str](), ""
+    title = re.sub(r"[-_.]+", "_", distribution.name)
+    points = f"{title}-{distribution.version}.dist-info/entry_points.txt"
+    sources, native, roots, fault = dict[str, Source](), dict[str, str](), set[str](), ""
     for root in sorted({_root(module) for module in modules} | _others(distribution)):
         spec = _spec(root)
         if spec is None:
             why = f"the module {root} can't be found; if it was installed just now, restart first"
-            fault = fault or f"{page.shown}: {why}"
+            fault = fault or f"{points}: {why}"
             continue
         roots.add(root)
         for true, path, is_package in _files(root, spec):
@@ -119,19 +121,36 @@ def _read(name: str, distribution: Distribution, entries: list[EntryPoint]) -> U
                 fault = f"{shown}: larger than {MAX_SOURCE_BYTES >> 20} MiB"
             else:
                 sources[f"{base}.{true}"] = Source(f"{base}.{true}", str(path), shown, content, is_package)
+    page = _page(base, points, str(distribution.locate_file(points)), modules, sources)
+    sources = {base: page, **sources}
     _add_parents(sources, base)
     return Unit(name, sources, _digest(sources, native), fault, frozenset(roots), native)
 
 
-def _page(base: str, distribution: Distribution, modules: list[str]) -> Source:
-    """Write the source of `plugins.NAME`: it takes in what the entry points name."""
+def _page(base: str, shown: str, path: str, modules: list[str], sources: Mapping[str, Source]) -> Source:
+    """Make the source of `plugins.NAME`: it takes in what the entry points name."""
     lines = [f"import {base}.{module}" for module in modules]
-    if len(modules) == 1:  # its help, STATE_VERSION and migrate are the plugin's
-        lines = [f"from {base}.{modules[0]} import *", f"from {base}.{modules[0]} import __doc__"]
-    title = re.sub(r"[-_.]+", "_", distribution.name)
-    shown = f"{title}-{distribution.version}.dist-info/entry_points.txt"
-    path = str(distribution.locate_file(shown))
+    if len(modules) == 1:  # its help and its state are the plugin's
+        name = f"{base}.{modules[0]}"
+        lines = [f"from {name} import *", f"from {name} import __doc__"]
+        lines += _of_state(name, sources[name].content) if name in sources else []
     return Source(base, path, shown, "\n".join(lines).encode(), True)
+
+
+def _of_state(module: str, content: bytes) -> Iterator[str]:
+    """Say on the page what a module says of its state: it is read from there before anything is executed."""
+    try:
+        body = ast.parse(content).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # which is told when it is compiled
+        return
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and node.name == "migrate":
+            yield f"from {module} import migrate"
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id in ("STATE_NAME", "STATE_VERSION"):
+                value = getattr(node, "value", None)
+                yield f"{target.id} = {(value.value if isinstance(value, ast.Constant) else None)!r}"
 
 
 def _root(module: str) -> str:

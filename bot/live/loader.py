@@ -17,17 +17,12 @@ import builtins
 import importlib
 import importlib.util
 import inspect
-import linecache
 import marshal
 import sys
 import threading
 import traceback
-import weakref
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.abc import InspectLoader
-from importlib.machinery import ModuleSpec
-from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -40,8 +35,12 @@ from bot.errors import PluginError
 from bot.live.compiled import Compiled, file_name
 from bot.live.declared import Found, find
 from bot.live.discover import PACKAGE, Source, Unit
+from bot.live.imprint import Imprint, entry, imported, imprint_of
+from bot.live.modules import new_module
 
 _import = builtins.__import__  # a plugin may put another one there
+# As they were before any plugin: one that adds to them must not be in the modules of all others.
+_BUILTINS = dict(vars(builtins))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +58,7 @@ class Image:
     found: Found = field(default_factory=Found)
     doc: str = ""
     build: Build | None = None
+    imprint: Imprint | None = None  # of a shared module; a plugin's is its owner's
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
@@ -97,8 +97,9 @@ class Build:
         self.too_long = too_long(import_seconds)
         self._root = ModuleType(PACKAGE)
         self._root.__path__ = []
-        self._builtins = {**builtins.__dict__, "__import__": self.import_}
+        self._builtins = {**_BUILTINS, "__import__": self.import_}
         self._owners = {name: Owner(name, one.unit.digest) for name, one in compiled.items() if one.unit.is_plugin}
+        self._imprints: dict[str, Imprint] = {}  # by unit
         self._replaced: dict[str, ModuleType | None] = {}
         self._marked: dict[str, list[Callable[..., Any]]] = {}  # by module, until the images are made
         self._executing = False
@@ -140,6 +141,9 @@ class Build:
                 yield name
                 images[name] = self._image(self._compiled[name])
             return images
+        except BaseException:
+            self.undo()
+            raise
         finally:
             self._executing = False
             self._marked = {}
@@ -156,6 +160,11 @@ class Build:
             else:
                 sys.modules[name] = module
 
+    def undo(self) -> None:
+        """Undo what its code has changed in the process: it will never be live."""
+        for imprint in self._imprints.values():
+            imprint.undo()
+
     def ran(self, file: str) -> bool:
         """Tell whether a file of a traceback is one of this build's."""
         return any(
@@ -170,6 +179,7 @@ class Build:
             del self.modules[each]
         self._compiled = {other: one for other, one in self._compiled.items() if other != name}
         self._owners.pop(name, None)
+        self._imprints.pop(name, None)
         vars(self._root).pop(name, None)
         imported = {other for one in self._compiled.values() for other in one.imports}
         for other in [other for other in self._live if other not in imported]:
@@ -195,7 +205,10 @@ class Build:
         if absolute != PACKAGE and not absolute.startswith(PACKAGE + "."):
             if not level:
                 self.outside.add(name)
-            return _import(name, globals, locals, tuple(fromlist or ()), level)
+            names = tuple(fromlist or ())
+            found = _import(name, globals, locals, names, level)
+            imported(globals, name, found, names)
+            return found
         module = self.get(absolute)
         if not fromlist:
             return (
@@ -260,7 +273,7 @@ class Build:
         if source is None or code is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         parent = self.get(parent_name)
-        module = self._new_module(source, file_name(source, compiled.unit))
+        module = new_module(source, file_name(source, compiled.unit), self._builtins)
         self.modules[name] = module
         if self._executing:
             self._replaced.setdefault(name, sys.modules.get(name))
@@ -269,8 +282,11 @@ class Build:
             sys.modules[name] = module
         declared: list[Callable[..., Any]] = []
         tokens = (current.set(self._owners.get(compiled.unit.name)), ledger.set(declared))
+        imprint = self._imprint(compiled.unit.name)
         try:
-            exec(marshal.loads(code), module.__dict__)
+            imprint.runs(body := marshal.loads(code), module.__dict__)
+            with entry(imprint):
+                exec(body, module.__dict__)
             _refuse_twins(compiled.unit, source, declared)
             if self._executing:
                 self._marked[name] = declared
@@ -287,25 +303,11 @@ class Build:
         setattr(parent, child, module)
         return module
 
-    def _new_module(self, source: Source, name_in_tracebacks: str) -> ModuleType:
-        module = ModuleType(source.module)
-        spec = ModuleSpec(source.module, _Source(source), origin=source.path, is_package=source.is_package)
-        spec.has_location = True
-        module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, source.path
-        module.__package__ = source.module if source.is_package else source.module.rpartition(".")[0]
-        if source.is_package:
-            module.__path__ = spec.submodule_search_locations = [str(Path(source.path).parent)]
-        module.__dict__["__builtins__"] = self._builtins
-        try:
-            text = importlib.util.decode_source(source.content)
-        except (SyntaxError, UnicodeDecodeError):  # it compiled, so this is only the display of it
-            text = source.content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-        lines = [f"{line}\n" for line in text.split("\n")]  # as Python counts them: a form feed ends none
-        # The time None keeps linecache from ever comparing these lines with the file.
-        linecache.cache[name_in_tracebacks] = (len(text), None, lines, name_in_tracebacks)
-        _shown[name_in_tracebacks] = _shown.get(name_in_tracebacks, 0) + 1
-        weakref.finalize(module, _forget_lines, name_in_tracebacks)
-        return module
+    def _imprint(self, name: str) -> Imprint:
+        if name not in self._imprints:
+            owner = self._owners.get(name)
+            self._imprints[name] = imprint_of(owner) if owner is not None else Imprint(name)
+        return self._imprints[name]
 
     # -- units
 
@@ -326,7 +328,8 @@ class Build:
         unit, owner = compiled.unit, self._owners.get(compiled.unit.name)
         modules = {name: module for name, module in self.modules.items() if name.split(".")[1] == unit.name}
         if owner is None:
-            return Image(unit, modules, compiled.imports, compiled.state_name, build=self)
+            imprint = self._imprints.get(unit.name)
+            return Image(unit, modules, compiled.imports, compiled.state_name, build=self, imprint=imprint)
         with owner.entered():
             try:
                 found = find(unit, modules, owner, self._marked)
@@ -415,29 +418,3 @@ def sentence(error: BaseException) -> str:
         top = name.split(".")[0]
         return f"{type(error).__name__}: {text}; if it is a package: pip install {top}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-class _Source(InspectLoader):
-    """What `inspect`, `importlib.resources` and debuggers ask a module's loader for."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def get_source(self, fullname: str) -> str:
-        return importlib.util.decode_source(self._source.content)
-
-    def get_filename(self, fullname: str) -> str:
-        return self._source.path
-
-    def is_package(self, fullname: str) -> bool:
-        return self._source.is_package
-
-
-_shown: dict[str, int] = {}
-
-
-def _forget_lines(name: str) -> None:
-    _shown[name] = _shown.get(name, 1) - 1
-    if _shown[name] <= 0:
-        _shown.pop(name, None)
-        linecache.cache.pop(name, None)

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from bot.config import Config
 from bot.live.compiled import Compiled
 from bot.live.discover import Discovery, Disk, Unit
+from bot.live.drift import Drift
 from bot.live.graph import Group, closure, groups
 from bot.live.loader import Image
 from bot.live.trial import Ground, Settings, Untried, Verdict
@@ -31,6 +32,8 @@ class Patience:
     import_: float = 5.0
     setup: float = 5.0
     grace: float = 30.0  # calls in flight may finish on their version this long
+    collect: float = 3.0  # after an end; a full collection takes 6 ms, so one does for many
+    leak: float = 5.0  # what is left of a generation so long after its end is told
 
     @classmethod
     def of(cls, config: Config) -> Patience:
@@ -44,7 +47,7 @@ class Patience:
         )
 
 
-Tried = frozenset[tuple[str, str]]  # (unit, digest) of a group and of all that it imports
+Tried = frozenset[tuple[str, str]]  # (unit, digest) of a group
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class Planner:
         stopped: plugins that stay unloaded until they are asked for or their content changes: name -> digest.
         known: names of all plugins on disk at the last sweep.
         missing: live units whose file is missing or empty for the moment -> since when.
+        drift: tells which packages on disk are not what runs.
         pinned: versions that stand in for what their files hold, by name. Written by the reloader.
     """
 
@@ -130,6 +134,7 @@ class Planner:
             on_later,
             clock,
         )
+        self.drift = Drift()
         self._ground = ground or Untried(run)
         self._compiled: dict[str, Compiled] = {}
         self._verdicts: dict[Tried, Verdict] = {}  # of this transaction, or of the look ahead before it
@@ -156,8 +161,9 @@ class Planner:
             first: nothing was ever live, so nothing is worth waiting for.
             hint: file events named these units and no others: it is enough to look at them.
         """
-        if (force or everything) and self._discovery.elsewhere is not None:
-            await self._run(lambda: self.refresh(None if everything else force), 60.0)
+        asked = {name for name in force if name not in live or live[name].unit.roots}
+        if (asked or everything) and self._discovery.elsewhere is not None:
+            await self._run(lambda: self.refresh(None if everything else asked), 60.0)
         disk = self._glance(hint) if hint and not everything else await self._run(self.look, 60.0)
         if everything:
             force |= self.known
@@ -190,7 +196,7 @@ class Planner:
     def _glance(self, names: Collection[str]) -> Disk:
         """Look at a few units only. Not in the builder's thread: their events came from a disk of this machine, which
         answers in 0.1 ms, and a busy loop gets a thread's answer a millisecond late."""
-        unsure = {*names, *self.missing, *self._fresh}
+        unsure = {*names, *self.missing, *self._fresh, *self._written}
         disk = self._discovery.look(unsure)
         self.known -= unsure
         self.known |= {name for name in unsure if name in disk.units and disk.units[name].is_plugin}
@@ -215,20 +221,18 @@ class Planner:
     ) -> None:
         """Try groups, but for those that have been tried as they are and those with an error already."""
         await self.compile(unit for group in groups for unit in group if self.compiled(unit) is None)
-        around = await self._imported(groups, live)
-        new = [group for group in groups if group and self._tried(group, live) not in self._verdicts]
+        new = [group for group in groups if group and _content(group) not in self._verdicts]
         ready = [[one for unit in group if (one := self.compiled(unit)) is not None] for group in new]
-        pairs = [
-            (group, each) for group, each in zip(new, ready, strict=True) if all(one.error is None for one in each)
-        ]
-        if pairs:
-            verdicts = await self._ground.prove([each for _, each in pairs], around, settings, seconds)
-            for (group, _), verdict in zip(pairs, verdicts, strict=True):
-                self._verdicts[self._tried(group, live)] = verdict
+        whole = [group for group in ready if all(one.error is None for one in group)]
+        if whole:
+            around = await self._around(whole, live)
+            verdicts = await self._ground.prove(whole, around, settings, seconds)
+            for group, verdict in zip(whole, verdicts, strict=True):
+                self._verdicts[_content(one.unit for one in group)] = verdict
 
-    def verdict(self, group: Sequence[Unit], live: Mapping[str, Image]) -> Verdict:
+    def verdict(self, group: Iterable[Unit]) -> Verdict:
         """Return what came of trying a group, just now."""
-        return self._verdicts.get(self._tried(group, live), Verdict())
+        return self._verdicts.get(_content(group), Verdict())
 
     def over(self) -> None:
         """The transaction has ended. What was tried may fare otherwise the next time."""
@@ -239,21 +243,13 @@ class Planner:
         """End what trials need."""
         await self._ground.close()
 
-    async def _imported(self, groups: Sequence[Sequence[Unit]], live: Mapping[str, Image]) -> dict[str, Compiled]:
+    async def _around(self, groups: Iterable[Iterable[Compiled]], live: Mapping[str, Image]) -> dict[str, Compiled]:
         """Return the live units that groups import, over any number of steps."""
-        names = {name for group in groups for name in self._around(group, live)}
+        inside = {one.unit.name: one.imports for group in groups for one in group}
+        edges = {name: image.imports for name, image in live.items()} | inside
+        names = {name for name in needed(inside, edges) if name in live} - inside.keys()
         await self.compile(live[name].unit for name in names if self.compiled(live[name].unit) is None)
         return {name: one for name in names if (one := self.compiled(live[name].unit)) is not None}
-
-    def _around(self, group: Sequence[Unit], live: Mapping[str, Image]) -> set[str]:
-        inside = {unit.name for unit in group}
-        edges = {name: image.imports for name, image in live.items()}
-        edges |= {unit.name: one.imports for unit in group if (one := self.compiled(unit)) is not None}
-        return {name for name in needed(inside, edges) if name in live} - inside
-
-    def _tried(self, group: Sequence[Unit], live: Mapping[str, Image]) -> Tried:
-        around = ((name, live[name].unit.digest) for name in self._around(group, live))
-        return frozenset((*((unit.name, unit.digest) for unit in group), *around))
 
     def compiled(self, unit: Unit) -> Compiled | None:
         """Return a unit's code if it has been compiled as it is."""
@@ -374,6 +370,10 @@ class Planner:
         affected |= {name for name in needed(affected, edges) if name in units and name not in live}
         wanted = needed({name for name in affected if units[name].is_plugin}, edges)
         return {name for name in affected if units[name].is_plugin or name in wanted}
+
+
+def _content(group: Iterable[Unit]) -> Tried:
+    return frozenset((unit.name, unit.digest) for unit in group)
 
 
 def _root(unit: Unit) -> str:

@@ -153,7 +153,7 @@ class Reloader:
         async def transact(force: set[str]) -> Report:
             return await self._transaction(force, everything, cause, pins, without, hint)
 
-        return await self._run(lambda: self._forced(wanted, since, transact) if pins is None else transact(wanted))
+        return await self._run(lambda: self._forced(wanted, since, transact) if not pins else transact(wanted))
 
     async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
@@ -292,7 +292,7 @@ class Reloader:
             entries += await self._try(tried, plan, began, force, cause)
         finally:
             for one in tried:
-                await one.discard()
+                self._live.discarded(await one.discard())
         await self._live.write_claims()
         return Report(tuple(entries))
 

@@ -83,7 +83,7 @@ class Starter:
             live.step_back(name)
             live.commit(table, after, {name: image}, live.images.keys() - after.keys(), [one], START_FAILED)
         finally:
-            await one.discard()
+            live.discarded(await one.discard())
         await live.retire(failed, patience.grace)
         await run_hooks("start", image, self._host.context, self._relay, patience.setup)
 

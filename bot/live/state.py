@@ -104,6 +104,10 @@ class Takeover:
         """Give `sys.modules` back what it held."""
         self._now.discard()
 
+    def undo(self) -> None:
+        """Undo what its code has changed in the process: it will never be live."""
+        self._now.undo()
+
     def run(self) -> dict[str, Image]:
         """Execute all units over their values and collect what they declare.
 

@@ -20,7 +20,7 @@ from bot.live.loader import TookTooLong
 T = TypeVar("T")
 
 TURN_SECONDS: Final = 0.002  # after so much work the loop has its turn
-ALARM_SECONDS: Final = 0.05  # for one step
+ALARM_SECONDS: Final = 0.25  # for one step; on a machine with much else to do, 50 ms pass without one being done
 
 
 async def in_steps(steps: Generator[object, None, T]) -> T | None:

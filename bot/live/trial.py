@@ -54,11 +54,13 @@ class Verdict:
         error: why it can't go live, or None.
         seconds: how long the slowest of its steps took.
         needs: modules that are no units and were there when it was done.
+        outside: those of them that the group has imported by name.
     """
 
     error: PluginError | None = None
     seconds: float = math.inf
     needs: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
     @property
     def is_quick(self) -> bool:
@@ -187,7 +189,7 @@ class Trial:
         _, _, longest, error, trace, outside, inside = said
         if error is None:
             self._spares.warm.update(dict.fromkeys(outside))
-            return Verdict(None, longest, tuple(inside))
+            return Verdict(None, longest, tuple(inside), tuple(outside))
         fault = PluginError(*error)
         fault.__cause__ = InTrial(trace) if trace else None
         return Verdict(fault)

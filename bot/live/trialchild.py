@@ -18,6 +18,7 @@ import ctypes
 import faulthandler
 import gc
 import importlib
+import marshal
 import os
 import pickle
 import signal
@@ -36,27 +37,85 @@ from bot.live.compiled import Compiled, compile_unit
 from bot.live.discover import PACKAGE, Source, Unit
 from bot.live.loader import Build, Image, TookTooLong, shown
 from bot.live.names import install
-from bot.live.trialframes import frame, receive
+from bot.live.trialframes import HEAD_BYTES, frame, receive
 
 T = TypeVar("T")
 
 # More than the process has at the start: room for what a plugin imports, and not for a mistake such as `"x" * 10**10`.
 MEMORY_BYTES: Final = 2 << 30
 _PR_SET_PDEATHSIG: Final = 1
+CHILD_TIMES: Final = 1
 FLAG: Final = "NEVERQUIT_TRIAL"  # set to 1 in the environment of a trial, for plugins that have to know
 
-# What every plugin does, once: the pages of memory that it writes to are the child's own afterwards.
+# What plugins do. Done often in the zygote, and in each child once more: the first time takes three times as long, for
+# the interpreter adapts itself to what it runs, and the pages of memory that are written to become a child's own.
 _SAMPLE = b'''"""A sample."""
-from bot import command, rule
 
-@command("sample", "s", limit="3/10s")
-async def sample(ctx, place: str = "", *, days: int = 1):
-    return f"{place} {days}"
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot import Context, command, every, keep, on, rule, setup, store
+
+kept, stored = keep("kept", dict), store("stored", per="user")
+
+
+@dataclass
+class Sample:
+    name: str
+    times: int = 0
+
+
+@command("sample", "s", limit="3/10s", examples=[("!sample", "...")])
+async def sample(ctx: Context, place: str = "", *, days: int = 1, all: bool = False) -> str:
+    """Say something."""
+    kept[place] = kept.get(place, 0) + 1
+    words = (place.split() or ["nothing"]) * days
+    return f"{place}: " + " ".join(words[:5])
+
+
+@command("other")
+def other(ctx: Context, number: float, *rest: str) -> str | None:
+    """Say something else."""
+    with stored.edit("x", list) as names:
+        names.extend(word for word in rest if len(word) > number)
+    return None
+
 
 @rule(r"(?P<name>\\w+)[+]{2}")
-def plus(ctx, name):
+def plus(ctx: Context, name: str) -> str:
     return name
+
+
+@on("join")
+async def welcome(ctx: Context, nick: str) -> None:
+    try:
+        ctx.say({"a": nick}["a"])
+    except KeyError as error:
+        ctx.log.warning("%s", error)
+
+
+@every("5m")
+async def poll(ctx: Context) -> None:
+    kept.clear()
+
+
+@setup
+def begin(ctx: Context) -> None:
+    kept.setdefault("x", [each for each in range(3) if each % 2])
 '''
+
+
+def rehearse(times: int) -> None:
+    """Do so often what a trial does."""
+    source = Source("plugins.sample", "/sample.py", "sample.py", _SAMPLE, False)
+    unit = Unit("sample", {source.module: source}, "0" * 40)
+    for _ in range(times):
+        one = pickle.loads(pickle.dumps([compile_unit(unit)]))[0]
+        images = Build({"sample": one}, {}, Nowhere(), _no_settings, 1.0).run()
+        _table_of(images)
+        value = frame("compiled", dict(one.codes))[HEAD_BYTES:]
+        marshal.loads(value)
 
 
 def pack_error(error: PluginError | None) -> tuple[Any, ...] | None:
@@ -99,9 +158,7 @@ class Child:
                 importlib.import_module(name)
             except BaseException:  # the plugin that imports it will tell
                 continue
-        sample = Unit("sample", {"plugins.sample": Source("plugins.sample", "/s.py", "s.py", _SAMPLE, False)}, "0" * 40)
-        one = compile_unit(sample)
-        _table_of(Build({"sample": one}, {}, Nowhere(), _no_settings, 1.0).run())
+        rehearse(CHILD_TIMES)
         self._send(frame("ready"))
 
     def _compile(self, units: bytes) -> None:

@@ -26,10 +26,11 @@ from pathlib import Path
 from typing import Final
 
 from bot.live.names import install
-from bot.live.trialchild import Child, confine, die_with_parent
+from bot.live.trialchild import Child, confine, die_with_parent, rehearse
 from bot.live.trialframes import frame, receive
 
 OUTPUT_BYTES: Final = 8192  # of what a trial prints, the end is kept
+ZYGOTE_TIMES: Final = 10
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -207,6 +208,7 @@ def main(descriptor: int, parent: int) -> None:
     faulthandler.enable(2)  # the stack of a crash is among what the trial printed
     zygote = Zygote(control)
     die_with_parent(parent, signal.SIGTERM)
+    rehearse(ZYGOTE_TIMES)
     gc.collect()
     gc.freeze()
     gc.disable()

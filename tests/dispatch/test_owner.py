@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from bot.dispatch.owner import Owner, called, current, task_factory
+from bot.dispatch.guard import task_factory
+from bot.dispatch.owner import Overrun, Owner, called, current
 
 
 @pytest.fixture(autouse=True)
@@ -304,17 +305,37 @@ async def test_a_task_may_be_the_one_that_lets_go(owner: Owner) -> None:
     await task
 
 
-async def test_a_thread_that_still_runs_is_named_in_the_log(owner: Owner, caplog: Any) -> None:
+async def test_a_thread_that_still_runs_is_known(owner: Owner) -> None:
     free = threading.Event()
-
-    def listen() -> None:
-        free.wait(10)
-
-    thread = owner.thread(listen)
+    thread = owner.thread(free.wait, (10,))
     await owner.let_go()
+    assert [each.is_alive() for each in owner.threads] == [True]
     free.set()
     thread.join(10)
-    assert "weather g4: the thread weather.listen still runs" in caplog.text
+
+
+async def test_what_it_changed_around_it_is_undone_once_all_else_is_over(owner: Owner, caplog: Any) -> None:
+    did: list[str] = []
+
+    class Changed:
+        def undo(self) -> list[str]:
+            did.append("undone")
+            return ["sys.excepthook", "signal 10"]
+
+    owner.imprint = Changed()
+    owner.enter(contextlib.closing(Closing(did)))
+    with caplog.at_level(logging.INFO):
+        await owner.let_go()
+    assert did == ["closed", "undone"]
+    assert "weather g4: undone: sys.excepthook, signal 10" in caplog.text
+
+
+class Closing:
+    def __init__(self, did: list[str]) -> None:
+        self.did = did
+
+    def close(self) -> None:
+        self.did.append("closed")
 
 
 async def test_a_thread_knows_whose_it_is(owner: Owner) -> None:
@@ -412,26 +433,89 @@ async def test_the_log_shows_where_it_was_raised(owner: Owner, caplog: Any) -> N
     assert "leave_with" in caplog.text
 
 
-async def test_a_task_that_ignores_its_cancellation_is_named_and_left(
-    owner: Owner, caplog: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free = asyncio.Event()
+async def stubborn(free: asyncio.Event) -> None:
+    while not free.is_set():
+        with contextlib.suppress(asyncio.CancelledError):
+            await free.wait()
 
-    async def stubborn() -> None:
-        while not free.is_set():
-            with contextlib.suppress(asyncio.CancelledError):
-                await free.wait()
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a task that does not end at once."""
     real = asyncio.wait
 
     async def hurry(tasks: Any, timeout: float | None = None) -> Any:
         return await real(tasks, timeout=0)
 
     monkeypatch.setattr(asyncio, "wait", hurry)
-    task = owner.spawn(stubborn())
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_task_that_ignores_its_cancellation_is_left_and_noted(owner: Owner) -> None:
+    free = asyncio.Event()
+    task = owner.spawn(stubborn(free))
     await turns()
     await owner.let_go()
+    assert owner.stubborn == {task}
     free.set()
     assert task is not None
     await task
-    assert "stubborn ignores its cancellation" in caplog.text
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_call_that_ignores_its_cancellation_is_left_and_noted(owner: Owner) -> None:
+    free = asyncio.Event()
+    call = asyncio.create_task(stubborn(free))
+    owner.calls[call] = lambda: None
+    await turns()
+    await owner.finish_calls(0)
+    assert owner.stubborn == {call}
+    free.set()
+    await call
+
+
+# --- code that the bot waits for
+
+
+async def test_what_it_runs_for_the_bot_runs_in_a_task_of_its_own(owner: Owner) -> None:
+    async def hook() -> tuple[Any, Any]:
+        return current.get(), asyncio.current_task()
+
+    whose, task = await owner.run(hook(), 10)
+    assert whose is owner and task is not asyncio.current_task() and task not in owner.calls
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), TimeoutError()]
+)
+async def test_what_it_raises_comes_out_as_it_is(owner: Owner, error: BaseException) -> None:
+    with pytest.raises(type(error)) as raised:
+        await owner.run(leave_with(error), 10)
+    assert raised.value is error
+
+
+async def test_one_that_takes_too_long_is_cancelled(owner: Owner) -> None:
+    ended: list[str] = []
+    with pytest.raises(Overrun):
+        await owner.run(forever(ended), 0.01)
+    assert ended == ["ended"]
+
+
+async def test_one_whose_caller_goes_is_cancelled(owner: Owner) -> None:
+    ended: list[str] = []
+    waiting = asyncio.create_task(owner.run(forever(ended), 10))
+    await turns()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert ended == ["ended"] and waiting.cancelled()
+
+
+async def test_calls_that_are_cut_short_are_told_once(owner: Owner) -> None:
+    told: list[str] = []
+    call = asyncio.create_task(forever(told))
+    owner.calls[call] = lambda: told.append("told")
+    await turns()
+    owner.cut_short()
+    owner.cut_short()
+    await asyncio.wait([call])
+    assert told == ["told", "ended"]

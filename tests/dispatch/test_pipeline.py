@@ -18,9 +18,10 @@ from bot.api.arguments import Signature
 from bot.api.context import Context
 from bot.api.declare import Command, Declaration, Every, On
 from bot.api.events import Event, User
+from bot.dispatch.guard import task_factory
 from bot.dispatch.limits import Limit
 from bot.dispatch.outlet import CallOutlet
-from bot.dispatch.owner import Owner, current, task_factory
+from bot.dispatch.owner import Owner, current
 from bot.dispatch.pipeline import Call, Pipeline, compose
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler

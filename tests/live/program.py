@@ -58,6 +58,14 @@ class Program:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def tried_in(self) -> set[int]:
+        """Return the processes that its children have begun: those that trials run in. See proc(5)."""
+        parents = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        return {pid for pid, parent in parents.items() if parents.get(parent) == self._process.pid}
+
     async def _read(self) -> None:
         assert self._process.stdout is not None
         async for raw in self._process.stdout:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -89,6 +90,7 @@ class Stage:
     Attributes:
         generations: of every live plugin, as the report lines tell; `verify` compares it with `!version`.
         talk, reports, ticks: what was heard in the channels.
+        left_behind: what the case leaves behind on purpose, by what the census counts: {"threads": 1}; "old" is code.
         process: the id of the process that answers, from the first answer to the last. A case that restarts it on
             purpose sets it to 0, and the next that answers is the one.
     """
@@ -102,6 +104,7 @@ class Stage:
         self._claimed: set[int] = set()  # places of records of the log that the case expects
         self._answers: list[str] = []
         self._watched = watched
+        self.left_behind: dict[str, int] = {}
         self._counted: Counter[int] = Counter()
 
     async def open(self, people: dict[str, Client]) -> None:
@@ -111,6 +114,9 @@ class Stage:
         people["adm"].on_line = self._hear_in_private
         self.generations = dict.fromkeys(await self._plugins(), 1)
         self._answers = await self.ask(*BASE_ANSWERS)
+        while (counted := await self._census())["coming"]:
+            pass
+        self._counted_first = counted
         self.crowd = Crowd(people["crowd"], BOT)
         self._pinger = Pinger(self.server, BOT)
 
@@ -226,7 +232,8 @@ class Stage:
             del self.generations[name]
         for name, number in _STAYS.findall(line):
             assert self.generations[name] == int(number), line
-        self._hidden += sum(map(int, _HIDDEN.findall(line)))
+        if " -> g" in line or " loaded g" in line:  # else it counts more of what is no commit
+            self._hidden += sum(map(int, _HIDDEN.findall(line)))
 
     # -- what every case must hold
 
@@ -237,6 +244,7 @@ class Stage:
         await self.crowd.stop()
         await self._check_trace()
         await self.check_versions()
+        await self._check_census()
         await self._pinger.stop()
         for ear in (self.talk, self.reports):
             assert (rest := ear.rest()) == [], f"the bot said in {ear.place} what the case did not expect: {rest}"
@@ -301,6 +309,32 @@ class Stage:
         said = [*self.talk.lines, *self.reports.lines, *self.ticks.lines, *self.crowd.heard]
         assert not [each for each in said if "Traceback" in each or 'File "' in each], "I8: a traceback was said"
 
+    async def _census(self) -> dict[str, Any]:
+        counted = json.loads(await self.order("!census", "usr"))
+        assert isinstance(counted, dict)
+        return counted
+
+    async def _check_census(self) -> None:
+        """No code of an older generation is alive (I5), and there is no more of anything than at first (I6).
+
+        Asked until it is so: the last generation may still be ending.
+        """
+        more: dict[str, Any] = {"none": True}
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while more:
+                    counted = await self._census()
+                    more = {
+                        name: counted[name]
+                        for name, first in self._counted_first.items()
+                        if name not in ("old", "coming") and counted[name] > first + self.left_behind.get(name, 0)
+                    }
+                    if counted["old"] and "old" not in self.left_behind:
+                        more["old"] = counted["old"]
+        except TimeoutError:
+            await self.order("!inventory", "usr")
+            raise AssertionError(f"I5, I6: {more} are left, at first there were {self._counted_first}") from None
+
     def counter_begins_anew(self) -> None:
         """Kept state was lost on purpose: `!count` told 1, 2, 3 ... up to here, and the next is 1 again."""
         self._check_counter()
@@ -340,7 +374,7 @@ def _last_join(nick: str, direction: str, line: str) -> bool:
     return (nick, direction) == (BOT, "in") and line.startswith("JOIN ") and line.endswith(TICKS)
 
 
-def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
+def config(port: int, options: dict[str, Any], timeouts: Mapping[str, float] | None = None) -> dict[str, Any]:
     """A configuration on which only file events count: the safety sweep would hide that one was missed."""
     return {
         "nick": BOT,
@@ -356,6 +390,7 @@ def config(port: int, options: dict[str, Any]) -> dict[str, Any]:
         },
         "plugins": {"directories": ["plugins"]},
         "reload": {"report_to": REPORTS, "sweep_seconds": 60, **options},
+        "timeouts": dict(timeouts or {}),
         "state_dir": "state",
         "log": {"level": "info"},
     }
@@ -369,6 +404,7 @@ async def opened(
     more: Mapping[str, str] | None = None,
     linked: str = "",
     through: Sequence[str] = (),
+    timeouts: Mapping[str, float] | None = None,
     **options: Any,
 ) -> AsyncIterator[Stage]:
     """Start a bot with `edits/base`, and `edits/BEFORE` over it; end it by SIGTERM.
@@ -378,7 +414,7 @@ async def opened(
         more: plugin files besides, by name.
         linked: the plugin folder is a symbolic link to this one.
         through: a command that runs the command it is given, the bot's.
-        options: keys of `reload` in the configuration.
+        timeouts, options: keys of `timeouts` and `reload` in the configuration.
     """
     files = files_of("base") | {"barrier.py": BARRIER} | (files_of(before) if before else {}) | dict(more or {})
     if linked:
@@ -390,7 +426,7 @@ async def opened(
         path.write_text(text)
     server = Server(network="test", accounts={"alice": "secret"})
     await server.start()
-    program, writer = Program(folder, config(server.port, options), MODES[mode], through), Writer(folder)
+    program, writer = Program(folder, config(server.port, options, timeouts), MODES[mode], through), Writer(folder)
     await asyncio.gather(program.start(), writer.start())
     people = {nick: await Client.connect("127.0.0.1", server.port, nick) for nick in ("usr", "crowd")}
     people["adm"] = await Client.connect("127.0.0.1", server.port, "adm", account="alice", password="secret")

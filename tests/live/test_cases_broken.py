@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
 
 import pytest
 from stage import Stage, files_of
@@ -140,3 +142,96 @@ async def test_31_one_broken_plugin_at_the_start_costs_the_others_nothing(stage:
     await stage.edit("broken.py", "1 / 0", "1 / 1")
     await stage.report(r"broken loaded g1 \(\w{7}\)")
     assert await stage.ask("!broken") == ["mended"]
+
+
+async def until(check: Callable[[], bool]) -> None:
+    """Wait for something outside this process, for as long as case 22 allows."""
+    async with asyncio.timeout(10):
+        while not check():  # noqa: ASYNC110  # other processes set no events
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("stage", [{"timeouts": {"import_seconds": 1}}], indirect=True, ids=["short"])
+@pytest.mark.parametrize("body", ["while True: pass", "import time; time.sleep(60)"], ids=["loop", "sleep"])
+async def test_22_an_endless_import_is_broken_off_and_nobody_waits_for_it(stage: Stage, body: str) -> None:
+    """The old version answers all the while, and nothing is left running."""
+    await stage.edit("hello.py", "from bot", f"{body}\nfrom bot")
+    for _ in range(3):
+        assert await stage.ask("!hello", "!p1") == ["hello 1", "p1 V1"]
+    tried_in = stage.program.tried_in()
+    assert tried_in
+    await stage.refused(rf"hello stays g1: hello\.py:3: the import took longer than 1 s{OLD}")
+    await until(lambda: not tried_in & stage.program.tried_in())
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("import os; os._exit(1)", r"hello\.py: ended the trial process \(exit code 1\)"),
+        ("import os; os.abort()", r"hello\.py:3: killed the trial process \(signal 6, SIGABRT\)"),
+        ("import ctypes; ctypes.string_at(0)", r"hello\.py:3: killed the trial process \(signal 11, SIGSEGV\)"),
+    ],
+    ids=["exit", "abort", "null"],
+)
+async def test_23_an_import_that_ends_its_process_costs_one_line(stage: Stage, statement: str, why: str) -> None:
+    await stage.edit("hello.py", "from bot", f"{statement}\nfrom bot")
+    await stage.refused(rf"hello stays g1: {why}{OLD}")
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("f = lambda: f(); f()", "RecursionError: maximum recursion depth exceeded"),
+        ("x = 'a' * 10 ** 12", "MemoryError"),
+    ],
+    ids=["recursion", "memory"],
+)
+async def test_24_an_import_without_measure_costs_one_line(stage: Stage, statement: str, why: str) -> None:
+    await stage.edit("hello.py", "from bot", f"{statement}\nfrom bot")
+    await stage.refused(rf"hello stays g1: hello\.py:3: {why}{OLD}")
+    await stage.trace(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
+        ("raise type('Own', (BaseException,), {})('own')", "Own: own"),
+    ],
+    ids=["generator-exit", "cancelled", "own"],
+)
+async def test_p02_no_exception_of_an_import_gets_out(stage: Stage, statement: str, why: str) -> None:
+    await stage.edit("hello.py", "from bot", f"{statement}\nfrom bot")
+    await stage.refused(rf"hello stays g1: hello\.py:3: {why}{OLD}")
+    await stage.trace(statement)
+
+
+@pytest.mark.parametrize("stage", [{"timeouts": {"import_seconds": 1}}], indirect=True, ids=["short"])
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("input()", "EOFError: EOF when reading a line"),
+        ("import socket; a, b = socket.socketpair(); a.recv(1)", "the import took longer than 1 s"),
+    ],
+    ids=["input", "socket"],
+)
+async def test_p03_an_import_that_waits_for_somebody_is_broken_off(stage: Stage, statement: str, why: str) -> None:
+    await stage.edit("hello.py", "from bot", f"{statement}\nfrom bot")
+    await stage.refused(rf"hello stays g1: hello\.py:3: {why}{OLD}")
+    if why.startswith("EOF"):
+        await stage.trace(statement)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("x = " + "(" * 500 + ")" * 500, r"hello\.py:1: SyntaxError: too many nested parentheses"),
+        ("#" * (5 << 20), r"hello\.py: larger than 1 MiB"),
+        ("x = " + "9" * 5000, r"hello\.py:1: SyntaxError: .*"),
+    ],
+    ids=["nesting", "size", "digits"],
+)
+async def test_l23_a_source_beyond_all_measure_is_one_clear_error(stage: Stage, text: str, why: str) -> None:
+    await stage.write("hello.py", text)
+    await stage.refused(rf"hello stays g1: {why}.*{OLD}")

@@ -131,6 +131,17 @@ async def test_l28_a_version_that_fails_is_told_once_and_to_all_who_ask(stage: S
     await stage.trace('raise RuntimeError("not today")')
 
 
+async def test_l28_a_newcomer_that_fails_is_told_once_and_to_who_asks(stage: Stage) -> None:
+    gate = Gate(stage.folder)
+    await stage.write("fresh.py", GATED.replace('"hello"', '"fresh"'))
+    await gate.open()
+    await said(stage, stage._people["adm"], "!load fresh")
+    gate.close(b"fail")
+    answer = await stage.talk.next()
+    assert answer == await stage.refused(r"fresh not loaded: fresh\.py:12: setup: RuntimeError: not today")
+    await stage.trace('raise RuntimeError("not today")')
+
+
 @unwatched
 async def test_what_was_changed_again_in_that_moment_is_taken(stage: Stage) -> None:
     gate = Gate(stage.folder)

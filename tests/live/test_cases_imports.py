@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from stage import Stage
+from stage import Stage, files_of
+
+P = ["p1", "p2", "p3", "p4", "p5"]
 
 
 def before(folder: str) -> pytest.MarkDecorator:
@@ -49,6 +51,21 @@ async def test_51_a_shared_module_that_is_still_imported_can_not_go(stage: Stage
     await stage.do(("delete", "plugins/_common.py"))
     why = r"_common\.py: the file is gone, but p1, p2, p3, p4, p5 still import it"
     await stage.refused(rf"p1 stays g1 \(also p2, p3, \+2\): {why}; the old version goes on answering")
+
+
+async def test_51_a_shared_module_goes_with_the_last_that_imports_it(stage: Stage) -> None:
+    """Gone in one step with the imports of it; until then it was there, and undoing the deletion is no change."""
+    await stage.do(("delete", "plugins/_common.py"))
+    await stage.refused(r"p1 stays g1 \(also p2, p3, \+2\): .*")
+    await stage.write("_common.py", files_of("base")["_common.py"])
+    again = r"g1 \(\w{7}\) is what the file holds again"
+    await stage.report(rf"p1 {again}; p2 {again}; p3 {again}; \+2 more")
+    alone = {name: stage.edited(f"{name}.py", "from ._common import V", "V = 2") for name in P}
+    await stage.do(
+        *(("write", f"plugins/{name}.py", text) for name, text in alone.items()), ("delete", "plugins/_common.py")
+    )
+    await stage.report(r"p1 g1 -> g2 .*; p2 g1 -> g2 .*; p3 g1 -> g2 .*; \+2 more")
+    assert await stage.ask(*(f"!{name}" for name in P)) == [f"{name} V2" for name in P]
 
 
 @before("53_classes")
@@ -149,3 +166,27 @@ async def test_l21_a_module_that_fails_in_the_middle_has_changed_nothing(stage: 
     await stage.edit("source.py", 'raise LookupError("half-way")\n', "")
     await stage.report(r"source g1 -> g2 .*; user g1 -> g2 .*")
     assert await stage.ask("!value", "!used") == ["new", "new"]
+
+
+ONCE = """import os
+
+from bot import command
+
+with open("ran.txt", "a") as file:
+    file.write(os.environ.get("NEVERQUIT_TRIAL", "bot") + "\\n")
+
+
+@command("once")
+async def once(ctx):
+    return "once 1"
+"""
+
+
+@pytest.mark.parametrize("stage", [{"more": {"once/__init__.py": ONCE}}], indirect=True, ids=["once"])
+async def test_50_a_package_is_executed_once_per_commit_and_its_trial_says_nothing(stage: Stage) -> None:
+    for number in (1, 2):
+        await stage.edit("once/__init__.py", f"once {number}", f"once {number + 1}")
+        await stage.report(r"once g\d -> g\d .*")
+        assert await stage.ask("!once") == [f"once {number + 1}"]
+    ran = (stage.folder / "ran.txt").read_text().split()
+    assert ran.count("bot") == 3 and ran.count("1") >= 3

@@ -6,7 +6,8 @@ import re
 from itertools import pairwise
 
 import pytest
-from stage import Stage
+from program import MODES
+from stage import Stage, both_modes
 
 
 async def test_54_a_kept_counter_goes_on(stage: Stage) -> None:
@@ -36,7 +37,9 @@ def migrate(old_version, state):
 """
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["stop", "kill"])
+@pytest.mark.parametrize(
+    ("mode", "kill"), [*((mode, False) for mode in MODES), (next(iter(MODES)), True)], ids=[*MODES, "kill"]
+)
 @todo
 async def test_55_a_stored_value_survives_the_end_of_the_process(stage: Stage, kill: bool) -> None:
     """What is kept in memory does not; nothing of the file is damaged, and it is written on."""
@@ -139,6 +142,7 @@ async def test_p19_what_cannot_be_brought_over_is_refused_with_what_to_do(stage:
     await stage.write("tasks.py", stage.read("tasks.py") + migrate)
     await stage.report(r"tasks g1 -> g2 .*state migrated.*")
     assert await stage.ask("!task") == ["tasks [{'text': 'tea', 'colour': 'RED', 'due': 'soon'}] True"]
+    stage.left_behind = {"old": 1}  # the snapshot of the values before holds an object that fits no class any more
 
 
 NOTHING = {
@@ -164,6 +168,7 @@ async def in_flight(stage: Stage, name: str) -> None:
         pass
 
 
+@both_modes
 async def test_59_a_call_in_flight_ends_on_its_own_version(stage: Stage) -> None:
     await stage.crowd.spare("!slow 0")
     assert await stage.ask("!slow 2") == []
@@ -175,6 +180,7 @@ async def test_59_a_call_in_flight_ends_on_its_own_version(stage: Stage) -> None
     assert await stage.ask("!slow 0") == ["slow 2 done"]
 
 
+@both_modes
 async def test_59_a_call_in_flight_keeps_the_tasks_that_it_waits_for(stage: Stage) -> None:
     """`wait_for` and `gather` make tasks: they belong to the call, and don't end with the commit."""
     await stage.crowd.spare("!slow 0")
@@ -187,6 +193,7 @@ async def test_59_a_call_in_flight_keeps_the_tasks_that_it_waits_for(stage: Stag
     assert await stage.talk.next() == "slow 1 done"
 
 
+@both_modes
 async def test_59_an_error_of_an_old_version_is_logged_with_its_own_lines(stage: Stage) -> None:
     """The lines that ran, not those which stand in the file now (I8)."""
     slow = stage.read("oops.py").replace("    raise", "    await asyncio.sleep(0.5)\n    raise")
@@ -204,6 +211,7 @@ async def test_59_an_error_of_an_old_version_is_logged_with_its_own_lines(stage:
     await stage.report(r"oops g3 -> g4 .*")
 
 
+@both_modes
 async def test_61_a_job_that_is_edited_keeps_its_due_time(stage: Stage) -> None:
     """The edit falls halfway between two ticks: a job that began anew would be half a second early or late."""
     text = stage.edited("job.py", "tick 1", "tick 2")
@@ -218,6 +226,7 @@ async def test_61_a_job_that_is_edited_keeps_its_due_time(stage: Stage) -> None:
     assert all(0.7 < gap < 1.3 for gap in gaps), gaps
 
 
+@both_modes
 @pytest.mark.parametrize("stage", [{"before": "62_jobs"}], indirect=True, ids=["jobs"])
 async def test_62_a_job_that_is_removed_runs_no_more(stage: Stage) -> None:
     while await stage.ticks.next() != "tick 1":
@@ -228,6 +237,7 @@ async def test_62_a_job_that_is_removed_runs_no_more(stage: Stage) -> None:
     assert [await stage.ticks.next() for _ in range(3)] == ["tock"] * 3
 
 
+@both_modes
 @pytest.mark.parametrize("stage", [{"before": "63_task"}], indirect=True, ids=["task"])
 async def test_63_a_background_task_is_there_once(stage: Stage) -> None:
     for generation in range(2, 22):

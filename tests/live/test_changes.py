@@ -302,6 +302,18 @@ async def test_what_becomes_of_the_folder_itself_is_told(tmp_path: Path, how: st
 
 
 @linux
+async def test_a_folder_that_was_removed_is_heard_of_no_more_though_another_may_have_its_inode(tmp_path: Path) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    async with listening(folder) as (source, heard):
+        assert source.alive()
+        folder.rmdir()
+        folder.mkdir()
+        await heard.of(folder, Kind.LOST)
+        assert not source.alive()
+
+
+@linux
 async def test_the_neighbours_of_the_folder_wake_nobody(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     async with listening(tmp_path / "plugins") as (_, heard):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sources import swept, write
@@ -282,3 +284,26 @@ def test_a_folder_with_the_name_of_a_file_is_no_plugin(tmp_path: Path) -> None:
 def test_bundled_is_where_the_shipped_plugins_lie() -> None:
     assert directories(["/mine", "bundled"]) == [Path("/mine"), bundled()]
     assert (bundled() / "dice.py").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fcntl(2) has leases on Linux alone")
+def test_what_somebody_writes_while_it_is_read_is_named(tmp_path: Path) -> None:
+    write(tmp_path, weather="x = 1", dice="")
+    discovery = Discovery([tmp_path])
+    with (tmp_path / "weather.py").open("a"):
+        assert discovery.sweep().written == {"weather"}
+        assert discovery.look(["dice"]).written == {"weather"}
+    assert discovery.look(["weather"]).written == discovery.sweep().written == set()
+
+
+def test_what_changes_after_it_was_listed_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, weather="x = 1")
+    real = discover._read
+
+    def slow(*arguments: Any) -> Any:
+        unit = real(*arguments)
+        write(tmp_path, weather="x = 1, and more")
+        return unit
+
+    monkeypatch.setattr(discover, "_read", slow)
+    assert Discovery([tmp_path]).sweep().written == {"weather"}

@@ -264,6 +264,22 @@ def test_a_fault_is_told_with_the_file_as_it_lies_in_site_packages(site: Site) -
         built(found().units["weather"])
 
 
+async def test_what_its_module_says_of_its_state_is_the_plugins(site: Site) -> None:
+    """Read before anything is executed, as of a plugin file; `__all__` hides nothing of it."""
+    text = "__all__ = []\nSTATE_NAME = 'sky'\nSTATE_VERSION = 3\ndef migrate(old, state): return state\n"
+    site.install("nq-weather", "1.0", ENTRY, {**WEATHER, "nq_weather/plugin.py": text})
+    unit = found().units["weather"]
+    compiled = compile_unit(unit)
+    assert (compiled.state_name, compiled.state_version) == ("sky", 3)
+    module = built(unit).modules["plugins.weather"]
+    assert module.migrate(1, "x") == "x" and module.STATE_VERSION == 3
+
+
+def test_a_state_version_that_is_no_number_is_told(site: Site) -> None:
+    site.install("nq-weather", "1.0", ENTRY, {**WEATHER, "nq_weather/plugin.py": "STATE_VERSION = 1 + 1\n"})
+    assert "STATE_VERSION must be a whole number" in str(compile_unit(found().units["weather"]).error)
+
+
 # --- compiled modules
 
 

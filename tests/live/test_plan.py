@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ from sources import unit, write
 from bot.live.discover import Discovery, Unit
 from bot.live.loader import Image
 from bot.live.plan import Patience, Pin, Plan, Planner, needed
+from bot.live.window import OPEN_SECONDS, STEADY_SECONDS
 
 T = TypeVar("T")
 
@@ -246,6 +248,43 @@ async def test_a_new_empty_file_is_about_to_be_written(bench: Bench) -> None:
 
 
 # --- what is told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fcntl(2) has leases on Linux alone")
+@pytest.mark.parametrize("name", ["c", "new"])
+async def test_a_file_that_its_writer_holds_open_is_not_taken_and_looked_at_again_soon(three: Bench, name: str) -> None:
+    with (three.folder / f"{name}.py").open("w", buffering=1) as file:
+        file.write("y = 2\n")
+        assert await three.groups() == [] and three.later == [STEADY_SECONDS]
+        three.now += OPEN_SECONDS - 0.01
+        file.write("z = 2\n")
+        assert await three.groups() == []
+        three.now += OPEN_SECONDS - 0.01
+        assert await three.groups() == []  # it was written since
+    assert await three.groups() == [name]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fcntl(2) has leases on Linux alone")
+async def test_a_writer_that_rests_is_not_waited_for_for_ever(three: Bench) -> None:
+    with (three.folder / "c.py").open("w", buffering=1) as file:
+        file.write("y = 2\n")
+        assert await three.groups() == []
+        three.now += OPEN_SECONDS
+        assert await three.groups() == ["c"]
+
+
+async def test_a_file_that_is_held_open_is_taken_when_it_is_asked_for(three: Bench) -> None:
+    with (three.folder / "c.py").open("w", buffering=1) as file:
+        file.write("y = 2\n")
+        assert await three.groups("c") == ["c"]
+
+
+async def test_what_is_held_open_is_looked_at_whatever_else_is_hinted_at(three: Bench) -> None:
+    write(three.folder, c="y = 2")
+    with (three.folder / "c.py").open("a"):
+        assert await three.groups() == []
+    plan = await three.planner.plan(three.live, (), set(), everything=False, first=False, hint={"a"})
+    assert [group.units for group in plan.groups] == [("c",)]
 
 
 async def test_a_name_that_is_none_is_told_once(bench: Bench) -> None:

@@ -20,7 +20,8 @@ from sources import write
 
 from bot.api.context import Context
 from bot.api.declare import Command
-from bot.dispatch.owner import Owner, task_factory
+from bot.dispatch.guard import task_factory
+from bot.dispatch.owner import Owner
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler, Table
 from bot.live.discover import Discovery
@@ -349,7 +350,7 @@ async def test_what_setup_opened_is_closed_if_the_commit_is_never_reached(bench:
     def fail(*arguments: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(bench.reloader._live, "_warm", fail)
+    monkeypatch.setattr(bench.reloader._live, "table_of", fail)
     assert "everything stays as it was" in await bench.save(a=says("1", more=more))
     assert bench.told == ["open", "close"]
 
@@ -510,7 +511,7 @@ async def test_what_others_import_cannot_be_unloaded_and_the_refusal_says_why(be
 
 async def test_an_unload_that_fails_inside_the_bot_is_told_too(bench: Bench, monkeypatch: Any) -> None:
     await bench.save(a=says("1"))
-    monkeypatch.setattr(bench.reloader._live, "_warm", None)
+    monkeypatch.setattr(bench.reloader._live, "table_of", None)
     assert "everything stays as it was" in str(await bench.reloader.unload("a"))
     assert not bench.reloader.stopped and bench.answer("say") == "1"
 
