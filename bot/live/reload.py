@@ -20,6 +20,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, MutableMapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bot.dispatch.owner import unowned
@@ -41,6 +42,7 @@ from bot.live.outcome import Failed, dropped_aliases, successes
 from bot.live.plan import Patience, Pin, Plan, Planner
 from bot.live.report import Entry, Report
 from bot.live.start import Starter
+from bot.live.state import to_rehearse
 from bot.live.trial import Ground
 
 log = logging.getLogger(__name__)
@@ -75,10 +77,13 @@ class Reloader:
         self._disabled = disabled
         self._builder = Builder(TookTooLong)
         self._live = Live(host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience)
-        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock, ground)
+        self._planner = Planner(
+            discovery, self._builder.run, lambda: self.patience, on_later, clock, ground, partial(to_rehearse, shelf)
+        )
         self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
         self._lock = asyncio.Lock()
         self._failures = Failures(clock)
+        self._outlived: set[str] = set()  # pins of what their file holds by itself
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
         self._under_way: set[asyncio.Task[Report]] = set()
         self._closed = False
@@ -248,6 +253,7 @@ class Reloader:
     ) -> Report:
         pinned = self._planner.pinned
         self._planner.pinned = {name: pin for name, pin in pinned.items() if name not in force} | dict(pins or {})
+        self._outlived = set()
         try:
             report = await self._planned(force, everything, cause, without, hint)
         finally:
@@ -263,7 +269,7 @@ class Reloader:
         asked = self._planner.pinned
         self._planner.pinned = {
             name: pin
-            for name in {**before, **asked}
+            for name in ({**before, **asked}.keys() - self._outlived)
             for pin in [before.get(name), asked.get(name)]  # the last that fits
             if pin is not None and (name not in self.live or self.live[name].unit.digest == pin.unit.digest)
         }
@@ -283,7 +289,7 @@ class Reloader:
         )
         held = self._held(plan)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
-        entries += self._failures.undone(plan, self.live, held | self._planner.missing.keys())
+        entries += self._failures.undone(plan, self.live, self._planner.missing, held)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
             return Report(tuple(entries))
@@ -310,12 +316,14 @@ class Reloader:
         return await self._finish(tried, displaced, plan.units, began, force, cause)
 
     def _held(self, plan: Plan) -> set[str]:
-        """Return the units that a pin stands in for, and forget pins of what the file itself holds by now."""
+        """Return the units that a pin stands in for, and note pins of what the file itself holds by now."""
         pinned = self._planner.pinned
         held = {name for name, pin in pinned.items() if plan.units.get(name) is pin.unit}
-        for name in [name for name in pinned if name in plan.units and name not in held]:
-            if plan.units[name].digest == pinned[name].unit.digest:
-                del pinned[name]
+        self._outlived = {
+            name
+            for name in pinned.keys() & plan.units.keys() - held
+            if plan.units[name].digest == pinned[name].unit.digest
+        }
         return held
 
     def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:

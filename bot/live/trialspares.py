@@ -245,7 +245,12 @@ class Zygote:
         wanted: asyncio.Future[tuple[int, socket.socket]] = self._loop.create_future()
         self._wanted.append(wanted)
         self._order("fork")
-        pid, channel = await wanted
+        try:
+            pid, channel = await wanted
+        except asyncio.CancelledError:  # which may meet the answer
+            if wanted.done() and not wanted.cancelled() and wanted.exception() is None:
+                wanted.result()[1].close()
+            raise
         reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LIMIT_BYTES)
         spare = Spare(pid, reader, writer, lambda: self._end(pid), self._loop.create_future())
         if not self.alive:
