@@ -163,6 +163,8 @@ class Planner:
             first: nothing was ever live, so nothing is worth waiting for.
             hint: file events named these units and no others: it is enough to look at them.
         """
+        if first:
+            self._ground.prepare()  # while the folders are swept
         asked = {name for name in force if name not in live or live[name].unit.roots}
         if (asked or everything) and self._discovery.elsewhere is not None:
             await self._run(lambda: self.refresh(None if everything else asked), 60.0)

@@ -129,6 +129,10 @@ class Reloader:
         await self._builder.run(lambda: self._planner.refresh(names), 60.0)
         return (await self._builder.run(self._planner.look, 60.0)).units
 
+    def busy(self) -> bool:
+        """Tell whether a transaction, or the trial before one, is under way."""
+        return self._lock.locked()
+
     def still_failed(self, entry: Entry) -> bool:
         """Tell whether a failure that was reported is still how things are."""
         return not entry.signature or entry.signature in self._failures

@@ -280,8 +280,10 @@ def _trace(error: PluginError, build: Build) -> str:
     trace = cause.__traceback__
     while trace is not None and not build.ran(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
+    if trace is None:
+        return ""  # found by us, not raised by it: the line says it all
     try:
-        return "".join(traceback.format_exception(type(cause), cause, trace or cause.__traceback__))
+        return "".join(traceback.format_exception(type(cause), cause, trace))
     except Exception:  # the exception is the plugin's own class
         return f"{type(cause).__name__}, which can't be shown"
 

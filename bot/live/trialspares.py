@@ -208,6 +208,7 @@ class Spares:
                 result.close()
         await self._end_zygote()
         await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.sleep(0)  # a transport lets go of its socket in a turn of the loop after it was closed
 
 
 class Zygote:
