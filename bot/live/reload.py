@@ -83,6 +83,7 @@ class Reloader:
         self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
         self._lock = asyncio.Lock()
         self._failures = Failures(clock)
+        self._outlived: set[str] = set()  # pins of what their file holds by itself
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
         self._under_way: set[asyncio.Task[Report]] = set()
         self._closed = False
@@ -256,6 +257,7 @@ class Reloader:
     ) -> Report:
         pinned = self._planner.pinned
         self._planner.pinned = {name: pin for name, pin in pinned.items() if name not in force} | dict(pins or {})
+        self._outlived = set()
         try:
             report = await self._planned(force, everything, cause, without, hint)
         finally:
@@ -271,7 +273,7 @@ class Reloader:
         asked = self._planner.pinned
         self._planner.pinned = {
             name: pin
-            for name in {**before, **asked}
+            for name in ({**before, **asked}.keys() - self._outlived)
             for pin in [before.get(name), asked.get(name)]  # the last that fits
             if pin is not None and (name not in self.live or self.live[name].unit.digest == pin.unit.digest)
         }
@@ -291,7 +293,7 @@ class Reloader:
         )
         held = self._held(plan)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
-        entries += self._failures.undone(plan, self.live, held | self._planner.missing.keys())
+        entries += self._failures.undone(plan, self.live, self._planner.missing, held)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
             return Report(tuple(entries))
@@ -318,12 +320,14 @@ class Reloader:
         return await self._finish(tried, displaced, plan.units, began, force, cause)
 
     def _held(self, plan: Plan) -> set[str]:
-        """Return the units that a pin stands in for, and forget pins of what the file itself holds by now."""
+        """Return the units that a pin stands in for, and note pins of what the file itself holds by now."""
         pinned = self._planner.pinned
         held = {name for name, pin in pinned.items() if plan.units.get(name) is pin.unit}
-        for name in [name for name in pinned if name in plan.units and name not in held]:
-            if plan.units[name].digest == pinned[name].unit.digest:
-                del pinned[name]
+        self._outlived = {
+            name
+            for name in pinned.keys() & plan.units.keys() - held
+            if plan.units[name].digest == pinned[name].unit.digest
+        }
         return held
 
     def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:

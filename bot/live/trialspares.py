@@ -248,9 +248,9 @@ class Zygote:
         self._order("fork")
         try:
             pid, channel = await wanted
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # which may meet the answer
             if wanted.done() and not wanted.cancelled() and wanted.exception() is None:
-                wanted.result()[1].close()  # it came in this moment
+                wanted.result()[1].close()
             raise
         reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LIMIT_BYTES)
         spare = Spare(pid, reader, writer, lambda: self._end(pid), self._loop.create_future())

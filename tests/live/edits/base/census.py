@@ -42,7 +42,7 @@ async def census(ctx):
     tasks = [task.get_name() for task in asyncio.all_tasks()]
     counts = {"threads": len(threads), "tasks": len(tasks), "descriptors": len(list(descriptors()))}
     coming = "trial spare" in tasks or ("watcher" in tasks) != ctx._services.config.reload.watch
-    return json.dumps({**counts, "old": sorted({*old_code()})[:5], "coming": coming})
+    return json.dumps({**counts, "old": sorted({*old_code()})[:8], "coming": coming})
 
 
 @command("inventory")
