@@ -170,18 +170,19 @@ class Signature:
     flags: Mapping[str, Parameter]  # by flag, `--days`
 
     @classmethod
-    def of(cls, function: Callable[..., Any], *, bound: bool) -> Signature:
+    def of(cls, function: Callable[..., Any], *, bound: bool, written: inspect.Signature | None = None) -> Signature:
         """Read a function's signature.
 
         Args:
             function: takes `ctx` first.
             bound: it was defined in a class and still has its `self` in front.
+            written: its signature, where the caller has it already.
 
         Raises:
             TypeError: it can't take commands; says which parameter, and what to write instead.
         """
         name = getattr(function, "__name__", repr(function))
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = list((written or inspect.signature(function)).parameters.values())
         for missing in ("self", "ctx") if bound and not inspect.ismethod(function) else ("ctx",):
             if not parameters or parameters[0].kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD):
                 raise TypeError(f"`{name}` must take `{missing}` as its first parameter")

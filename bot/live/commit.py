@@ -88,8 +88,10 @@ class Live:
 
     async def table_of(self, images: Mapping[str, Image]) -> Table:
         """Build the table of these images, warm; off the loop where that takes its time."""
-        handlers = [handler for image in self._in_claim_order(images) for handler in image.handlers]
-        if len(handlers) <= FEW_HANDLERS and patterns(handlers) == patterns(self.table.rules):
+        ordered = self._in_claim_order(images)
+        handlers = [handler for image in ordered for handler in image.found.handlers]
+        rules = tuple(pattern for image in ordered for pattern in image.found.patterns)
+        if len(handlers) <= FEW_HANDLERS and rules == patterns(self.table.rules):
             return build(handlers, self.table, self.built_in)
         recent = self._recent()
         return await self._builder.run(lambda: self._warm(build(handlers, self.table, self.built_in), recent), 60.0)

@@ -34,6 +34,7 @@ class Found:
     later: Mapping[str, Handler] = None  # type: ignore[assignment]  # set below; a mapping has no frozen literal
     hooks: Mapping[str, tuple[Handler, ...]] = None  # type: ignore[assignment]
     commands: tuple[str, ...] = field(init=False)
+    patterns: tuple[str, ...] = field(init=False)  # of its rules
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "later", self.later or {})
@@ -41,6 +42,8 @@ class Found:
         # Not a property: every reload asks every plugin.
         names = tuple(h.declaration.name for h in self.handlers if isinstance(h.declaration, Command))
         object.__setattr__(self, "commands", names)
+        rules = tuple(h.declaration.pattern for h in self.handlers if isinstance(h.declaration, Rule))
+        object.__setattr__(self, "patterns", rules)
 
 
 def find(
@@ -115,7 +118,8 @@ def _handler(
     limit: Limit | None = None
     wants: tuple[str, ...] = ()
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        written = inspect.signature(function)
+        parameters = list(written.parameters.values())
         if not parameters or parameters[0].kind not in (
             inspect.Parameter.POSITIONAL_ONLY,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -124,7 +128,7 @@ def _handler(
             raise TypeError(f"{function.__name__}() must take ctx as its first argument")
         match declaration:
             case Command(limit=text):
-                signature = Signature.of(function, bound=False)
+                signature = Signature.of(function, bound=False, written=written)
                 limit = Limit.parse(text) if text else None
             case On(event=event):
                 wants = _wanted(event, parameters[1:])
