@@ -123,6 +123,7 @@ class App:
             lambda name, one, other: self.networks[name].same(one, other),
             lambda place, text: CallOutlet(self, "-", "bot.report").send(*place, "say", text),
             lambda entry: self.reloader.still_failed(entry),
+            lambda: self.reloader.busy(),
         )
         self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
         self._stopping: asyncio.Event = asyncio.Event()
