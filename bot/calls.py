@@ -181,7 +181,7 @@ class Calls:
             await self._pipeline.run(call)
         finally:
             deeds.current.reset(token)
-            deed.end()
+        deed.end()  # not if it was cancelled: then the next worker makes it again
 
     def _begin(self, call: Call, connection: Connection, number: str, flag: int) -> None:
         event = call.event
@@ -199,7 +199,6 @@ class Calls:
             else:
                 del self._unfinished[connection.name, number]
                 connection.done(number)
-                self._book.finished(number)
 
         task.add_done_callback(ended)
 
