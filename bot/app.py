@@ -331,11 +331,12 @@ class App:
 
     def up(self, connection: Connection, taken_over: bool) -> None:
         """A connection is registered; `ready` follows when its channels are joined, at the latest after 10 s."""
-        if taken_over:  # plugins were told of it under the worker before
+        if taken_over and connection.ready:  # plugins were told of it under the worker before
             self.announcer.release()
             return
         self._not_ready[connection.name] = self.loop.call_later(READY_SECONDS, self._ready, connection)
-        self.calls.happened("connected", connection)
+        if not taken_over:
+            self.calls.happened("connected", connection)
         self._look_ready(connection)
 
     def down(self, connection: Connection, reason: str) -> None:
@@ -357,6 +358,8 @@ class App:
         if timer is None:
             return
         timer.cancel()
+        connection.ready = True
+        self.reactor.checkpoints.soon()
         self.calls.happened("ready", connection)
         self.announcer.release()
 
