@@ -7,8 +7,8 @@ that it inherits; signals are ours, and reach it as frames. It is replaced when 
 it, and when it has been silent for too long, in which case it first writes the stack of each thread to the log. Only
 its own faults make it start later and later, and in the end without plugins; a kill from outside never counts.
 
-How a worker begins, and what it does with what it is told, is `bot/worker.py`; what the system does for us is
-`process.py`.
+How a worker begins, and what it does with what it is told, is `bot/worker.py`; how one takes the place of another
+that is well is `upgrade.py`; what the system does for us is `process.py`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.socketlink import SocketEnd
+from bot.wire.upgrade import Upgrade
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Worker:
         self.ready = False
         self.spoken = False
         self.silent = False  # it is being killed for its silence
+        self.retired = False  # it has handed over to a successor
 
 
 class Supervisor:
@@ -70,7 +72,7 @@ class Supervisor:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.command, self.config, self.keeper, self._clock = list(command), config, keeper, clock
+        self.config, self.keeper, self._clock = config, keeper, clock
         self.worker: Worker | None = None
         self.started = clock()
         self.restarts = 0
@@ -83,6 +85,7 @@ class Supervisor:
         self._finished = 0  # lines, as the keeper counted them at the last death
         self._news: deque[Frame] = deque(maxlen=50)  # for the next worker
         self._wake = asyncio.Event()
+        self.upgrade: Upgrade[Worker] = Upgrade(command, self._start, self._say, keeper.hold)
         keeper.on_other = self._frame
 
     async def run(self) -> int:
@@ -90,24 +93,28 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         while not self._stopping:
-            worker = self.worker = await self._start()
-            self._introduce(worker)
+            successor = self.upgrade.take()
+            worker = self.worker = successor or await self._start(self._command())
+            self._introduce(worker, successor=successor is not None)
             self.keeper.attach(worker.link)
             await self._watch(worker)
             self._after(worker)
             await self._pause()
+        self.upgrade.end()
         await self._close()
         return self._code or 0
 
     # -- one worker
 
-    async def _start(self, *options: str) -> Worker:
+    def _command(self) -> list[str]:
+        return [*self.upgrade.command, "--safe"] if self._unsafe() else self.upgrade.command
+
+    async def _start(self, command: Sequence[str]) -> Worker:
         ours, its = socket.socketpair()
         with its:
             os.set_inheritable(its.fileno(), True)
-            safe = ["--safe"] if self._unsafe() else []
             process = subprocess.Popen(  # noqa: ASYNC220  # 2 ms, which no PING notices
-                [*self.command, *safe, *options, str(its.fileno())],
+                [*command, str(its.fileno())],
                 pass_fds=[its.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -118,8 +125,11 @@ class Supervisor:
         log.debug("worker %d started", worker.pid)
         return worker
 
-    def _introduce(self, worker: Worker) -> None:
-        worker.link.send(Frame("config", (), self.config))
+    def _introduce(self, worker: Worker, *, successor: bool) -> None:
+        worker.started = self._clock()
+        self.upgrade.introduce(worker, successor=successor)
+        if not successor:  # which has read its own
+            worker.link.send(Frame("config", (), self.config))
         while self._news:
             worker.link.send(self._news.popleft())
 
@@ -166,6 +176,10 @@ class Supervisor:
         if self._code is not None or self._stopping:
             self._stopping = True
             return
+        if worker.retired:
+            self._faults.clear()  # they were those of other code
+            self._finished = self.keeper.finished
+            return
         own_fault = worker.silent or not _from_outside(code)
         if not own_fault:
             self._kills = self._kills + 1 if self.keeper.finished == self._finished else 1
@@ -180,6 +194,10 @@ class Supervisor:
         self._tell(Frame("news", (), f"the bot's worker {why} and was replaced".encode()))
         if skipped is not None:
             self._tell(Frame("skipped", (skipped[0],), skipped[1]))
+
+    def _say(self, frame: Frame) -> None:
+        if self.worker is not None:
+            self.worker.link.send(frame)
 
     def _tell(self, frame: Frame) -> None:
         self._news.append(frame)
@@ -210,8 +228,11 @@ class Supervisor:
             return
         worker.spoken = True
         match frame.verb:
+            case "restart" | "hold" | "hand":
+                self.upgrade.heard(worker, frame)
             case "ready":
                 worker.ready = True
+                self.upgrade.heard(worker, frame)
             case "limits":
                 limits = json.loads(frame.payload)
                 self.silence_seconds = float(limits["silence_seconds"])
@@ -229,6 +250,7 @@ class Supervisor:
             return
         self._stopping = True
         self._wake.set()
+        self.upgrade.end()
         worker = self.worker
         if worker is not None and not worker.ended.done():
             worker.link.send(Frame("stop", (), reason.encode()))
