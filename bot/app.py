@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bot.announce import Announcer
 from bot.api import kept
@@ -46,7 +46,7 @@ from bot.live.names import install
 from bot.live.past import Past
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
-from bot.live.trial import Trial, can_try
+from bot.live.trial import Ground, Trial, can_try
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks, be_in
 from bot.places import Places
@@ -57,6 +57,9 @@ from bot.waits import waits
 from bot.wire.connection import Connection, Reactor
 from bot.wire.keeper import Keeper
 from bot.wire.link import LinkEnd, MemoryLink
+
+if TYPE_CHECKING:
+    from bot.handover import Handover
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +76,11 @@ class App:
         once: don't reconnect; a first connection that fails is `CannotConnect`.
         link: the end of the link to a keeper in another process; by default there is one in this process.
         installed: take the plugins that were installed with pip, too.
+        ground: where new versions are tried; by default in processes of their own.
 
     Attributes:
         ready: set when the plugins are loaded.
+        handover: changes this worker for another, where a keeper runs beside it.
     """
 
     def __init__(
@@ -86,11 +91,13 @@ class App:
         once: bool = False,
         link: LinkEnd | None = None,
         installed: bool = False,
+        ground: Ground | None = None,
+        handover: Handover | None = None,
         clock: Callable[[], float] = time.monotonic,
         job_clock: Clock | None = None,
         choice: random.Random | None = None,
     ) -> None:
-        self.config, self.once = config, once
+        self.config, self.once, self.handover = config, once, handover
         self.backend = backend or Backend.open(config.state_dir)
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
@@ -106,9 +113,10 @@ class App:
         self.faults = Faults()
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
         pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults)
+        self.limits = pipeline.limits
         self.calls = Calls(self, pipeline, self.networks, self.places, self.pending, self.backend.book)
         job_clock = job_clock or LoopClock()
-        self._scheduler = Scheduler(job_clock, self.calls.task)
+        self.scheduler = Scheduler(job_clock, self.calls.task)
         self.announcer = Announcer(
             lambda: self.resolve(self.config.reload.report_to) if self.config.reload.report_to else None,
             lambda name: self.networks[name].connection.registered and name not in self._not_ready,
@@ -131,13 +139,14 @@ class App:
             self._keeper = None
         self.reactor = Reactor(link, kept=self._keeper is None)
         self.reactor.on_boot = self.backend.book.open
-        self.jobs = Jobs(self.backend.jobs, self._scheduler, self.calls.later, job_clock.time)
+        self.jobs = Jobs(self.backend.jobs, self.scheduler, self.calls.later, job_clock.time)
         folders = directories(config.plugins.directories)
-        self.reloader = self._reloader(Discovery(folders, elsewhere=Installed() if installed else None))
+        ground = ground or (Trial() if can_try else None)
+        self.reloader = self._reloader(Discovery(folders, elsewhere=Installed() if installed else None), ground)
         self.past = self._past(pipeline)
         self.watcher = self._watcher(folders)
 
-    def _reloader(self, discovery: Discovery) -> Reloader:
+    def _reloader(self, discovery: Discovery, ground: Ground | None) -> Reloader:
         return Reloader(
             discovery,
             self,
@@ -149,7 +158,8 @@ class App:
             disabled=self.places.off_everywhere,
             recent=lambda: tuple(self.calls.recent),
             on_later=self._later,
-            ground=Trial() if can_try else None,
+            ground=ground,
+            restart=f"{self.config.prefix[0]}restart" if self.handover is not None else "",
         )
 
     def _past(self, pipeline: Pipeline) -> Past:
@@ -225,19 +235,25 @@ class App:
             self.quit_message = message
         self._stopping.set()
 
+    def leave(self) -> None:
+        """End for another worker, which goes on with the connections: plugins are torn down, nothing is closed."""
+        self.calls.left = True
+        self._stopping.set()
+
     async def close(self) -> None:
         """End: QUIT on every network, plugins torn down, nothing left."""
         await self.watcher.stop()
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                quits = (network.connection.stop(self.quit_message) for network in self.networks.values())
-                await asyncio.gather(*quits, return_exceptions=True)
+                if not self.calls.left:
+                    quits = (network.connection.stop(self.quit_message) for network in self.networks.values())
+                    await asyncio.gather(*quits, return_exceptions=True)
                 await self.reloader.close()
         except TimeoutError:
             log.warning("not everything ended within %g s; ending all the same", STOP_SECONDS)
         await self.past.close()
         self.calls.cancel()
-        self._scheduler.stop()
+        self.scheduler.stop()
         if self._keeper is not None:
             await self._keeper.closed()
         await self.owner.let_go()
@@ -333,6 +349,8 @@ class App:
 
     def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[object] | None:
         """Queue one line."""
+        if self.calls.left and cause != "-":  # the next worker answers this line, from the beginning
+            return None
         known = self.networks.get(network)
         if known is None:
             log.warning("%s speaks to %s, a network that is not configured", handler, network)

@@ -15,7 +15,6 @@ import io
 import ipaddress
 import pathlib
 import pickle
-import re
 import types
 import uuid
 import zoneinfo
@@ -62,7 +61,7 @@ class _Reader(pickle.Unpickler):
         return found
 
 
-def pack(value: object) -> bytes:
+def pack(value: object, max_bytes: int = MAX_BYTES) -> bytes:
     """Return a value as bytes.
 
     Raises:
@@ -75,8 +74,8 @@ def pack(value: object) -> bytes:
         raise
     except Exception as error:  # changed by a thread meanwhile, nested too deeply
         raise CannotPack(f"{type(error).__name__}: {error}") from error
-    if file.tell() > MAX_BYTES:
-        raise CannotPack(f"{file.tell() >> 20} MiB, and {MAX_BYTES >> 20} are the limit")
+    if file.tell() > max_bytes:
+        raise CannotPack(f"{file.tell() >> 20} MiB, and {max_bytes >> 20} are the limit")
     raw = file.getvalue()
     unpack(raw)  # what can't be read is found here, where it can be told
     return raw

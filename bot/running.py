@@ -25,6 +25,8 @@ from bot.wire.link import LinkEnd
 
 if TYPE_CHECKING:
     from bot.config import Config
+    from bot.handover import Handover
+    from bot.live.trial import Ground
     from bot.terminal import Terminal
 
 log = logging.getLogger(__name__)
@@ -40,16 +42,29 @@ class Running:
         path: of the configuration, to be read again.
         once: never reconnect; exit 69 if the first connection fails.
         link: to the keeper, where that is another process.
+        ground: where plugins are tried, if they have been already.
+        handover: how another worker takes this one's place.
     """
 
-    def __init__(self, settings: Config, path: Path, *, once: bool = False, link: LinkEnd | None = None) -> None:
+    def __init__(
+        self,
+        settings: Config,
+        path: Path,
+        *,
+        once: bool = False,
+        link: LinkEnd | None = None,
+        ground: Ground | None = None,
+        handover: Handover | None = None,
+    ) -> None:
         self._path, self._terminal = path, _terminal()
         self._logs(settings)
         # What is there by now stays. Plugins are not there yet, so their old generations are still collected; a full
         # collection looks at those alone, which takes 5 ms instead of 20.
         gc.collect()
         gc.freeze()
-        self.app = App(settings, once=once, installed=True, link=link)
+        self.app = App(settings, once=once, installed=True, link=link, ground=ground, handover=handover)
+        if handover is not None:
+            handover.begin(self.app)
         if self._terminal is not None:
             self.app.reloader.on_failure.append(self._terminal.failed)
         self._reloads: set[asyncio.Task[None]] = set()

@@ -26,6 +26,8 @@ from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
     from bot.config import Config
+    from bot.handover import Handover
+    from bot.live.trial import Ground
     from bot.running import Running
 
 BEAT_SECONDS = 1.0
@@ -34,8 +36,8 @@ BEAT_SECONDS = 1.0
 class Worker:
     """The bot in this process, and what the keeper tells it."""
 
-    def __init__(self, running: Running, link: SocketEnd) -> None:
-        self._running, self._app, self._link = running, running.app, link
+    def __init__(self, running: Running, link: SocketEnd, handover: Handover) -> None:
+        self._running, self._app, self._link, self._handover = running, running.app, link, handover
         self._tasks: set[asyncio.Task[None]] = set()
         self._app.reactor.on_other = self._frame
         link.on_close = lambda: os._exit(0)
@@ -71,6 +73,8 @@ class Worker:
                 self._running.hang_up()
             case "news":
                 self._app.announcer.tell(frame.payload.decode())
+            case _:
+                self._handover.frame(frame)
 
 
 def main() -> NoReturn:
@@ -80,6 +84,7 @@ def main() -> NoReturn:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--safe", action="store_true")
+    parser.add_argument("--standby", action="store_true")
     parser.add_argument("descriptor", type=int)
     options = parser.parse_args(sys.argv[2:])
     die_with_parent(options.parent)
@@ -91,27 +96,44 @@ def main() -> NoReturn:
 
 
 async def _main(options: argparse.Namespace) -> int:
+    link = await SocketEnd.over(socket.socket(fileno=options.descriptor))
+    ground: Ground | None = None
+    given: bytes | None
+    if options.standby:
+        from bot.standby import stand_by
+
+        settings, ground, given = await stand_by(link, options.config)
+        link.send(Frame("config", (), base64.b64encode(pickle.dumps(settings))))  # for those after this one
+    else:
+        settings, given = await _settings(link)
+    from bot.handover import Handover
     from bot.running import Running
 
-    link = await SocketEnd.over(socket.socket(fileno=options.descriptor))
-    settings = await _settings(link)
-    running = Running(settings, options.config, once=options.once, link=link)
-    code = await Worker(running, link).run()
+    handover = Handover(link, given)
+    running = Running(settings, options.config, once=options.once, link=link, ground=ground, handover=handover)
+    code = await Worker(running, link, handover).run()
     link.on_close = None
-    link.send(Frame("end", (str(code),)))
+    if handover.leaving:
+        handover.leave()
+    else:
+        link.send(Frame("end", (str(code),)))
     link.close()
     await asyncio.sleep(0)
     return code
 
 
-async def _settings(link: SocketEnd) -> Config:
-    """Wait for the settings, which are the first that the keeper sends."""
-    came: asyncio.Future[Config] = asyncio.get_running_loop().create_future()
+async def _settings(link: SocketEnd) -> tuple[Config, bytes | None]:
+    """Wait for the settings, and for what a worker before has left if it has; they are the first of all frames."""
+    came: asyncio.Future[tuple[Config, bytes | None]] = asyncio.get_running_loop().create_future()
+    given: list[bytes] = []
 
     def take(frame: Frame) -> None:
-        if frame.verb == "config":
+        if frame.verb == "hand":
+            given.append(frame.payload)
+        elif frame.verb == "config":
             link.on_frame = None  # what follows waits for the bot
-            came.set_result(pickle.loads(base64.b64decode(frame.payload)))  # from our own parent, by inheritance
+            settings = pickle.loads(base64.b64decode(frame.payload))  # from our own parent, by inheritance
+            came.set_result((settings, given[0] if given else None))
 
     link.on_frame = take
     return await came

@@ -201,6 +201,7 @@ class Scheduler:
         self._stopped = False
         self._ended = 0
         self._apart = clock.time() - clock.monotonic()
+        self._expected: dict[tuple[str, str], tuple[float | str, float]] = {}
 
     def replace(self, plugin: str, jobs: Sequence[Every]) -> None:
         """Make these the plugin's periodic jobs, in one step; none of them runs now.
@@ -219,7 +220,7 @@ class Scheduler:
             when = job.when if isinstance(job.when, str) else float(job.when)
             entry = old.pop(job.name, None)
             if entry is None:
-                entry = _Entry(f"{plugin}.{job.name}", when, job.run, self._first(when))
+                entry = _Entry(f"{plugin}.{job.name}", when, job.run, self._begun(plugin, job.name, when))
                 self._push(entry)
             elif entry.when != when:
                 first = self._first(when)
@@ -246,6 +247,21 @@ class Scheduler:
         self._arm()
         return Handle(entry, lambda: self._end(entry))
 
+    def due(self) -> list[tuple[str, str, float | str, float]]:
+        """Return all periodic jobs: plugin, name, interval or cron line, and when it is due,
+        in seconds since the epoch."""
+        apart = self._clock.time() - self._clock.monotonic()
+        return [
+            (plugin, name, entry.when, entry.due if entry.on_wall else entry.due + apart)
+            for plugin, jobs in self._jobs.items()
+            for name, entry in jobs.items()
+            if entry.when is not None and not entry.ended
+        ]
+
+    def expect(self, due: Sequence[tuple[str, str, float | str, float]]) -> None:
+        """Let jobs of these names, once there are some, be due when they were under another scheduler; see `due`."""
+        self._expected.update({(plugin, name): (when, at) for plugin, name, when, at in due})
+
     def seconds_until(self, plugin: str, name: str) -> float | None:
         """How long until a periodic job is due; None when there is no such job."""
         entry = self._jobs.get(plugin, {}).get(name)
@@ -265,6 +281,13 @@ class Scheduler:
 
     def _first(self, when: float | str) -> float:
         return next_cron(when, self._clock.time()) if isinstance(when, str) else self._clock.monotonic() + when
+
+    def _begun(self, plugin: str, name: str, when: float | str) -> float:
+        """When a job that is new here is due first."""
+        before, at = self._expected.pop((plugin, name), (None, 0.0))
+        if before != when:
+            return self._first(when)
+        return at if isinstance(when, str) else at - (self._clock.time() - self._clock.monotonic())
 
     def _push(self, entry: _Entry) -> None:
         heap = self._on_wall if entry.on_wall else self._on_monotonic

@@ -19,7 +19,7 @@ from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
 from bot.live.compiled import Compiled
 from bot.live.discover import Unit
-from bot.live.drift import Drift, packages
+from bot.live.drift import FIRST, Drift, packages
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, run_hooks
 from bot.live.loader import Image, TookTooLong, shown, too_long
@@ -28,7 +28,7 @@ from bot.live.state import Takeover
 from bot.live.steps import in_steps
 from bot.live.trial import Verdict
 
-RESTART = "restart first: {} on disk is not what runs"
+RESTART = f"{FIRST}: {{}} on disk is not what runs"
 
 
 class Attempt:

@@ -42,6 +42,7 @@ class Live:
         claims: the mapping on disk that the ledger of commands is kept in.
         recent: gives the lines that channels said last, to warm new rules with.
         patience: gives the times in force.
+        restart: the command that restarts the whole bot, "" where there is none.
 
     Attributes:
         table: the live handlers; replaced by the commit.
@@ -60,6 +61,7 @@ class Live:
         built_in: Mapping[str, Handler],
         recent: Callable[[], Sequence[str]],
         patience: Callable[[], Patience],
+        restart: str = "",
     ) -> None:
         self.built_in = dict(built_in)
         self.table = build((), built_in=self.built_in)
@@ -72,13 +74,22 @@ class Live:
         self._generations: dict[str, int] = {}
         self._retiring: dict[asyncio.Task[None], Owner] = {}  # oldest first
         self._shared: list[Image] = []  # shared modules that are live no more, but perhaps in use
-        self._leaks = Leaks(host.notice, lambda: patience().leak)
+        self._leaks = Leaks(host.notice, lambda: patience().leak, restart=restart)
         self._tidy = Tidy(lambda: patience().collect, self._leaks.look)
         audit()
 
     def generation(self, name: str) -> int:
         """Return the number of a plugin's live generation, 0 where there is none."""
         return self._generations.get(name, 0) if name in self.images else 0
+
+    @property
+    def generations(self) -> dict[str, int]:
+        """The number of each plugin's last generation."""
+        return dict(self._generations)
+
+    def count_on(self, generations: Mapping[str, int]) -> None:
+        """Nothing was live yet here: go on with the numbers of the worker before."""
+        self._generations.update(generations)
 
     def step_back(self, name: str) -> None:
         """The commit of this version is undone: the next one gets its number."""

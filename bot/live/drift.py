@@ -17,6 +17,8 @@ from typing import Final
 
 Stamp = tuple[int, int]  # mtime in ns, size in bytes
 
+FIRST: Final = "restart first"  # in what is told of them; who tells it adds how
+
 _OWN: Final = "bot"
 _LACKING: Final = ("ImportError", "AttributeError", "ModuleNotFoundError", "TypeError")
 
@@ -40,6 +42,10 @@ class Drift:
     def explains(self, text: str) -> bool:
         """Tell whether an error, as it is reported, may come from a `bot` on disk that is not the one that runs."""
         return text.partition(":")[0] in _LACKING and self._has_changed(_OWN)
+
+    def own_changed(self) -> bool:
+        """Tell whether the `bot` on disk is not the one that runs."""
+        return self._has_changed(_OWN)
 
     def _note(self, package: str) -> None:
         files = self._files.setdefault(package, {})

@@ -32,6 +32,7 @@ from bot.live.builder import Builder
 from bot.live.claims import Refusal
 from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
+from bot.live.drift import FIRST
 from bot.live.failures import Failures, signature
 from bot.live.graph import Group, closure
 from bot.live.handoff import Host, Shelf
@@ -70,11 +71,15 @@ class Reloader:
         on_later: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
         ground: Ground | None = None,
+        restart: str = "",
     ) -> None:
         self._host, self._relay, self._shelf, self.patience = host, relay, shelf, patience
         self._disabled = disabled
         self._builder = Builder(TookTooLong)
-        self._live = Live(host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience)
+        self._restart = restart
+        self._live = Live(
+            host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience, restart
+        )
         self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock, ground)
         self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
         self._lock = asyncio.Lock()
@@ -283,6 +288,8 @@ class Reloader:
         )
         held = self._held(plan)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
+        if everything and self._planner.drift.own_changed():
+            entries.append(Entry(f"the bot itself is another one on disk: {self._advice()}", (), True))
         entries += self._failures.undone(plan, self.live, held | self._planner.missing.keys())
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
@@ -399,9 +406,22 @@ class Reloader:
         return sorted(other for other in closure([name], edges) if other != name and self.live[other].owner is not None)
 
     @property
-    def stopped(self) -> Collection[str]:
-        """Plugins that stay unloaded until `!load` or a change of their content."""
-        return self._planner.stopped.keys()
+    def stopped(self) -> Mapping[str, str]:
+        """Plugins that stay unloaded until `!load` or a change of their content, which is told by its digest."""
+        return self._planner.stopped
+
+    @property
+    def generations(self) -> Mapping[str, int]:
+        """The number of each plugin's last generation."""
+        return self._live.generations
+
+    def go_on(self, generations: Mapping[str, int], stopped: Mapping[str, str]) -> None:
+        """Before anything is live: begin with these of the worker before."""
+        self._live.count_on(generations)
+        self._planner.stopped.update(stopped)
+
+    def _advice(self) -> str:
+        return f"{FIRST} ({self._restart})" if self._restart else f"{FIRST}, by hand: end this process and run it again"
 
     def _failure(self, one: Attempt, units: Mapping[str, Unit], force: set[str], cause: str) -> list[Entry]:
         error, what = one.error, signature(one.group.units, units)
@@ -418,7 +438,8 @@ class Reloader:
         for listener in self.on_failure:
             there = {name: units[name] for name in one.group.units if name in units}
             step(listener, Failed(tuple(names), there, error, cause))
-        return [report.failed([(name, self._live.generation(name)) for name in names], str(error), what)]
+        why = str(error).replace(FIRST, self._advice())
+        return [report.failed([(name, self._live.generation(name)) for name in names], why, what)]
 
     def _clash(self, error: Clash, one: Attempt, force: set[str]) -> list[Entry]:
         """A refused newcomer is told of once, and not at all while the holder's file is only missing for a moment."""
