@@ -17,10 +17,11 @@ import pickle
 import signal
 import socket
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bot.wire.link import Frame
+from bot.wire.link import Frame, encode
 from bot.wire.process import die_with_parent
 from bot.wire.socketlink import SocketEnd
 
@@ -90,9 +91,23 @@ def main() -> NoReturn:
     die_with_parent(options.parent)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    from bot.running import run_to_end
-
+    try:
+        from bot.running import run_to_end
+    except Exception as error:
+        if options.standby:
+            tell_unfit(options.descriptor, error)
+        raise
     run_to_end(_main(options))
+
+
+def tell_unfit(descriptor: int, error: Exception) -> None:
+    """Tell the keeper that the code on disk can't even be imported, and wait to be ended by it."""
+    traceback.print_exception(error)
+    link = socket.socket(fileno=descriptor)
+    why = " ".join(f"{type(error).__name__}: {error}".split())
+    link.sendall(encode(Frame("unfit", (), why.encode(errors="replace"))))
+    while link.recv(4096):
+        pass
 
 
 async def _main(options: argparse.Namespace) -> int:

@@ -284,7 +284,7 @@ async def test_another_state_dir(program: Program) -> None:
 
 
 async def test_a_plugin_that_is_live_and_would_not_load(program: Program) -> None:
-    await program.edit("__init__.py", '    "keep": "bot.api.kept",\n', "")
+    await program.edit("__init__.py", '    "teardown": "bot.api.declare",\n', "")
     await stays(program, r"a plugin that is live would not load: count: count\.py:3: ImportError: .*; mend or unload it")
 
 
