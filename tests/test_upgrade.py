@@ -329,3 +329,174 @@ async def test_somebody_who_is_no_admin(program: Program) -> None:
     before = await program.worker()
     assert await program.heard("!restart") == "restart: admins only"
     assert await program.worker() == before
+
+
+async def test_the_worker_that_leaves_dies_before_it_has_handed_over(program: Program) -> None:
+    """The successor goes on from the checkpoint, without the kept values; the network sees nothing of it."""
+    (program.plugins / "last.py").write_text(
+        "import os, signal\nfrom bot import teardown\n@teardown\ndef end(ctx):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    await program.heard("!reload last", like="last loaded .*", source=ADMIN)
+    verbs = len(program.verbs())
+    before = await program.worker()
+    program.say("!restart", ADMIN)
+    await program.line("restarting.*", 0)
+    while program.children() == [before] or before in program.children():
+        await asyncio.sleep(0.05)
+    assert await program.heard("!count a", like="a is .*") == "a is 1 of 1"
+    assert not {"QUIT", "JOIN", "NICK"} & set(program.verbs()[verbs:])
+    assert "ended without handing its kept values over" in program.told()
+
+
+async def test_the_successor_dies_while_it_takes_over(program: Program) -> None:
+    """Another worker comes and has what was handed over."""
+    await program.heard("!count a", like="a is .*")
+    once = program.folder / "once"
+    (program.plugins / "first.py").write_text(
+        "import os\nfrom bot import start\n@start\ndef begin(ctx):\n"
+        f"    if os.path.exists({str(once)!r}):\n        os.remove({str(once)!r})\n        os._exit(3)\n"
+    )
+    await program.heard("!reload first", like="first loaded .*", source=ADMIN)
+    once.touch()
+    verbs, since = len(program.verbs()), program.server.mark()
+    program.say("!restart", ADMIN)
+    program.say("!count b")
+    assert "state of 1 plugin handed over" in await program.line("restarted: .*", since)
+    assert not once.exists()
+    assert await program.heard("!count c", like="c is .*") == "c is 3 of 3"
+    assert "b is 2 of 2" in program.answers()
+    assert not {"QUIT", "JOIN", "NICK"} & set(program.verbs()[verbs:])
+
+
+SLOW = """
+import asyncio
+from bot import command
+@command("slow")
+async def slow(ctx, seconds: float):
+    await ctx.say("it begins")
+    await asyncio.sleep(seconds)
+    return "it ends"
+"""
+
+
+async def test_a_long_call_ends_before_the_worker_leaves_and_others_are_served_meanwhile(program: Program) -> None:
+    (program.plugins / "slow.py").write_text(SLOW)
+    await program.heard("!reload slow", like="slow loaded .*", source=ADMIN)
+    since = program.server.mark()
+    assert await program.heard("!slow 8", like="it begins") == "it begins"
+    program.say("!restart", ADMIN)
+    while "ready to take over" not in program.told():
+        await asyncio.sleep(0.05)
+    assert await program.heard("!count a", like="a is .*") == "a is 1 of 1"
+    assert "it ends" not in program.answers()
+    await program.line("restarted: .*", since)
+    assert program.answers().count("it begins") == program.answers().count("it ends") == 1
+
+
+async def test_a_call_that_does_not_end_is_made_again_by_the_next_worker(program: Program) -> None:
+    program.configure(timeouts={"grace_seconds": 0.5})
+    (program.plugins / "slow.py").write_text(SLOW)
+    await program.heard("!reload slow", like="slow loaded .*", source=ADMIN)
+    program.process.send_signal(signal.SIGHUP)
+    since = program.server.mark()
+    await program.heard("!slow 12", like="it begins")
+    program.say("!restart", ADMIN)
+    await program.line("restarted: .*", since)
+    assert "it ends" not in program.answers()
+    await program.line("it ends", since)
+    assert program.answers().count("it begins") == program.answers().count("it ends") == 1
+    assert not any("cut short" in answer for answer in program.answers())
+
+
+async def test_a_successor_that_dies_while_it_waits_for_its_turn(program: Program) -> None:
+    (program.plugins / "slow.py").write_text(SLOW)
+    await program.heard("!reload slow", like="slow loaded .*", source=ADMIN)
+    before, since = await program.worker(), program.server.mark()
+    await program.heard("!slow 10", like="it begins")
+    program.say("!restart", ADMIN)
+    while "ready to take over" not in program.told():
+        await asyncio.sleep(0.05)
+    (successor,) = set(program.children()) - {before}
+    os.kill(successor, signal.SIGKILL)
+    assert (await program.line("not restarted.*", since)).endswith("it was ended by signal 9 before it took over")
+    await program.line("it ends", since)
+    assert await program.worker() == before
+
+
+async def test_a_bot_that_is_told_to_end_meanwhile(program: Program) -> None:
+    since = program.server.mark()
+    program.say("!restart", ADMIN)
+    await program.line("restarting.*", since)
+    while len(program.children()) < 2:
+        await asyncio.sleep(0.02)
+    children = program.children()
+    assert await program.stop() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+
+
+# --- what goes on, and what does not
+
+
+async def test_a_value_of_a_class_of_the_plugin_is_left_behind_and_named(program: Program) -> None:
+    await program.heard("!town", like="kept")
+    since = program.server.mark()
+    program.say("!restart", ADMIN)
+    text = await program.line("restarted: .*", since)
+    assert text.endswith("handed over; not handed over: count keeps towns, which holds an object of the class Town")
+
+
+async def test_what_was_unloaded_stays_so_and_generations_go_on(program: Program) -> None:
+    (program.plugins / "other.py").write_text(SLOW.replace("slow", "other"))
+    await program.heard("!reload other", like="other loaded .*", source=ADMIN)
+    await program.heard("!unload other", like="other unloaded.*", source=ADMIN)
+    assert (await program.heard("!version count")).startswith("count g1 ")
+    since = program.server.mark()
+    program.say("!restart", ADMIN)
+    await program.line("restarted: .*", since)
+    assert await program.heard("!plugins") == "plugins: count; off: other"
+    assert (await program.heard("!version count")).startswith("count g2 ")
+
+
+PORT = """
+import asyncio
+from bot import start
+@start
+async def listen(ctx):
+    async def hello(reader, writer):
+        writer.close()
+    ctx.enter(await asyncio.start_server(hello, "127.0.0.1", {}))
+"""
+
+
+async def test_what_can_exist_only_once_is_let_go_of_before_it_is_opened_again(program: Program) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (program.plugins / "port.py").write_text(PORT.format(port))
+    await program.heard("!reload port", like="port loaded .*", source=ADMIN)
+    since = program.server.mark()
+    program.say("!restart", ADMIN)
+    await program.line("restarted: .*", since)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await reader.read() == b""
+    writer.close()
+    assert await program.heard("!plugins") == "plugins: count, port"
+
+
+async def test_a_network_that_the_new_configuration_has_not_is_left(program: Program) -> None:
+    other = Server()
+    await other.start()
+    place = {"host": "127.0.0.1", "tls": False, "flood": False, "channels": ["#t"]}
+    here = place | {"port": program.server.port}
+    program.configure(networks={"t": here, "other": place | {"port": other.port}}, admins=[])
+    await program.ctl("restart")
+    await other.wait_for(lambda nick, way, line: way == "in" and "JOIN #t" in line, since=0, timeout=30)
+    mark = other.mark()
+    program.configure(networks={"t": here})
+    out, err = await program.ctl("restart")
+    assert err == []
+    await other.wait_for(lambda nick, way, line: way == "in" and line.startswith("QUIT"), since=mark, timeout=20)
+    assert await program.heard("!count a", like="a is .*") == "a is 1 of 1"
+    await other.stop()
