@@ -14,7 +14,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -146,6 +146,16 @@ class Program:
 
     # -- what is done
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something outside of this process."""
+        async with asyncio.timeout(40):
+            while not condition():  # noqa: ASYNC110  # nobody tells of it
+                await asyncio.sleep(0.05)
+
+    async def load(self, name: str, source: str) -> None:
+        (self.plugins / f"{name}.py").write_text(source)
+        await self.heard(f"!reload {name}", like=rf"{name} (?:loaded )?g.*", source=ADMIN)
+
     async def ctl(self, *words: str) -> tuple[list[str], list[str]]:
         """As `neverquit ctl`: what went well, and what did not."""
         process = await asyncio.create_subprocess_exec(
@@ -165,6 +175,9 @@ class Program:
         """The workers: children of the keeper."""
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in found.split()]
+
+    def command_of(self, pid: int) -> list[str]:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
     async def edit(self, file: str, old: str, new: str) -> None:
         path = self.code / "bot" / file
@@ -285,7 +298,9 @@ async def test_another_state_dir(program: Program) -> None:
 
 async def test_a_plugin_that_is_live_and_would_not_load(program: Program) -> None:
     await program.edit("__init__.py", '    "teardown": "bot.api.declare",\n', "")
-    await stays(program, r"a plugin that is live would not load: count: count\.py:3: ImportError: .*; mend or unload it")
+    await stays(
+        program, r"a plugin that is live would not load: count: count\.py:3: ImportError: .*; mend or unload it"
+    )
 
 
 async def test_an_interpreter_that_is_not_there(program: Program) -> None:
@@ -308,7 +323,7 @@ async def test_another_interpreter(program: Program) -> None:
     out, err = await program.ctl("restart", "--python", str(python))
     assert err == [] and out[0].startswith("restarted: "), program.told()
     pid = await program.worker()
-    assert Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode() == str(python)
+    assert program.command_of(pid)[0] == str(python)
 
 
 # --- things that happen at a bad time
@@ -331,32 +346,37 @@ async def test_somebody_who_is_no_admin(program: Program) -> None:
     assert await program.worker() == before
 
 
+FATAL = """
+import os
+from bot import {hook}
+@{hook}
+def fatal(ctx):
+    if os.path.exists({flag!r}):
+        os.remove({flag!r})
+        {deed}
+"""
+
+
 async def test_the_worker_that_leaves_dies_before_it_has_handed_over(program: Program) -> None:
     """The successor goes on from the checkpoint, without the kept values; the network sees nothing of it."""
-    (program.plugins / "last.py").write_text(
-        "import os, signal\nfrom bot import teardown\n@teardown\ndef end(ctx):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    await program.heard("!reload last", like="last loaded .*", source=ADMIN)
+    now = program.folder / "now"
+    await program.load("last", FATAL.format(hook="teardown", flag=str(now), deed="os.kill(os.getpid(), 9)"))
+    now.touch()
     verbs = len(program.verbs())
     before = await program.worker()
     program.say("!restart", ADMIN)
     await program.line("restarting.*", 0)
-    while program.children() == [before] or before in program.children():
-        await asyncio.sleep(0.05)
+    await program.until(lambda: before not in program.children())
     assert await program.heard("!count a", like="a is .*") == "a is 1 of 1"
     assert not {"QUIT", "JOIN", "NICK"} & set(program.verbs()[verbs:])
-    assert "ended without handing its kept values over" in program.told()
+    await program.until(lambda: "ended without handing its kept values over" in program.told())
 
 
 async def test_the_successor_dies_while_it_takes_over(program: Program) -> None:
     """Another worker comes and has what was handed over."""
     await program.heard("!count a", like="a is .*")
     once = program.folder / "once"
-    (program.plugins / "first.py").write_text(
-        "import os\nfrom bot import start\n@start\ndef begin(ctx):\n"
-        f"    if os.path.exists({str(once)!r}):\n        os.remove({str(once)!r})\n        os._exit(3)\n"
-    )
-    await program.heard("!reload first", like="first loaded .*", source=ADMIN)
+    await program.load("first", FATAL.format(hook="start", flag=str(once), deed="os._exit(3)"))
     once.touch()
     verbs, since = len(program.verbs()), program.server.mark()
     program.say("!restart", ADMIN)
@@ -380,13 +400,11 @@ async def slow(ctx, seconds: float):
 
 
 async def test_a_long_call_ends_before_the_worker_leaves_and_others_are_served_meanwhile(program: Program) -> None:
-    (program.plugins / "slow.py").write_text(SLOW)
-    await program.heard("!reload slow", like="slow loaded .*", source=ADMIN)
+    await program.load("slow", SLOW)
     since = program.server.mark()
     assert await program.heard("!slow 8", like="it begins") == "it begins"
     program.say("!restart", ADMIN)
-    while "ready to take over" not in program.told():
-        await asyncio.sleep(0.05)
+    await program.until(lambda: "ready to take over" in program.told())
     assert await program.heard("!count a", like="a is .*") == "a is 1 of 1"
     assert "it ends" not in program.answers()
     await program.line("restarted: .*", since)
@@ -394,10 +412,10 @@ async def test_a_long_call_ends_before_the_worker_leaves_and_others_are_served_m
 
 
 async def test_a_call_that_does_not_end_is_made_again_by_the_next_worker(program: Program) -> None:
+    await program.stop()
     program.configure(timeouts={"grace_seconds": 0.5})
     (program.plugins / "slow.py").write_text(SLOW)
-    await program.heard("!reload slow", like="slow loaded .*", source=ADMIN)
-    program.process.send_signal(signal.SIGHUP)
+    await program.start()
     since = program.server.mark()
     await program.heard("!slow 12", like="it begins")
     program.say("!restart", ADMIN)
@@ -409,13 +427,11 @@ async def test_a_call_that_does_not_end_is_made_again_by_the_next_worker(program
 
 
 async def test_a_successor_that_dies_while_it_waits_for_its_turn(program: Program) -> None:
-    (program.plugins / "slow.py").write_text(SLOW)
-    await program.heard("!reload slow", like="slow loaded .*", source=ADMIN)
+    await program.load("slow", SLOW)
     before, since = await program.worker(), program.server.mark()
     await program.heard("!slow 10", like="it begins")
     program.say("!restart", ADMIN)
-    while "ready to take over" not in program.told():
-        await asyncio.sleep(0.05)
+    await program.until(lambda: "ready to take over" in program.told())
     (successor,) = set(program.children()) - {before}
     os.kill(successor, signal.SIGKILL)
     assert (await program.line("not restarted.*", since)).endswith("it was ended by signal 9 before it took over")
@@ -427,11 +443,10 @@ async def test_a_bot_that_is_told_to_end_meanwhile(program: Program) -> None:
     since = program.server.mark()
     program.say("!restart", ADMIN)
     await program.line("restarting.*", since)
-    while len(program.children()) < 2:
-        await asyncio.sleep(0.02)
+    await program.until(lambda: len(program.children()) == 2)
     children = program.children()
     assert await program.stop() == 0
-    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in children)  # noqa: ASYNC240
 
 
 # --- what goes on, and what does not
@@ -446,8 +461,7 @@ async def test_a_value_of_a_class_of_the_plugin_is_left_behind_and_named(program
 
 
 async def test_what_was_unloaded_stays_so_and_generations_go_on(program: Program) -> None:
-    (program.plugins / "other.py").write_text(SLOW.replace("slow", "other"))
-    await program.heard("!reload other", like="other loaded .*", source=ADMIN)
+    await program.load("other", SLOW.replace("slow", "other"))
     await program.heard("!unload other", like="other unloaded.*", source=ADMIN)
     assert (await program.heard("!version count")).startswith("count g1 ")
     since = program.server.mark()
@@ -474,8 +488,7 @@ async def test_what_can_exist_only_once_is_let_go_of_before_it_is_opened_again(p
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (program.plugins / "port.py").write_text(PORT.format(port))
-    await program.heard("!reload port", like="port loaded .*", source=ADMIN)
+    await program.load("port", PORT.format(port))
     since = program.server.mark()
     program.say("!restart", ADMIN)
     await program.line("restarted: .*", since)
@@ -495,8 +508,7 @@ async def test_a_network_that_the_new_configuration_has_not_is_left(program: Pro
     await other.wait_for(lambda nick, way, line: way == "in" and "JOIN #t" in line, since=0, timeout=30)
     mark = other.mark()
     program.configure(networks={"t": here})
-    out, err = await program.ctl("restart")
-    assert err == []
+    assert (await program.ctl("restart"))[1] == []
     await other.wait_for(lambda nick, way, line: way == "in" and line.startswith("QUIT"), since=mark, timeout=20)
     assert await program.heard("!count a", like="a is .*") == "a is 1 of 1"
     await other.stop()
