@@ -38,6 +38,7 @@ from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
 from bot.dispatch.table import Table
 from bot.errors import CannotConnect, NeverquitError
 from bot.jobs import Jobs
+from bot.ledger import NOWHERE, Ledger
 from bot.live.discover import Discovery, directories
 from bot.live.handoff import Shelf
 from bot.live.installed import Installed
@@ -52,11 +53,13 @@ from bot.networks import Network, Networks, be_in
 from bot.places import Places
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
+from bot.quarantine import Quarantine
 from bot.storage import Backend
 from bot.waits import waits
 from bot.wire.connection import Connection, Reactor
 from bot.wire.keeper import Keeper
-from bot.wire.link import LinkEnd, MemoryLink
+from bot.wire.link import Frame, LinkEnd, MemoryLink
+from bot.wire.vitals import vitals
 
 if TYPE_CHECKING:
     from bot.handover import Handover
@@ -65,6 +68,7 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 READY_SECONDS = 10.0
+SAFE_MODE = "safe mode: workers have failed again and again, no plugin is loaded; !load NAME or !reload all takes them"
 
 
 class App:
@@ -77,10 +81,12 @@ class App:
         link: the end of the link to a keeper in another process; by default there is one in this process.
         installed: take the plugins that were installed with pip, too.
         ground: where new versions are tried; by default in processes of their own.
+        handover: changes this worker for another, where a keeper runs beside it.
+        safe: load no plugins until an admin asks for them: loading them has ended workers.
 
     Attributes:
         ready: set when the plugins are loaded.
-        handover: changes this worker for another, where a keeper runs beside it.
+        vitals: tells how the keeper is, see `wire.vitals`.
     """
 
     def __init__(
@@ -93,6 +99,7 @@ class App:
         installed: bool = False,
         ground: Ground | None = None,
         handover: Handover | None = None,
+        safe: bool = False,
         clock: Callable[[], float] = time.monotonic,
         job_clock: Clock | None = None,
         choice: random.Random | None = None,
@@ -138,13 +145,23 @@ class App:
         else:
             self._keeper = None
         self.reactor = Reactor(link, kept=self._keeper is None)
-        self.reactor.on_boot = self.backend.book.open
-        self.jobs = Jobs(self.backend.jobs, self.scheduler, self.calls.later, job_clock.time)
+        ledger = Ledger(
+            self.reactor.send, self.networks, self.calls.task, self.backend.book, self.backend.own("timers")
+        )
+        self.jobs = Jobs(self.backend.jobs, self.scheduler, self.calls.later, ledger, self.calls.task, job_clock.time)
+        self.reactor.on_boot, self.reactor.on_other = self._booted, self._other
+        self.reactor.on_live = self.scheduler.release
+        if self._keeper is None:
+            self.scheduler.hold()  # what a worker before has left comes first
+        self.vitals: Callable[[], Awaitable[dict[str, Any]]] = self._own_vitals
         folders = directories(config.plugins.directories)
         ground = ground or (Trial() if can_try else None)
         self.reloader = self._reloader(Discovery(folders, elsewhere=Installed() if installed else None), ground)
         self.past = self._past(pipeline)
+        self.quarantine = Quarantine(self)
         self.watcher = self._watcher(folders)
+        if safe:
+            self.reloader.only()
 
     def _reloader(self, discovery: Discovery, ground: Ground | None) -> Reloader:
         return Reloader(
@@ -198,11 +215,14 @@ class App:
         """Load the plugins, begin to watch, and dial."""
         sys.setswitchinterval(0.001)  # a busy plugin thread delays the loop by 1.5 ms instead of 5 to 10
         install([str(directory) for directory in directories(self.config.plugins.directories)])
+        self.quarantine.begin()
         report = await self.past.begin()
         for network in self.config.networks.values():
             self._open(network)
         self.reactor.listen()
         self.announcer.report(report, starting=True)  # held until the network that it goes to is ready
+        if self.reloader.safe:
+            self.notice(SAFE_MODE)
         if self.config.reload.watch:
             await self.watcher.start()
         self.ready.set()
@@ -237,7 +257,7 @@ class App:
 
     def leave(self) -> None:
         """End for another worker, which goes on with the connections: plugins are torn down, nothing is closed."""
-        self.calls.left = True
+        self.calls.left = self.jobs.left = True
         self._stopping.set()
 
     async def close(self) -> None:
@@ -300,6 +320,29 @@ class App:
         """Wait until no call of a handler is under way; for tests."""
         await self.calls.ended()
         await self.announcer.certain()
+
+    # -- the keeper
+
+    def _booted(self, boot: str) -> None:
+        """The keeper, which outlives this worker, has said which one it is."""
+        self.backend.book.open(boot)
+        self.jobs.open(boot)
+
+    def _other(self, frame: Frame) -> None:
+        """A frame of no network: a run that a worker before has begun."""
+        if frame.verb == "line" and frame.fields[0] == NOWHERE:
+            self.jobs.again(frame.fields[1])
+        elif self.handover is not None:
+            self.handover.stranger(frame)
+
+    async def _own_vitals(self) -> dict[str, Any]:
+        return vitals(self.keeper)
+
+    def status(self) -> str:
+        """Return how the bot is, in a few words."""
+        states = [f"{name} {network.connection.state}" for name, network in self.networks.items()]
+        loaded = "safe mode" if self.reloader.safe else f"{len(self.reloader.plugins())} plugins"
+        return "; ".join([*states, loaded])
 
     # -- lines from connections: wire.connection.Listener
 

@@ -104,22 +104,33 @@ class Calls:
             self._begin(call, connection, "", 0)
 
     def later(
-        self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None
+        self,
+        owner: Owner,
+        handler: Handler,
+        args: tuple[Any, ...],
+        address: str | None,
+        number: str = "",
+        again: bool = False,
     ) -> Coroutine[Any, Any, None]:
-        """Return the run of a job; `address` is where it speaks."""
+        """Return the run of a job.
+
+        Args:
+            address: where it speaks.
+            number: of its entry, if it has one; `again`: a worker before has begun it.
+        """
         place = None
         if address is not None:
             try:
                 place = self._networks.resolve(address)
             except UserError as error:
                 log.warning("%s: %s", handler.key, error)
-        outlet = CallOutlet(self._bot, "-", handler.key)
+        outlet = CallOutlet(self._bot, number or "-", handler.key)
         ctx = Context(owner, outlet, self._bot, home=place)
         if place is not None:
             ctx.network = self._networks[place[0]]
             _, channel = ctx.network.roster.isupport.split_status(place[1])
             ctx.channel = channel if ctx.network.roster.is_channel(channel) else None
-        return self._pipeline.run(Call(handler, ctx, outlet, args=args))
+        return self._run(Call(handler, ctx, outlet, args=args), number, again)
 
     def task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start a task that is waited for or cancelled with the calls."""

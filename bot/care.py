@@ -45,7 +45,9 @@ class Care:
 
     @command("load", admin=True)
     async def load(self, ctx: Context, name: str) -> str | None:
-        """Load a plugin that was unloaded."""
+        """Load a plugin that was unloaded; in safe mode any, or `all`."""
+        if name == "all":
+            return await self.reload(ctx, name)
         await check(self._app, name)
         if name in self._app.places.off_everywhere():
             raise UserError(f"{name} is disabled; !enable {name} loads it")

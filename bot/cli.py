@@ -98,7 +98,7 @@ def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
     import tempfile
 
     from bot.control import alone
-    from bot.wire.process import command
+    from bot.wire.process import command, hear_later
 
     try:
         ours = alone(Path(settings.state_dir), inherited=True)
@@ -107,9 +107,13 @@ def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
         _leave(str(error), FAILED)
 
     options = ["--config", str(path.absolute()), "--parent", str(os.getpid()), *(["--once"] if once else [])]
+    try:
+        config = base64.b64encode(pickle.dumps(settings)).decode()
+    except Exception as error:
+        _leave(f"{path}: these settings can't be handed to the bot's processes: {error}", FAILED)
     orders = {
         "command": command("bot.worker", *options),
-        "config": base64.b64encode(pickle.dumps(settings)).decode(),
+        "config": config,
         "log": {"level": settings.log.level, "format": settings.log.format},
     }
     with tempfile.TemporaryFile() as file:
@@ -117,7 +121,11 @@ def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
         file.seek(0)
         os.set_inheritable(file.fileno(), True)
         sys.stdout.flush(), sys.stderr.flush()
-        os.execv(sys.executable, command("bot.wire.supervisor", str(file.fileno())))
+        hear_later()  # until the keeper listens
+        try:
+            os.execv(sys.executable, command("bot.wire.supervisor", str(file.fileno())))
+        except OSError as error:
+            _leave(f"{sys.executable} can't be run: {error.strerror}", FAILED)
 
 
 @program.command()

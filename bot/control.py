@@ -18,7 +18,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 MOST_CLIENTS = 16  # at once; scripts ask one after the other
+VITALS_SECONDS = 2.0  # for the keeper to answer
 REQUEST_SECONDS = 30.0  # for a client to say something, or to take its answer
 
 log = logging.getLogger(__name__)
@@ -236,19 +237,28 @@ class Control:
 
     async def _status(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
         app = self._app
-        lines = [f"neverquit {__version__}, process {os.getpid()}, up {age(time.monotonic() - app.started)}"]
+        keeper = await self._keeper()
+        lines = [f"neverquit {__version__}, {_processes(keeper, time.monotonic() - app.started)}"]
         for network in app.networks.values():
             connection = network.connection
-            state = f"up as {network.nick}" if connection.registered else "not connected"
-            if connection.connected and not connection.registered:
-                state = "registering"
             joined = sum(connection.roster.channel(channel) is not None for channel in connection.channels)
-            lines.append(f"{network.name}: {state}, {joined} of {len(connection.channels)} channels")
-        waiting = app.keeper.queued + sum(len(network.connection.outbox) for network in app.networks.values())
+            up = keeper.get("networks", {}).get(network.name)
+            lasts = f", connected for {age(up)}" if up is not None else ""
+            lines.append(f"{network.name}: {connection.state}, {joined} of {len(connection.channels)} channels{lasts}")
+        waiting = keeper.get("queued", 0) + sum(len(network.connection.outbox) for network in app.networks.values())
         live, off = len(app.reloader.plugins()), len(self._off())
-        lines.append(f"lines to send: {waiting}")
-        lines.append(f"plugins: {live} live, {off} off, {app.reloader.commits} commits")
+        if keeper:
+            lines.append(f"lines to send: {waiting}, in work: {keeper['held']}, lost: {keeper['lost']}")
+        safe = ", safe mode" if app.reloader.safe else ""
+        lines.append(f"plugins: {live} live, {off} off, {app.reloader.commits} commits{safe}")
         return [clean(line) for line in lines], []
+
+    async def _keeper(self) -> dict[str, Any]:
+        """Ask the keeper how it is; nothing if it has no time for that."""
+        try:
+            return await asyncio.wait_for(self._app.vitals(), VITALS_SECONDS)
+        except TimeoutError:
+            return {}
 
     async def _restart(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
         """Answer when this worker is about to leave; the client then asks the next one for `restarted`."""
@@ -288,6 +298,16 @@ _DOES: dict[str, _Does] = {
     "restart": Control._restart,
     "restarted": Control._restarted,
 }
+
+
+def _processes(keeper: Mapping[str, Any], up: float) -> str:
+    if "pid" not in keeper:
+        return f"process {os.getpid()}, up {age(up)}"
+    restarts = keeper["restarts"]
+    return (
+        f"keeper {keeper['pid']}, up {age(keeper['up'])}; worker {os.getpid()}, up {age(up)}, "
+        f"{restarts} restart{'' if restarts == 1 else 's'}"
+    )
 
 
 def _name_of(user: int | None) -> str:

@@ -2,9 +2,10 @@
 
 Asked, it has the keeper prepare a successor and serves on. When that one is ready it waits for a moment without a long
 call, has the keeper hold all lines, lets the calls that are under way end, ends the plugins, and leaves: kept values
-that are plain (`packed.py`), when jobs are due, how often commands were used, which plugins are unloaded, how versions
+that are plain (`packed.py`), how often commands were used, which plugins are unloaded, how versions
 on probation stand, what waits for `!more`. Calls that have not ended in time are made again by the next worker. What
-lies in the store needs no handing over; where the networks stand the keeper has as a checkpoint.
+lies in the store needs no handing over, and with it when jobs are due; where the networks stand the keeper has as a
+checkpoint.
 
 The worker that comes takes all this before its plugins are loaded, and tells who asked. `standby.py` is how it gets
 that far, `bot/wire/upgrade.py` the keeper's side.
@@ -100,7 +101,7 @@ class Handover:
         return self._answer
 
     def frame(self, frame: Frame) -> None:
-        """Take what the keeper says about changing workers, and about networks that are not configured any more."""
+        """Take what the keeper says about changing workers."""
         match frame.verb:
             case "retire" if self._leaving is None:
                 self._leaving = self._app.loop.create_task(self._leave(), name="handover")
@@ -108,11 +109,14 @@ class Handover:
                 self._held.set()
             case "stays" if not self._held.is_set():
                 self._stay(frame.payload.decode(errors="replace"))
-            case "up":  # the worker before was in a network that the new configuration has not
-                self._link.send(Frame("close", (frame.fields[0],), b"neverquit: no longer configured here"))
-                self._link.send(Frame("drop", (frame.fields[0],)))
-            case "line":
-                self._link.send(Frame("done", (frame.fields[1],)))
+
+    def stranger(self, frame: Frame) -> None:
+        """Leave a network in which the worker before was, and which the new configuration has not."""
+        if frame.verb == "up":
+            self._link.send(Frame("close", (frame.fields[0],), b"neverquit: no longer configured here"))
+            self._link.send(Frame("drop", (frame.fields[0],)))
+        elif frame.verb == "line":
+            self._link.send(Frame("done", (frame.fields[1],)))
 
     def _stay(self, why: str) -> None:
         answer, place, text = self._answer, self._place, f"not restarted, everything goes on as it was: {why}"
@@ -178,7 +182,6 @@ class Handover:
             "versions": dict(app.shelf.versions),
             "states": dict(app.shelf.states),
             "snapshots": snapshots,
-            "due": app.scheduler.due(),
             "limits": app.limits.taken(time.monotonic()),
             "generations": dict(app.reloader.generations),
             "stopped": dict(app.reloader.stopped),
@@ -203,7 +206,6 @@ class Handover:
 
     def _take(self, left: Mapping[str, Any]) -> None:
         app = self._app
-        app.scheduler.expect(left.get("due", ()))
         app.limits.go_on(left.get("limits", ()), time.monotonic())
         app.reloader.go_on(left.get("generations", {}), left.get("stopped", {}))
         app.calls.recent.extend(left.get("recent", ()))

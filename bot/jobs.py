@@ -3,7 +3,10 @@
 
 The scheduler holds the timers and the store the rows; this joins them to the live plugins. A stored job runs the
 function of its name in whatever version is live when it is due; if its plugin is not live then, it runs as soon as it
-is. A function that is not marked `@job` ends with the version that scheduled it.
+is. A function that is not marked `@job` ends with the version that scheduled it, and with its worker.
+
+Each run of the other two is an entry of the ledger from its beginning to its end, so it is neither lost nor doubled
+when the worker dies in it: the keeper hands it to the next one (`again`), and a stored job keeps its row so long.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from bot.dispatch.scheduler import Every as Periodic
 from bot.dispatch.scheduler import Handle, Scheduler
 from bot.dispatch.table import Handler
 from bot.errors import StoreError
+from bot.ledger import Ledger, name_of, read_name
 from bot.storage import Jobs as Rows
 
 log = logging.getLogger(__name__)
@@ -33,10 +37,16 @@ LONGEST_SECONDS = 10 * 366 * 86400.0
 
 
 class Run(Protocol):
-    """Gives the coroutine of one job's run, a call of its own."""
+    """Gives the coroutine of one job's run, a call of its own; `number` and `again` are those of its entry."""
 
     def __call__(
-        self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None
+        self,
+        owner: Owner,
+        handler: Handler,
+        args: tuple[Any, ...],
+        address: str | None,
+        number: str = "",
+        again: bool = False,
     ) -> Coroutine[Any, Any, object]: ...
 
 
@@ -76,13 +86,29 @@ class _Passing:
 
 
 class Jobs:
-    """All jobs of all plugins. Called on the loop; `schedule` from any thread, too."""
+    """All jobs of all plugins. Called on the loop; `schedule` from any thread, too.
 
-    def __init__(self, rows: Rows, scheduler: Scheduler, run: Run, wall: Callable[[], float] = time.time) -> None:
+    Attributes:
+        left: this worker is leaving; runs that have not ended by now are made again by the next one.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        scheduler: Scheduler,
+        run: Run,
+        ledger: Ledger,
+        spawn: Callable[[Coroutine[Any, Any, object]], object],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._rows, self._scheduler, self._run, self._wall = rows, scheduler, run, wall
+        self._ledger, self._spawn, self.left = ledger, spawn, False
+        self._begun_before: set[str] = set()  # runs that the keeper has handed over
         self._later: dict[str, Mapping[str, Handler]] = {}
+        self._periodics: dict[str, Sequence[Handler]] = {}
         self._owners: dict[str, Owner] = {}
         self._armed: dict[int, Handle] = {}  # stored jobs whose timer runs
+        self._running: set[int] = set()  # those that run: their rows are still there
         self._loop = asyncio.get_running_loop()
 
     def schedule(
@@ -146,6 +172,77 @@ class Jobs:
         timer = self._armed.pop(number, None)
         if timer is not None:
             timer.cancel()
+        for name in self._begun_before:
+            if (found := read_name(name)) is not None and found[1] == number:
+                self._ledger.done(name)
+
+    # -- from one worker to the next
+
+    def open(self, boot: str) -> None:
+        """Go on in the time of the worker before, under the keeper of this name."""
+        self._ledger.open(boot)
+        for plugin in self._periodics:
+            self._recall(plugin)
+
+    def again(self, name: str) -> None:
+        """A run was begun by a worker that is gone, and not ended."""
+        self._begun_before.add(name)
+        key, row = read_name(name) or ("", None)
+        plugin = key.partition(".")[0]
+        if row is not None:
+            # Its timer is over and runs it at once; else its row waits for the plugin, or the run had ended.
+            if row not in self._armed or plugin not in self._owners:
+                self._ledger.done(name)
+            return
+        handler = next((one for one in self._periodics.get(plugin, ()) if one.key == key), None)
+        if handler is None:
+            self._ledger.done(name)
+        else:
+            self._spawn(self._entered(name, self._run(handler.owner, handler, (), None, name, True)))
+
+    def forget(self, name: str) -> None:
+        """A run has ended workers: it is not to be made again."""
+        _, row = read_name(name) or ("", None)
+        if row is not None:
+            self._rows.remove(row)
+            self._disarm(row)
+
+    async def _entered(self, name: str, run: Coroutine[Any, Any, object], row: int | None = None) -> None:
+        """Run a job as an entry."""
+        if row is not None:
+            self._running.add(row)
+        try:
+            await run
+        finally:
+            if not self.left:
+                if row is not None:
+                    self._cross_off(row)
+                self._ledger.done(name)
+
+    def _cross_off(self, row: int) -> None:
+        try:
+            self._rows.remove(row)
+            self._running.discard(row)
+        except StoreError as error:
+            log.error("a stored job has run and can't be crossed off: %s", error)
+
+    def _recall(self, plugin: str) -> None:
+        """Give a plugin's periodic jobs the time that they had under the worker before, if there was one."""
+        for handler in self._periodics.get(plugin, ()) if self._ledger.kept else ():
+            due = self._ledger.due(handler.key, _when(handler))
+            if due is not None and due != self._next(plugin, handler):
+                self._scheduler.put(plugin, handler.key, due)
+            self._remember(plugin, handler)
+
+    def _remember(self, plugin: str, handler: Handler) -> None:
+        if (due := self._next(plugin, handler)) is not None:
+            self._ledger.remember(handler.key, _when(handler), due)
+
+    def _next(self, plugin: str, handler: Handler) -> float | None:
+        seconds = self._scheduler.seconds_until(plugin, handler.key)
+        return None if seconds is None else round(self._wall() + seconds, 3)
+
+    # -- commits
 
     def replace(
         self, plugin: str, owner: Owner | None, periodic: Sequence[Handler], later: Mapping[str, Handler]
@@ -161,6 +258,9 @@ class Jobs:
         except ValueError:  # the loader has seen to their names and times, so this is a fault of ours
             log.exception("the periodic jobs of %s can't be run", plugin)
             self._scheduler.replace(plugin, [])
+            periodic = ()
+        self._periodics[plugin] = periodic
+        self._recall(plugin)
         self._arm_all(plugin)
 
     def _arm_all(self, plugin: str) -> None:
@@ -183,29 +283,52 @@ class Jobs:
     def remove(self, plugin: str) -> None:
         """Part of a commit: a plugin has gone; its stored jobs wait for it."""
         self._later.pop(plugin, None)
+        self._periodics.pop(plugin, None)
         before = self._owners.pop(plugin, None)
         if before is not None:
             before.call_off()
         self._scheduler.replace(plugin, [])
 
     def _periodic(self, handler: Handler, owner: Owner) -> Periodic:
-        assert isinstance(handler.declaration, Every)
-        mark = handler.declaration
-        when = mark.cron if mark.cron is not None else mark.seconds
-        assert when is not None
-        return Periodic(handler.key, when, lambda: self._run(owner, handler, (), None))
+        return Periodic(handler.key, _when(handler), lambda: self._due(handler, owner))
+
+    def _due(self, handler: Handler, owner: Owner) -> Coroutine[Any, Any, object]:
+        name = name_of(handler.key, self._scheduler.last_due(owner.plugin, handler.key))
+        if name in self._begun_before:
+            return _nothing()
+        self._ledger.begin(name)  # first: a run that is known twice is made once, one that nobody knows never
+        self._remember(owner.plugin, handler)
+        return self._entered(name, self._run(owner, handler, (), None, name))
 
     def _arm(self, plugin: str, key: str, number: int, due: float, args: tuple[Any, ...], address: str | None) -> None:
         async def run() -> None:
             self._armed.pop(number, None)
-            handler, owner = self._later.get(plugin, {}).get(key), self._owners.get(plugin)
-            if owner is None:
-                return  # not live: the row stays, and is armed again with the plugin
-            self._rows.remove(number)
-            if handler is None:
-                log.warning("%s has no @job function %s any more; its stored job is dropped", plugin, key)
+            handler, owner, name = (
+                self._later.get(plugin, {}).get(key),
+                self._owners.get(plugin),
+                name_of(key, due, number),
+            )
+            if owner is None or handler is None:
+                if owner is not None:  # else the row stays, and is armed again with the plugin
+                    self._rows.remove(number)
+                    log.warning("%s has no @job function %s any more; its stored job is dropped", plugin, key)
+                if name in self._begun_before:
+                    self._ledger.done(name)
                 return
-            await self._run(owner, handler, args, address)
+            self._ledger.begin(name)
+            again = name in self._begun_before
+            await self._entered(name, self._run(owner, handler, args, address, name, again), number)
 
-        if number not in self._armed:
+        if number not in self._armed and number not in self._running:
             self._armed[number] = self._scheduler.schedule(due, run)
+
+
+def _when(handler: Handler) -> float | str:
+    assert isinstance(handler.declaration, Every)
+    when = handler.declaration.cron if handler.declaration.cron is not None else handler.declaration.seconds
+    assert when is not None
+    return when
+
+
+async def _nothing() -> None:
+    """A run that is under way already, since the keeper handed it over."""

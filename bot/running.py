@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,7 +21,11 @@ from bot.app import App
 from bot.control import Control
 from bot.dispatch.guard import at_fork, guarded
 from bot.errors import CannotConnect, ConfigError, NeverquitError, UserError
+from bot.reread import reread
+from bot.wire.deaths import ASKED_TO_END
 from bot.wire.link import LinkEnd
+from bot.wire.process import hear
+from bot.wire.systemd import Systemd
 
 if TYPE_CHECKING:
     from bot.config import Config
@@ -32,7 +36,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FAILED, CANNOT_CONNECT = 1, 69
+STATUS_SECONDS = 1.0
 END_SECONDS = 4.8  # from a signal to the end at the latest
+WORKERS_END_SECONDS = 4.0  # of a worker, whose keeper has to say QUIT after that
 
 
 class Running:
@@ -44,6 +50,10 @@ class Running:
         link: to the keeper, where that is another process.
         ground: where plugins are tried, if they have been already.
         handover: how another worker takes this one's place.
+        safe: load no plugins until an admin asks for them.
+
+    Attributes:
+        on_reload: called with True when a reload of everything begins, with False when it is over.
     """
 
     def __init__(
@@ -55,14 +65,16 @@ class Running:
         link: LinkEnd | None = None,
         ground: Ground | None = None,
         handover: Handover | None = None,
+        safe: bool = False,
     ) -> None:
-        self._path, self._terminal = path, _terminal()
+        self._path, self._terminal, self._alone = path, _terminal(), link is None
+        self.on_reload: Callable[[bool], object] = lambda begins: None
         self._logs(settings)
         # What is there by now stays. Plugins are not there yet, so their old generations are still collected; a full
         # collection looks at those alone, which takes 5 ms instead of 20.
         gc.collect()
         gc.freeze()
-        self.app = App(settings, once=once, installed=True, link=link, ground=ground, handover=handover)
+        self.app = App(settings, once=once, installed=True, link=link, ground=ground, handover=handover, safe=safe)
         if handover is not None:
             handover.begin(self.app)
         if self._terminal is not None:
@@ -75,18 +87,37 @@ class Running:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.app.stop)
-            signal.signal(number, _end_in_time)  # beside it: asyncio hears of signals by a descriptor of its own
+            # Beside it: asyncio hears of signals by a descriptor of its own.
+            signal.signal(number, _end_in_time if self._alone else _end_worker_in_time)
         loop.add_signal_handler(signal.SIGHUP, self.hang_up)
+        hear()
         control = Control(self.app, Path(self.app.config.state_dir))
         await control.start()
+        telling = loop.create_task(self._tell_systemd()) if self._alone else None
         try:
             await self.app.run()
         except CannotConnect as error:
             print(f"neverquit: cannot connect: {error}", file=sys.stderr)
             return CANNOT_CONNECT
         finally:
+            if telling is not None:
+                telling.cancel()
             await control.stop()
         return 0
+
+    async def _tell_systemd(self) -> None:
+        """Where there is no keeper to do it."""
+        systemd = Systemd()
+        self.on_reload = lambda begins: systemd.reloading() if begins else systemd.ready()
+        await self.app.ready.wait()
+        systemd.ready()
+        try:
+            while True:
+                systemd.status(self.app.status())
+                systemd.alive()
+                await asyncio.sleep(min(systemd.watchdog_seconds or STATUS_SECONDS, STATUS_SECONDS))
+        finally:
+            systemd.stopping()
 
     def hang_up(self) -> None:
         """Read the configuration again, and take all plugins anew; a bad file changes nothing."""
@@ -95,25 +126,30 @@ class Running:
         task.add_done_callback(self._reloads.discard)
 
     async def _again(self) -> None:
-        from bot import config
-
-        app = self.app
         async with self._one_at_a_time:  # or the slowest of several readings would win
+            self.on_reload(True)
             try:
-                settings = await asyncio.to_thread(config.load, self._path)
-            except ConfigError as error:
-                log.error("the configuration stays as it was:\n%s", error)
-                app.announcer.tell(f"the configuration stays as it was: {error.mistakes[0]}")
-                return
-            self._logs(settings)
-            for note in await app.apply(settings):
-                log.warning("%s", note)
-            try:
-                report = await app.reloader.settle(everything=True, cause="SIGHUP")
-            except UserError:  # the bot is about to end
-                return
-            log.info("configuration read again; %s", report)
-            app.announcer.tell(f"configuration read again; {report}")
+                await self._reread()
+            finally:
+                self.on_reload(False)
+
+    async def _reread(self) -> None:
+        app = self.app
+        try:
+            settings = await asyncio.to_thread(reread, self._path)
+        except ConfigError as error:
+            log.error("the configuration stays as it was:\n%s", error)
+            app.announcer.tell(f"the configuration stays as it was: {error.mistakes[0]}")
+            return
+        self._logs(settings)
+        for note in await app.apply(settings):
+            log.warning("%s", note)
+        try:
+            report = await app.reloader.settle(everything=True, cause="SIGHUP")
+        except UserError:  # the bot is about to end
+            return
+        log.info("configuration read again; %s", report)
+        app.announcer.tell(f"configuration read again; {report}")
 
     def _logs(self, settings: Config) -> None:
         line = self._terminal.line if self._terminal is not None and settings.log.format == "text" else None
@@ -130,11 +166,16 @@ def _terminal() -> Terminal | None:
     return Terminal(sys.stderr)
 
 
-def _end_in_time(*_: object) -> None:
+def _end_in_time(*_: object, seconds: float = END_SECONDS, code: int = 0) -> None:
     """End the process before the 5 s are over, should the loop be held by a plugin and not hear the signal."""
-    timer = threading.Timer(END_SECONDS, os._exit, (0,))
+    timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
+
+
+def _end_worker_in_time(*_: object) -> None:
+    """The same for a worker: its keeper is to know what this end means."""
+    _end_in_time(seconds=WORKERS_END_SECONDS, code=ASKED_TO_END)
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:

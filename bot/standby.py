@@ -11,29 +11,27 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import logs
 from bot.errors import ConfigError, NeverquitError
-from bot.wire.link import Frame, LinkEnd
+from bot.wire.link import Frame
 
 if TYPE_CHECKING:
     from bot.config import Config
     from bot.live.rehearsal import Rehearsal
+    from bot.worker import Fork
 
 log = logging.getLogger(__name__)
-
-NOT_FIT = 75  # EX_TEMPFAIL of sysexits.h: the keeper has been told why
 
 
 class Unfit(NeverquitError):
     """This worker can't take over, and why."""
 
 
-async def stand_by(link: LinkEnd, path: Path) -> tuple[Config, Rehearsal, bytes]:
+async def stand_by(link: Fork, path: Path) -> tuple[Config, Rehearsal, bytes]:
     """Get ready, and wait.
 
     Returns:
@@ -47,11 +45,10 @@ async def stand_by(link: LinkEnd, path: Path) -> tuple[Config, Rehearsal, bytes]
         if frame.verb == "standby":
             begun.set_result(json.loads(frame.payload))
         elif frame.verb == "hand":
-            link.on_frame = None  # what follows waits for the bot
+            link.on_ours = None  # what follows waits for the bot
             handed.set_result(frame.payload)
 
-    link.on_close = lambda: os._exit(NOT_FIT)
-    link.on_frame = take
+    link.on_ours = take
     try:
         settings, ground = await _ready(path, await begun)
         link.send(Frame("ready"))
@@ -70,9 +67,9 @@ async def _ready(path: Path, before: Mapping[str, Any]) -> tuple[Config, Rehears
     from bot.live.plan import Patience
     from bot.live.rehearsal import Rehearsal
     from bot.live.trial import Trial
-    from bot.reading import read
+    from bot.reread import reread
 
-    settings = await read(path)
+    settings = await asyncio.to_thread(reread, path)
     logs.setup(settings.log.level, settings.log.format)
     logs.redact(*settings.secrets())
     if settings.state_dir != before.get("state_dir", settings.state_dir):  # the keeper holds its lock

@@ -1,8 +1,9 @@
 """The worker's process: the whole bot but for the sockets, on one half of a link to the keeper.
 
 Started by `wire/supervisor.py`. The keeper gives it the settings; what the keeper says about the bot as a whole (stop,
-hang up, retire) is taken here, what it says about a network by `wire/connection.py`. A beat each second shows that the
-loop turns. If the link closes, the keeper is gone, and with it every connection: there is nothing left to do.
+hang up, what ended the worker before) is taken here, from the first moment on; what it says about a network waits until
+the plugins are there and is taken by `wire/connection.py`. A beat shows that the loop turns. If the link closes, the
+keeper is gone, and with it every connection: there is nothing left to do.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ import signal
 import socket
 import sys
 import traceback
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from bot.errors import NeverquitError
 from bot.wire.link import Frame, encode
-from bot.wire.process import die_with_parent
+from bot.wire.process import die_with_parent, hear_later
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
@@ -32,20 +36,98 @@ if TYPE_CHECKING:
     from bot.running import Running
 
 BEAT_SECONDS = 1.0
+BEATS_IN_SILENCE = 4  # so many at least before the keeper would take us for dead
+GOODBYE_SECONDS = 1.0  # for the keeper to hear that we end
+FAILED = 1
+
+#: Frames about the bot as a whole.
+OURS = frozenset(
+    {"config", "stop", "hangup", "standby", "retire", "stays", "hold", "hand", "skipped", "stacks", "news", "vitals"}
+)
+
+
+class Fork:
+    """The link to the keeper, forked: frames about the bot go to `on_ours`, all others to `on_frame`.
+
+    Either waits until there is somebody to take it; so the bot can be told to end while its plugins still load.
+    """
+
+    def __init__(self, link: SocketEnd) -> None:
+        self._link = link
+        self._ours: deque[Frame] = deque()
+        self._others: deque[Frame] = deque()
+        self._on_ours: Callable[[Frame], None] | None = None
+        self._on_frame: Callable[[Frame], None] | None = None
+        self.on_close: Callable[[], None] | None = None
+        self.on_room: Callable[[], None] | None = None
+        link.on_close = self._closed
+        link.on_frame = self._take
+
+    @property
+    def full(self) -> bool:
+        """Whether the keeper is behind in reading."""
+        return self._link.full
+
+    @property
+    def on_ours(self) -> Callable[[Frame], None] | None:
+        """Who takes the frames about the bot."""
+        return self._on_ours
+
+    @on_ours.setter
+    def on_ours(self, callback: Callable[[Frame], None] | None) -> None:
+        self._on_ours = callback
+        while self._ours and self._on_ours is not None:
+            self._on_ours(self._ours.popleft())
+
+    @property
+    def on_frame(self) -> Callable[[Frame], None] | None:
+        """Who takes the frames about networks."""
+        return self._on_frame
+
+    @on_frame.setter
+    def on_frame(self, callback: Callable[[Frame], None] | None) -> None:
+        self._on_frame = callback
+        while self._others and self._on_frame is not None:
+            self._on_frame(self._others.popleft())
+
+    def send(self, frame: Frame) -> None:
+        """Hand a frame to the keeper."""
+        self._link.send(frame)
+
+    def close(self) -> None:
+        """End the link."""
+        self._link.close()
+
+    def _take(self, frame: Frame) -> None:
+        waiting, callback = (self._ours, self._on_ours) if frame.verb in OURS else (self._others, self._on_frame)
+        if callback is None or waiting:
+            waiting.append(frame)
+        else:
+            callback(frame)
+
+    def _closed(self) -> None:
+        if self.on_close is not None:
+            self.on_close()
 
 
 class Worker:
     """The bot in this process, and what the keeper tells it."""
 
-    def __init__(self, running: Running, link: SocketEnd, handover: Handover) -> None:
+    def __init__(self, running: Running, link: Fork, handover: Handover) -> None:
         self._running, self._app, self._link, self._handover = running, running.app, link, handover
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._app.reactor.on_other = self._frame
-        link.on_close = lambda: os._exit(0)
+        self._stacks = ""
+        self._skipped: list[tuple[str, str, bytes, str]] = []
+        self._news: list[str] = []
+        self._vitals: list[asyncio.Future[dict[str, Any]]] = []
+        self._status = ""
+        self._app.vitals = self._ask_vitals
+        self._app.reloader.on_sound = lambda: link.send(Frame("sound"))
+        running.on_reload = self._reload
+        self._limits()
+        link.on_ours = self._frame
 
     async def run(self) -> int:
         """Run the bot to its end; return the exit code."""
-        self._limits()
         self._beat()
         ready = asyncio.get_running_loop().create_task(self._ready())
         try:
@@ -55,16 +137,40 @@ class Worker:
 
     def _beat(self) -> None:
         self._link.send(Frame("beat"))
-        asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
+        if (status := self._app.status()) != self._status:
+            self._status = status
+            self._link.send(Frame("status", (), status.encode(errors="replace")))
+        patience = self._app.config.timeouts.silence_seconds or BEAT_SECONDS * BEATS_IN_SILENCE
+        asyncio.get_running_loop().call_later(min(BEAT_SECONDS, patience / BEATS_IN_SILENCE), self._beat)
 
     def _limits(self) -> None:
-        times = self._app.config.timeouts
+        times, log = self._app.config.timeouts, self._app.config.log
         limits = {"silence_seconds": times.silence_seconds, "hold_seconds": times.hold_seconds}
-        self._link.send(Frame("limits", (), json.dumps(limits).encode()))
+        limits_and_log = {**limits, "level": log.level, "format": log.format}
+        self._link.send(Frame("limits", (), json.dumps(limits_and_log).encode()))
 
     async def _ready(self) -> None:
         await self._app.ready.wait()
+        for text in self._news:
+            self._app.announcer.tell(text)
+        for net, number, line, stacks in self._skipped:
+            await self._app.quarantine.convict(net, number, line, stacks)
         self._link.send(Frame("ready"))
+
+    def _reload(self, begins: bool) -> None:
+        """A reload of everything begins, or is over: then the settings may be others."""
+        if begins:
+            self._link.send(Frame("reloading"))
+            return
+        self._limits()
+        self._link.send(Frame("config", (), base64.b64encode(pickle.dumps(self._app.config))))
+        self._link.send(Frame("ready"))
+
+    async def _ask_vitals(self) -> dict[str, Any]:
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._vitals.append(answer)
+        self._link.send(Frame("vitals"))
+        return await answer
 
     def _frame(self, frame: Frame) -> None:
         match frame.verb:
@@ -73,24 +179,39 @@ class Worker:
             case "hangup":
                 self._running.hang_up()
             case "news":
-                self._app.announcer.tell(frame.payload.decode())
+                self._news.append(frame.payload.decode())
+            case "stacks":
+                self._stacks = json.loads(frame.payload)
+            case "skipped":
+                net, number = frame.fields
+                self._skipped.append((net, number, frame.payload, self._stacks))
+                self._stacks = ""
+            case "vitals":
+                asked, self._vitals = self._vitals, []
+                for answer in asked:
+                    if not answer.done():
+                        answer.set_result(json.loads(frame.payload))
             case _:
                 self._handover.frame(frame)
 
 
 def main() -> NoReturn:
     """Be the worker's process."""
+    hear_later(signal.SIGHUP)  # until the bot listens; the other two end the bot at any moment
     parser = argparse.ArgumentParser(prog="bot.worker")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--safe", action="store_true")
     parser.add_argument("--standby", action="store_true")
+    parser.add_argument("--stacks", type=int, required=True)
     parser.add_argument("descriptor", type=int)
     options = parser.parse_args(sys.argv[2:])
+    os.set_inheritable(options.descriptor, False)  # neither is for what we or plugins start
+    os.set_inheritable(options.stacks, False)
     die_with_parent(options.parent)
-    faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    faulthandler.enable(options.stacks)
+    faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True)
     try:
         from bot.running import run_to_end
     except Exception as error:
@@ -111,7 +232,9 @@ def tell_unfit(descriptor: int, error: Exception) -> None:
 
 
 async def _main(options: argparse.Namespace) -> int:
-    link = await SocketEnd.over(socket.socket(fileno=options.descriptor))
+    end = await SocketEnd.over(socket.socket(fileno=options.descriptor))
+    link = Fork(end)
+    link.on_close = lambda: os._exit(0)
     ground: Ground | None = None
     given: bytes | None
     if options.standby:
@@ -125,19 +248,35 @@ async def _main(options: argparse.Namespace) -> int:
     from bot.running import Running
 
     handover = Handover(link, given)
-    running = Running(settings, options.config, once=options.once, link=link, ground=ground, handover=handover)
-    code = await Worker(running, link, handover).run()
-    link.on_close = None
+    running = Running(
+        settings,
+        options.config,
+        once=options.once,
+        link=link,
+        ground=ground,
+        handover=handover,
+        safe=options.safe,
+    )
+    try:
+        code = await Worker(running, link, handover).run()
+    except NeverquitError as error:  # it has ended in words, and another worker would end the same way
+        print(f"neverquit: {error}", file=sys.stderr, flush=True)
+        code = FAILED
+    heard = asyncio.Event()
+    link.on_close = heard.set
     if handover.leaving:
         handover.leave()
     else:
         link.send(Frame("end", (str(code),)))
-    link.close()
-    await asyncio.sleep(0)
+    try:
+        # Gone before that is read, we would seem to have died.
+        await asyncio.wait_for(heard.wait(), GOODBYE_SECONDS)
+    except TimeoutError:
+        pass
     return code
 
 
-async def _settings(link: SocketEnd) -> tuple[Config, bytes | None]:
+async def _settings(link: Fork) -> tuple[Config, bytes | None]:
     """Wait for the settings, and for what a worker before has left if it has; they are the first of all frames."""
     came: asyncio.Future[tuple[Config, bytes | None]] = asyncio.get_running_loop().create_future()
     given: list[bytes] = []
@@ -146,9 +285,9 @@ async def _settings(link: SocketEnd) -> tuple[Config, bytes | None]:
         if frame.verb == "hand":
             given.append(frame.payload)
         elif frame.verb == "config":
-            link.on_frame = None  # what follows waits for the bot
+            link.on_ours = None  # what follows waits for the bot
             settings = pickle.loads(base64.b64decode(frame.payload))  # from our own parent, by inheritance
             came.set_result((settings, given[0] if given else None))
 
-    link.on_frame = take
+    link.on_ours = take
     return await came

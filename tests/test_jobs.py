@@ -17,8 +17,10 @@ from bot.dispatch.scheduler import Scheduler
 from bot.dispatch.table import Handler
 from bot.errors import StoreError
 from bot.jobs import Jobs
+from bot.ledger import Ledger
 from bot.storage import Backend
 from bot.testing import FakeClock
+from bot.wire.link import Frame
 
 
 @job
@@ -41,13 +43,18 @@ class Bench:
     def __init__(self, backend: Backend, clock: FakeClock) -> None:
         self.backend, self.clock = backend, clock
         self.ran: list[tuple[str, int, tuple[Any, ...], str | None]] = []
+        self.numbers: list[tuple[str, bool]] = []  # of the entry of each run, and whether it is made again
+        self.frames: list[Frame] = []
+        self.gate: asyncio.Event | None = None  # what runs wait for
         self._tasks: set[asyncio.Task[Any]] = set()
         self.jobs = self.fresh()
 
     def fresh(self) -> Jobs:
         """The jobs of a bot that has just started on the same store."""
         self.scheduler = Scheduler(self.clock, self._spawn)
-        return Jobs(self.backend.jobs, self.scheduler, self._run, self.clock.time)
+        dues = self.backend.own("timers")
+        ledger = Ledger(self.frames.append, {}, self._spawn, self.backend.book, dues)
+        return Jobs(self.backend.jobs, self.scheduler, self._run, ledger, self._spawn, self.clock.time)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -55,8 +62,19 @@ class Bench:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _run(self, owner: Owner, handler: Handler, args: tuple[Any, ...], address: str | None) -> None:
+    async def _run(
+        self,
+        owner: Owner,
+        handler: Handler,
+        args: tuple[Any, ...],
+        address: str | None,
+        number: str = "",
+        again: bool = False,
+    ) -> None:
         self.ran.append((handler.key, owner.generation, args, address))
+        self.numbers.append((number, again))
+        if self.gate is not None:
+            await self.gate.wait()
 
     def live(self, generation: int, *periodic: Handler, later: bool = True, owner: Owner | None = None) -> Owner:
         """Commit a version of the plugin `weather`."""
@@ -322,3 +340,146 @@ async def test_it_ends_with_the_plugin(bench: Bench) -> None:
     bench.live(1, every(300.0))
     bench.jobs.remove("weather")
     assert await bench.later("1h") == []
+
+
+# --- from one worker to the next
+
+
+def verbs(bench: Bench) -> list[tuple[str, str]]:
+    return [(frame.verb, frame.fields[-1]) for frame in bench.frames]
+
+
+async def test_a_periodic_run_is_an_entry_from_its_beginning_to_its_end(bench: Bench) -> None:
+    bench.live(1, every(300.0))
+    name = f"t:weather.poll/{bench.clock.time() + 300:.3f}"
+    bench.gate = asyncio.Event()
+    await bench.later("5m")
+    assert verbs(bench) == [("begin", name)] and bench.numbers == [(name, False)]
+    bench.gate.set()
+    await bench.later("1s")
+    assert verbs(bench) == [("begin", name), ("done", name)]
+
+
+async def test_a_stored_run_keeps_its_row_until_it_has_ended(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", due, (), None)
+    name = f"t:{KEY}/{bench.clock.time() + 600:.3f}#1"
+    bench.gate = asyncio.Event()
+    await bench.later("11m")
+    assert verbs(bench) == [("begin", name)] and len(bench.backend.jobs.all()) == 1
+    bench.gate.set()
+    await bench.later("1s")
+    assert verbs(bench) == [("begin", name), ("done", name)] and bench.backend.jobs.all() == []
+
+
+async def test_a_stored_run_is_made_once_though_its_plugin_is_reloaded_meanwhile(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", due, (), None)
+    bench.gate = asyncio.Event()
+    await bench.later("11m")
+    bench.live(2)
+    assert await bench.later("1m") == []
+    bench.gate.set()
+    assert await bench.later("1m") == [] and bench.backend.jobs.all() == []
+
+
+async def another_worker(bench: Bench, *periodic: Handler) -> None:
+    """The worker ends without a word; the next one has loaded the plugin and is told which keeper it serves."""
+    bench.scheduler.stop()
+    bench.ran.clear(), bench.numbers.clear(), bench.frames.clear()
+    bench.gate, bench.jobs = None, bench.fresh()
+    bench.scheduler.hold()
+    bench.live(1, *periodic)
+    bench.jobs.open("boot")
+
+
+async def test_a_periodic_run_that_a_worker_did_not_end_is_made_again_under_its_name(bench: Bench) -> None:
+    bench.jobs.open("boot")
+    bench.live(1, every(300.0))
+    bench.gate = asyncio.Event()
+    await bench.later("5m")
+    ((name, _),) = bench.numbers
+    await another_worker(bench, every(300.0))
+    bench.jobs.again(name)
+    bench.scheduler.release()
+    await bench.later("1s")
+    assert bench.numbers == [(name, True)] and verbs(bench) == [("done", name)]
+    assert len(await bench.later("5m")) == 1, "the next one comes in its time"
+
+
+async def test_a_run_that_was_begun_but_whose_next_time_was_not_written_down_is_made_once(bench: Bench) -> None:
+    bench.jobs.open("boot")
+    bench.live(1, every(300.0))
+    before = dict(bench.backend.own("timers").items())
+    bench.gate = asyncio.Event()
+    await bench.later("5m")
+    ((name, _),) = bench.numbers
+    bench.backend.own("timers").update(before)
+    await another_worker(bench, every(300.0))
+    bench.jobs.again(name)
+    bench.scheduler.release()
+    await bench.later("1s")
+    assert bench.numbers == [(name, True)]
+
+
+async def test_a_periodic_job_that_fell_due_while_there_was_no_worker_runs_once_and_keeps_its_time(
+    bench: Bench,
+) -> None:
+    bench.jobs.open("boot")
+    bench.live(1, every(300.0))
+    start = bench.clock.time()
+    bench.scheduler.stop()
+    await bench.clock.advance("11m")
+    await another_worker(bench, every(300.0))
+    assert await bench.later("1s") == [], "not before what the worker before has left"
+    bench.scheduler.release()
+    await bench.later("1s")
+    assert [number for number, _ in bench.numbers] == [f"t:weather.poll/{start + 300:.3f}"]
+    assert await bench.later("3m") == []
+    await bench.later("1m")
+    assert [number for number, _ in bench.numbers][1:] == [f"t:weather.poll/{start + 900:.3f}"]
+
+
+async def test_another_keeper_or_interval_begins_anew(bench: Bench) -> None:
+    bench.jobs.open("another boot")
+    bench.live(1, every(300.0))
+    await bench.clock.advance("4m")
+    await another_worker(bench, every(300.0))
+    bench.scheduler.release()
+    assert await bench.later("2m") == []
+    await another_worker(bench, every(200.0))
+    bench.scheduler.release()
+    assert await bench.later("3m") == []
+    assert len(await bench.later("1m")) == 1
+
+
+async def test_a_stored_run_that_a_worker_did_not_end_is_made_again_under_its_name(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", due, ("tea",), "libera/#a")
+    bench.gate = asyncio.Event()
+    await bench.later("11m")
+    ((name, _),) = bench.numbers
+    await another_worker(bench)
+    bench.jobs.again(name)
+    bench.scheduler.release()
+    await bench.later("1s")
+    assert bench.ran == [(KEY, 1, ("tea",), "libera/#a")] and bench.numbers == [(name, True)]
+    assert bench.backend.jobs.all() == []
+
+
+async def test_a_stored_run_whose_row_is_gone_had_ended(bench: Bench) -> None:
+    bench.live(1)
+    bench.jobs.again(f"t:{KEY}/1.000#7")
+    await bench.later("1s")
+    assert bench.ran == [] and verbs(bench) == [("done", f"t:{KEY}/1.000#7")]
+
+
+@pytest.mark.parametrize("name", ["t:weather.other/1.000", "t:gone.poll/1.000", "x", "t:", "t:weather.poll/1#x"])
+async def test_a_run_of_what_is_not_there_is_crossed_off(bench: Bench, name: str) -> None:
+    bench.live(1)
+    bench.jobs.again(name)
+    assert verbs(bench) == [("done", name)]
+
+
+async def test_a_stored_run_that_ended_workers_is_never_made_again(bench: Bench) -> None:
+    bench.jobs.schedule(bench.live(1), "10m", due, (), None)
+    await bench.later("1m")
+    bench.jobs.forget(f"t:{KEY}/1.000#1")
+    assert await bench.later("11m") == [] and bench.backend.jobs.all() == []

@@ -176,6 +176,9 @@ class Program:
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in found.split()]
 
+    def alive(self, pid: int) -> bool:
+        return Path(f"/proc/{pid}").exists()
+
     def command_of(self, pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
@@ -446,7 +449,7 @@ async def test_a_bot_that_is_told_to_end_meanwhile(program: Program) -> None:
     await program.until(lambda: len(program.children()) == 2)
     children = program.children()
     assert await program.stop() == 0
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in children)  # noqa: ASYNC240
+    assert not any(program.alive(pid) for pid in children)
 
 
 # --- what goes on, and what does not

@@ -6,6 +6,7 @@ and the machine may sleep. Late is once: whatever was missed runs one time, and 
 A job that still runs when it is due again is passed over.
 
     replace(plugin, [Every(...), ...])    swaps a plugin's jobs; those that remain keep their time
+    put(plugin, name, due)                gives one the time that it had in a process before
     schedule(at, run) -> Handle           one call, at seconds since the epoch
 
 What a run is (its `ctx`, time-out, errors) is the pipeline's: `run()` gives a coroutine and `spawn` starts it. What
@@ -198,10 +199,9 @@ class Scheduler:
         self._on_monotonic: list[tuple[float, int, _Entry]] = []
         self._order = itertools.count()
         self._timer: Timer | None = None
-        self._stopped = False
+        self._stopped = self._held = False
         self._ended = 0
         self._apart = clock.time() - clock.monotonic()
-        self._expected: dict[tuple[str, str], tuple[float | str, float]] = {}
 
     def replace(self, plugin: str, jobs: Sequence[Every]) -> None:
         """Make these the plugin's periodic jobs, in one step; none of them runs now.
@@ -220,7 +220,7 @@ class Scheduler:
             when = job.when if isinstance(job.when, str) else float(job.when)
             entry = old.pop(job.name, None)
             if entry is None:
-                entry = _Entry(f"{plugin}.{job.name}", when, job.run, self._begun(plugin, job.name, when))
+                entry = _Entry(f"{plugin}.{job.name}", when, job.run, self._first(when))
                 self._push(entry)
             elif entry.when != when:
                 first = self._first(when)
@@ -247,27 +247,34 @@ class Scheduler:
         self._arm()
         return Handle(entry, lambda: self._end(entry))
 
-    def due(self) -> list[tuple[str, str, float | str, float]]:
-        """Return all periodic jobs: plugin, name, interval or cron line, and when it is due,
-        in seconds since the epoch."""
-        apart = self._clock.time() - self._clock.monotonic()
-        return [
-            (plugin, name, entry.when, entry.due if entry.on_wall else entry.due + apart)
-            for plugin, jobs in self._jobs.items()
-            for name, entry in jobs.items()
-            if entry.when is not None and not entry.ended
-        ]
-
-    def expect(self, due: Sequence[tuple[str, str, float | str, float]]) -> None:
-        """Let jobs of these names, once there are some, be due when they were under another scheduler; see `due`."""
-        self._expected.update({(plugin, name): (when, at) for plugin, name, when, at in due})
-
     def seconds_until(self, plugin: str, name: str) -> float | None:
         """How long until a periodic job is due; None when there is no such job."""
         entry = self._jobs.get(plugin, {}).get(name)
         if entry is None:
             return None
         return entry.due - (self._clock.time() if entry.on_wall else self._clock.monotonic())
+
+    def last_due(self, plugin: str, name: str) -> float:
+        """When a periodic job should have begun that has just begun: seconds since the epoch."""
+        entry = self._jobs[plugin][name]
+        return entry.last if entry.on_wall else entry.last + self._clock.time() - self._clock.monotonic()
+
+    def put(self, plugin: str, name: str, due: float) -> None:
+        """Let a periodic job be due at this time, in seconds since the epoch; one that is over is now."""
+        entry = self._jobs[plugin][name]
+        entry.due = due if entry.on_wall else due - self._clock.time() + self._clock.monotonic()
+        self._push(entry)
+        self._arm()
+
+    def hold(self) -> None:
+        """Start nothing until `release`; what falls due meanwhile is late then."""
+        self._held = True
+        self._arm()
+
+    def release(self) -> None:
+        """Start what is due, and go on."""
+        self._held = False
+        self._arm()
 
     def stop(self) -> None:
         """Nothing is started from here on; what runs goes on. Idempotent."""
@@ -281,13 +288,6 @@ class Scheduler:
 
     def _first(self, when: float | str) -> float:
         return next_cron(when, self._clock.time()) if isinstance(when, str) else self._clock.monotonic() + when
-
-    def _begun(self, plugin: str, name: str, when: float | str) -> float:
-        """When a job that is new here is due first."""
-        before, at = self._expected.pop((plugin, name), (None, 0.0))
-        if before != when:
-            return self._first(when)
-        return at if isinstance(when, str) else at - (self._clock.time() - self._clock.monotonic())
 
     def _push(self, entry: _Entry) -> None:
         heap = self._on_wall if entry.on_wall else self._on_monotonic
@@ -319,7 +319,7 @@ class Scheduler:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._stopped:
+        if self._stopped or self._held:
             return
         now, wall = self._read()
         wakes = []

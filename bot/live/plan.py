@@ -108,6 +108,7 @@ class Planner:
 
     Attributes:
         stopped: plugins that stay unloaded until they are asked for or their content changes: name -> digest.
+        only: in safe mode, the plugins that were asked for: no other is taken.
         known: names of all plugins on disk at the last sweep.
         missing: live units whose file is missing or empty for the moment -> since when.
         drift: tells which packages on disk are not what runs.
@@ -124,6 +125,7 @@ class Planner:
         ground: Ground | None = None,
     ) -> None:
         self.stopped: dict[str, str] = {}
+        self.only: set[str] | None = None
         self.known: set[str] = set()
         self.missing: dict[str, float] = {}
         self.pinned: dict[str, Pin] = {}
@@ -268,7 +270,8 @@ class Planner:
         """Sort what the sweep found into units to look at, and live units that are gone; the unsure wait."""
         units, gone, now = dict(disk.units), set[str](), self._clock()
         for name in [name for name, unit in units.items() if unit.is_plugin]:
-            if name in off or self.stopped.get(name) == units[name].digest:
+            left_out = name in off or (self.only is not None and name not in self.only)
+            if left_out or self.stopped.get(name) == units[name].digest:
                 del units[name]
                 if name in live:
                     gone.add(name)

@@ -54,6 +54,7 @@ class Reloader:
         patience: times; may be replaced at any moment.
         on_commit, on_failure: called after each commit, and for each group that was tried and stays as it was.
         on_pins: called with all pins when they have changed.
+        on_sound: called when safe mode ends.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Reloader:
         self.on_commit = self._live.on_commit
         self.on_failure: list[Callable[[Failed], object]] = []
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
+        self.on_sound: Callable[[], object] = lambda: None
 
     @property
     def table(self) -> Table:
@@ -154,11 +156,33 @@ class Reloader:
             hint: file events named these units and no others; without it everything is looked at.
         """
         since, wanted = self._rounds, set(force)
+        if self._planner.only is not None:
+            self._asked_for(wanted, everything)
 
         async def transact(force: set[str]) -> Report:
             return await self._transaction(force, everything, cause, pins, without, hint)
 
         return await self._run(lambda: self._forced(wanted, since, transact) if not pins else transact(wanted))
+
+    @property
+    def safe(self) -> bool:
+        """Whether nothing is taken but what an admin asks for by name, or all of it at once, which ends this."""
+        return self._planner.only is not None
+
+    def only(self) -> None:
+        """Begin in safe mode."""
+        self._planner.only = set()
+
+    def _asked_for(self, names: set[str], everything: bool) -> None:
+        if everything:
+            self._planner.only = None
+            self.on_sound()
+        elif self._planner.only is not None:
+            self._planner.only |= names
+
+    def keep_out(self, stopped: Mapping[str, str]) -> None:
+        """Leave plugins out until they are asked for or are other than this: name -> digest."""
+        self._planner.stopped |= stopped
 
     async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""

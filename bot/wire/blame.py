@@ -48,6 +48,16 @@ class Blame:
         self._alone = None
         return guilty
 
+    def interrupted(self) -> None:
+        """The worker was ended from outside: whoever was alone has shown nothing, and is tried again."""
+        if self._alone is not None:
+            self._suspects = {self._alone: None, **self._suspects}
+            self._alone = None
+
+    def over(self, now: float) -> bool:
+        """Whether lines may be handed over as ever: no suspect waits, and the last one has taken its time."""
+        return not self._suspects and self.may_go(now)
+
     def is_suspect(self, number: str) -> bool:
         """Whether it waits for its turn."""
         return number in self._suspects

@@ -87,6 +87,7 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
         self.by_name: dict[str, Connection] = {}
         self.on_other: Callable[[Frame], None] | None = None  # frames about the bot, not about one network
         self.on_boot: Callable[[str], object] | None = None  # told which run of the keeper numbers the lines
+        self.on_live: Callable[[], object] | None = None  # what a worker before has left has all come
         self._link, self._kept = link, kept
 
     def listen(self) -> None:
@@ -122,6 +123,8 @@ class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
             elif frame.verb == "live":
                 for one in self.by_name.values():
                     one.caught_up()
+                if self.on_live is not None:
+                    self.on_live()
             elif frame.fields and (connection := self.by_name.get(frame.fields[0])) is not None:
                 connection.on_frame(frame)
             elif self.on_other is not None:
@@ -229,6 +232,13 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
     def connected(self) -> bool:
         """Whether there is a connection to the server, registered or not."""
         return self._state in ("registering", "up")
+
+    @property
+    def state(self) -> str:
+        """In words: up as NICK, registering, not connected."""
+        if self.registered:
+            return f"up as {self.roster.nick}"
+        return "registering" if self.connected else "not connected"
 
     def on_frame(self, frame: Frame) -> None:
         """Take a frame of this network from the keeper; the reactor calls it."""

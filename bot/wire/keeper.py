@@ -53,6 +53,7 @@ class Net:
         self.settings: dict[str, Any] = {}
         self.why = "not opened"  # why it is down
         self.since = 0  # the number of the last line before its connection came up
+        self.up_at = 0.0
 
 
 class Keeper:
@@ -97,6 +98,11 @@ class Keeper:
     def queued(self) -> int:
         """Lines that wait to be sent, over all networks."""
         return sum(len(net.queue) for net in self._nets.values())
+
+    def uptimes(self) -> dict[str, float | None]:
+        """By network, for how many seconds its connection is up; None where there is none."""
+        now = self.clock()
+        return {name: now - net.up_at if net.session is not None else None for name, net in self._nets.items()}
 
     def idle(self, name: str) -> bool:
         """Whether no line of this network is unfinished and nothing waits to be sent to it."""
@@ -143,14 +149,15 @@ class Keeper:
         """Hand nothing more to the present worker; what it has in hand it may finish. The next one gets the rest."""
         self._holding = True
 
-    def died(self, *, own_fault: bool, silent: bool = False) -> tuple[str, bytes] | None:
-        """The worker has ended; find out by which line, and return (network, line) of one that is skipped for it.
+    def died(self, *, own_fault: bool, silent: bool = False) -> tuple[str, str, bytes] | None:
+        """The worker has ended; find out by what, and return (network, number, line) of what is skipped for it.
 
         Args:
             own_fault: no signal from outside ended it.
             silent: it had to be killed, since it did not answer.
         """
         if not own_fault:
+            self.blame.interrupted()
             return None
         guilty = self.blame.died(self.entries.in_hand(), silent=silent)
         entry = self.entries.get(guilty) if guilty is not None else None
@@ -158,7 +165,7 @@ class Keeper:
             return None
         self.entries.remove(guilty)
         self._changed()
-        return entry.net, entry.text
+        return entry.net, guilty, entry.text
 
     def _deaths(self, number: str) -> int:
         entry = self.entries.get(number)
@@ -210,7 +217,7 @@ class Keeper:
         link = self._link
         if link is None or self._holding:
             return
-        if self.blame.careful:
+        if not self.blame.over(self.clock()):
             self._hand_over_with_care(link)
         else:
             for number in list(self.entries.waiting()):
@@ -351,6 +358,7 @@ class Keeper:
             session.end("given up meanwhile")
             return
         net.session, net.dial, net.released, net.since = session, None, False, self._number
+        net.up_at = self.clock()
         self._send("up", net.name, str(net.since), "1")
         self.wake(session.check(self.clock()))
 

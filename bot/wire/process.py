@@ -1,4 +1,4 @@
-"""What the system does for a pair of processes: dying together, and telling systemd.
+"""What the system does for a pair of processes: being started alike, dying together, leaving nobody behind.
 
 A part of the keeper (standard library only), used by the worker as well. Where the system has it not, nothing happens:
 a worker also ends when its link does.
@@ -6,14 +6,18 @@ a worker also ends when its link does.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
-import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1  # prctl(2), Linux
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2), Linux
+
+#: Signals that ask for something; blocked where nobody would hear them yet, they are not lost.
+ASKING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP} if hasattr(signal, "SIGHUP") else ())
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -26,6 +30,18 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", code, f"neverquit-{module.rpartition('.')[2]}", *arguments]
 
 
+def hear_later(*numbers: signal.Signals) -> None:
+    """Hold these signals back until `hear`; a process that is started meanwhile holds them back as well."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers or ASKING)
+
+
+def hear() -> None:
+    """Let signals come: somebody hears them now."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
+
+
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent ends, however that happens; end at once if it has already."""
     if sys.platform == "linux":
@@ -34,20 +50,49 @@ def die_with_parent(parent: int) -> None:
         os._exit(0)
 
 
-def notify(state: str) -> None:
-    """Tell systemd how things are, `READY=1` or `STATUS=...`; nothing without it (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address or address[0] not in "/@":
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
-        try:
-            to.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
-        except OSError:
-            pass  # systemd is gone: nobody to tell
+def adopt_orphans() -> None:
+    """Become the parent of what our children leave behind when they end, as process 1 is anyway."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def terminal_is_gone() -> bool:
-    """Tell whether the terminal that we were started in has been closed, as after a SIGHUP from it."""
+def send(pid: int, number: int) -> None:
+    """Send a signal to a process, if it is still there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def end_strays(number: int, group: int | None = None) -> None:
+    """Send a signal to our children (on Linux), or to those that a worker has left behind in its process group."""
+    if sys.platform == "linux":
+        for pid in _children():  # ours and not buried yet, so the numbers can't mean anybody else
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if group is None or os.getpgid(pid) == group:
+                    os.kill(pid, number)
+    elif group is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
+
+
+def _children() -> Iterator[int]:
+    me = os.getpid()
+    with contextlib.suppress(OSError):
+        yield from map(int, Path(f"/proc/{me}/task/{me}/children").read_text().split())
+
+
+class Terminal:
+    """The terminal that this process was started in, if it was."""
+
+    def __init__(self) -> None:
+        # Who started us with `nohup` wants to outlive it.
+        self._ours = not _no_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+
+    def has_gone(self) -> bool:
+        """Tell, after a SIGHUP, whether it comes from the end of the terminal."""
+        return self._ours and _no_terminal()
+
+
+def _no_terminal() -> bool:
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
     except OSError:

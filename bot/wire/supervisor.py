@@ -2,13 +2,13 @@
 
 Started by `neverquit run`, which has checked the configuration and become this process.
 
-Standard library only, as all of the keeper. The worker runs in a process group of its own, on one half of a socketpair
-that it inherits; signals are ours, and reach it as frames. It is replaced when it ends by itself, when a signal ends
-it, and when it has been silent for too long, in which case it first writes the stack of each thread to the log. Only
-its own faults make it start later and later, and in the end without plugins; a kill from outside never counts.
+Standard library only, as all of the keeper. The worker runs in a session of its own, on one half of a socketpair that
+it inherits; signals are ours, and reach it as frames. It is replaced when it ends by itself, when a signal ends it, and
+when it has been silent for too long, in which case it first writes the stack of each thread. What its end means is
+said by `deaths.py`, which line caused it by `blame.py`. Nobody stays behind, whatever ends.
 
 How a worker begins, and what it does with what it is told, is `bot/worker.py`; how one takes the place of another
-that is well is `upgrade.py`; what the system does for us is `process.py`.
+that is well is `upgrade.py`; what the system does for us is `process.py` and `systemd.py`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,21 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import IO
 
+from bot import logs
+from bot.wire import process
+from bot.wire.deaths import Deaths, asked_to_end
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.socketlink import SocketEnd
+from bot.wire.systemd import Systemd
 from bot.wire.upgrade import Upgrade
+from bot.wire.vitals import vitals
 
 log = logging.getLogger(__name__)
 
@@ -36,21 +43,21 @@ START_SECONDS = 30.0  # from the start of a worker to its first frame: a cold di
 DUMP_SECONDS = 0.5  # for a silent worker to write its stacks before it is killed
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 CLOSE_SECONDS = 0.5  # of these, for the QUITs of a keeper without a worker
-FAULT_WINDOW_SECONDS = 120.0
-FAULTS_AT_ONCE = 3  # own faults within the window that are answered with a new worker at once
-FAULTS_TO_SAFETY = 6  # and after so many the next one comes without plugins
-KILLS_AS_FAULT = 5  # kills from outside in a row without one line finished: that is the memory running out
-BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+STRAYS_SECONDS = 1.0  # from SIGTERM to SIGKILL for what a worker has left behind
+GLANCE_SECONDS = 1.0  # how often we look whether we slept ourselves
+STACKS_BYTES = 64 * 1024
+FAILED = 1
 
 
 class Worker:
     """One worker process and our end of its link."""
 
-    def __init__(self, pid: int, link: SocketEnd, now: float) -> None:
-        self.pid, self.link, self.started = pid, link, now
+    def __init__(self, pid: int, link: SocketEnd, stacks: IO[bytes], now: float) -> None:
+        self.pid, self.link, self.stacks, self.started = pid, link, stacks, now
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()  # the status of `waitpid`
         self.ready = False
         self.spoken = False
+        self.stopped = False  # by SIGSTOP or a debugger
         self.silent = False  # it is being killed for its silence
         self.retired = False  # it has handed over to a successor
 
@@ -62,6 +69,7 @@ class Supervisor:
         command: how to start a worker; the descriptor of its half of the link is added as the last argument.
         config: the settings for it, opaque.
         keeper: the connections.
+        systemd: is told how things are.
     """
 
     def __init__(
@@ -70,19 +78,20 @@ class Supervisor:
         config: bytes,
         keeper: Keeper,
         *,
+        systemd: Systemd | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config, self.keeper, self._clock = config, keeper, clock
+        self.systemd = systemd or Systemd({})
+        self.deaths = Deaths()
         self.worker: Worker | None = None
         self.started = clock()
-        self.restarts = 0
         self.silence_seconds, self.hold_seconds = 5.0, 600.0
         self._code: int | None = None  # of our exit, once that is decided
         self._stopping = False
+        self._was_ready = False  # some worker was
+        self._alone_since: float | None = self.started  # no worker is ready
         self._workers: dict[int, Worker] = {}
-        self._faults: deque[float] = deque()
-        self._kills = 0
-        self._finished = 0  # lines, as the keeper counted them at the last death
         self._news: deque[Frame] = deque(maxlen=50)  # for the next worker
         self._wake = asyncio.Event()
         self.upgrade: Upgrade[Worker] = Upgrade(command, self._start, self._say, keeper.hold)
@@ -92,13 +101,18 @@ class Supervisor:
         """Keep a worker running until the end is asked for; return the exit code."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        self._watchdog()
         while not self._stopping:
-            successor = self.upgrade.take()
-            worker = self.worker = successor or await self._start(self._command())
-            self._introduce(worker, successor=successor is not None)
-            self.keeper.attach(worker.link)
-            await self._watch(worker)
-            self._after(worker)
+            try:
+                successor = self.upgrade.take()
+                worker = self.worker = successor or await self._start(self._command())
+            except OSError as error:
+                self._not_started(f"a worker can't be started: {error}")
+            else:
+                self._introduce(worker, successor=successor is not None)
+                self.keeper.attach(worker.link)
+                await self._watch(worker)
+                self._after(worker)
             await self._pause()
         self.upgrade.end()
         await self._close()
@@ -107,21 +121,28 @@ class Supervisor:
     # -- one worker
 
     def _command(self) -> list[str]:
-        return [*self.upgrade.command, "--safe"] if self._unsafe() else self.upgrade.command
+        return [*self.upgrade.command, "--safe"] if self.deaths.safe else self.upgrade.command
 
     async def _start(self, command: Sequence[str]) -> Worker:
         ours, its = socket.socketpair()
-        with its:
-            os.set_inheritable(its.fileno(), True)
-            process = subprocess.Popen(  # noqa: ASYNC220  # 2 ms, which no PING notices
-                [*command, str(its.fileno())],
-                pass_fds=[its.fileno()],
+        stacks = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the worker
+        try:
+            given = [its.fileno(), stacks.fileno()]
+            child = subprocess.Popen(  # noqa: ASYNC220  # 2 ms, which no PING notices
+                [*command, "--stacks", str(stacks.fileno()), str(its.fileno())],
+                pass_fds=given,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        process.returncode = 0  # its end is ours to hear of, by `_reap`
+        except BaseException:
+            ours.close()
+            stacks.close()
+            raise
+        finally:
+            its.close()
+        child.returncode = 0  # its end is ours to hear of, by `_reap`
         link = await SocketEnd.over(ours)
-        worker = self._workers[process.pid] = Worker(process.pid, link, self._clock())
+        worker = self._workers[child.pid] = Worker(child.pid, link, stacks, self._clock())
         log.debug("worker %d started", worker.pid)
         return worker
 
@@ -132,68 +153,125 @@ class Supervisor:
             worker.link.send(Frame("config", (), self.config))
         while self._news:
             worker.link.send(self._news.popleft())
+        if self._stopping:  # the end was asked for while it started
+            self._end(worker)
 
     async def _watch(self, worker: Worker) -> None:
-        """Wait for its end, and bring that about when it is silent for too long."""
+        """Wait for its end, and bring that about when it is silent for too long, or not ready for far too long."""
+        mercy = worker.started  # silence before this moment does not count
         while not worker.ended.done():
-            patience = self.silence_seconds if worker.spoken else START_SECONDS
-            left = max(self.keeper.heard_at, worker.started) + patience - self._clock()
-            if left > 0:
-                await asyncio.wait([worker.ended], timeout=left)
-            else:
+            now = self._clock()
+            patience = self.silence_seconds or float("inf") if worker.spoken else START_SECONDS
+            due = max(self.keeper.heard_at, mercy) + patience
+            if now >= due:
                 await self._end_silent(worker, patience)
+            elif now >= self._hold_until():
+                self._give_up()
+                process.send(worker.pid, signal.SIGKILL)
+                await worker.ended
+            else:
+                seconds = min(due - now, self._hold_until() - now, GLANCE_SECONDS)
+                await asyncio.wait([worker.ended], timeout=seconds)
+                if self._clock() - now > seconds + GLANCE_SECONDS:
+                    mercy = self._clock()  # we did not run ourselves, and what it said meanwhile is not read yet
 
     async def _end_silent(self, worker: Worker, patience: float) -> None:
-        log.error("the worker %d has been silent for %g s; it is ended, its stacks follow", worker.pid, patience)
+        how = "stopped by a signal" if worker.stopped else "silent"
+        log.error("the worker %d has been %s for %g s and is ended", worker.pid, how, patience)
         worker.silent = True
-        if worker.spoken:  # else nobody takes the signal yet
-            _signal(worker.pid, signal.SIGUSR1)
+        if worker.spoken and not worker.stopped:  # else nobody takes the signal
+            process.send(worker.pid, signal.SIGUSR1)
             await asyncio.wait([worker.ended], timeout=DUMP_SECONDS)
-        _signal(worker.pid, signal.SIGKILL)
+        process.send(worker.pid, signal.SIGKILL)
         await worker.ended
 
     def _reap(self) -> None:
-        """Take the status of every child that has ended; as process 1 also of orphans that became ours."""
+        """Take the status of every child that has ended, or has been stopped; orphans that became ours are buried."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
-            worker = self._workers.pop(pid, None)
-            if worker is not None and not worker.ended.done():
-                worker.link.abort()
-                self.keeper.detach(worker.link)
+            worker = self._workers.get(pid)
+            if worker is None:
+                continue
+            if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
+                worker.stopped = os.WIFSTOPPED(status)
+                continue
+            del self._workers[pid]
+            worker.link.abort()
+            self.keeper.detach(worker.link)
+            if worker is not self.worker:  # a successor that is not to be
+                worker.stacks.close()
+                self._bury(worker)
+            if not worker.ended.done():
                 worker.ended.set_result(status)
 
     # -- after its end
 
     def _after(self, worker: Worker) -> None:
         """Find out what its end means."""
-        status = worker.ended.result()
-        code = os.waitstatus_to_exitcode(status)
-        if self._code is not None or self._stopping:
-            self._stopping = True
+        self._bury(worker)
+        code = os.waitstatus_to_exitcode(worker.ended.result())
+        stacks = self._stacks(worker)
+        if self._code is not None or self._stopping or asked_to_end(code):
+            self._finish()
             return
+        if self._alone_since is None:
+            self._alone_since = self._clock()
         if worker.retired:
-            self._faults.clear()  # they were those of other code
-            self._finished = self.keeper.finished
+            self.deaths.forgive()  # they were those of other code
             return
-        own_fault = worker.silent or not _from_outside(code)
-        if not own_fault:
-            self._kills = self._kills + 1 if self.keeper.finished == self._finished else 1
-            own_fault = self._kills >= KILLS_AS_FAULT
-        self._finished = self.keeper.finished
+        in_hand = self.keeper.entries.in_hand()
+        own_fault = self.deaths.own_fault(
+            code,
+            silent=worker.silent,
+            stopped=worker.stopped,
+            finished=self.keeper.finished,
+            oldest=in_hand[0] if in_hand else None,
+        )
         why = "was silent" if worker.silent else _words(code)
-        self.restarts += 1
-        if own_fault:
-            self._faults.append(self._clock())
-        skipped = self.keeper.died(own_fault=own_fault, silent=worker.silent)
+        if own_fault and not worker.spoken and not self._was_ready:
+            self._not_started(f"the bot did not start: its worker {why}, as said above")
+            return
+        self.deaths.died(self._clock(), own_fault=own_fault)
+        skipped = self.keeper.died(own_fault=own_fault, silent=worker.silent and not worker.stopped)
         log.error("the worker %d %s; starting another", worker.pid, why)
+        self.systemd.status(f"the worker {why}; starting another")
         self._tell(Frame("news", (), f"the bot's worker {why} and was replaced".encode()))
         if skipped is not None:
-            self._tell(Frame("skipped", (skipped[0],), skipped[1]))
+            net, number, text = skipped
+            log.error("what ended it is not delivered again: %s", text.decode(errors="replace"))
+            self._tell(Frame("stacks", (), json.dumps(stacks).encode()))
+            self._tell(Frame("skipped", (net, number), text))
+
+    def _not_started(self, why: str) -> None:
+        """No worker came up: the first is waited for by somebody who can mend that, a later one has time."""
+        if self._was_ready:
+            self.deaths.died(self._clock(), own_fault=True)
+            log.error("%s", why)
+        else:
+            print(f"neverquit: {why}", file=sys.stderr, flush=True)
+            self._code = FAILED
+            self._finish()
+
+    def _bury(self, worker: Worker) -> None:
+        """End what it has left behind: first with a word, then without."""
+        process.end_strays(signal.SIGTERM, worker.pid)
+        asyncio.get_running_loop().call_later(STRAYS_SECONDS, process.end_strays, signal.SIGKILL, worker.pid)
+
+    def _stacks(self, worker: Worker) -> str:
+        """Log where its threads were, if it could say so, and return that."""
+        with worker.stacks as file:
+            file.seek(0)
+            text = file.read(STACKS_BYTES).decode(errors="replace").strip()
+        if text:
+            message = "where the worker %d was when it ended"
+            record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (worker.pid,), None, sinfo=text)
+            log.handle(record)
+        return text
 
     def _say(self, frame: Frame) -> None:
         if self.worker is not None:
@@ -203,22 +281,29 @@ class Supervisor:
         self._news.append(frame)
 
     async def _pause(self) -> None:
-        """Let time pass before the next one, if this one's predecessors ended by their own faults again and again."""
-        now = self._clock()
-        while self._faults and now - self._faults[0] > FAULT_WINDOW_SECONDS:
-            self._faults.popleft()
-        late = len(self._faults) - FAULTS_AT_ONCE
-        if late > 0 and not self._stopping:
-            seconds = BACKOFF_SECONDS[min(late, len(BACKOFF_SECONDS)) - 1]
-            log.warning("%d workers have failed; the next one starts in %g s", len(self._faults), seconds)
+        """Let time pass before the next one, if its predecessors ended by their own faults again and again."""
+        seconds = self.deaths.pause()
+        if seconds and not self._stopping:
+            log.warning("%d workers have failed; the next one starts in %g s", self.deaths.recent, seconds)
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), seconds)
+                await asyncio.wait_for(self._wake.wait(), min(seconds, max(0.0, self._hold_until() - self._clock())))
             except TimeoutError:
                 pass
+            if self._clock() >= self._hold_until():
+                self._give_up()
 
-    def _unsafe(self) -> bool:
-        return len(self._faults) >= FAULTS_TO_SAFETY
+    def _hold_until(self) -> float:
+        """When the connections are given up for want of a worker."""
+        if self._alone_since is None or self._stopping:
+            return float("inf")
+        return self._alone_since + (self.hold_seconds if self._was_ready else max(self.hold_seconds, START_SECONDS))
+
+    def _give_up(self) -> None:
+        seconds = self._clock() - (self._alone_since or 0.0)
+        print(f"neverquit: no worker was ready for {seconds:.0f} s; the bot ends", file=sys.stderr, flush=True)
+        self._code = FAILED
+        self._finish()
 
     # -- what a worker says about itself and us
 
@@ -231,42 +316,84 @@ class Supervisor:
             case "restart" | "hold" | "hand":
                 self.upgrade.heard(worker, frame)
             case "ready":
-                worker.ready = True
+                worker.ready = self._was_ready = True
+                self._alone_since = None
+                self.systemd.ready()
                 self.upgrade.heard(worker, frame)
+            case "reloading":
+                self.systemd.reloading()
+            case "status":
+                self.systemd.status(frame.payload.decode(errors="replace"))
+            case "sound":
+                self.deaths.forgive()
             case "limits":
-                limits = json.loads(frame.payload)
-                self.silence_seconds = float(limits["silence_seconds"])
-                self.hold_seconds = float(limits["hold_seconds"])
+                self._limits(json.loads(frame.payload))
             case "config":
                 self.config = frame.payload
+            case "vitals":
+                worker.link.send(Frame("vitals", (), json.dumps(self._vitals()).encode()))
             case "end":
                 self._code = int(frame.fields[0])
+                worker.link.close()  # it waits for that: we have heard it
+
+    def _limits(self, limits: dict[str, float | str]) -> None:
+        self.silence_seconds, self.hold_seconds = float(limits["silence_seconds"]), float(limits["hold_seconds"])
+        logs.setup(str(limits["level"]), "json" if limits["format"] == "json" else "text")
+
+    def _vitals(self) -> dict[str, object]:
+        up, restarts = self._clock() - self.started, self.deaths.count
+        return {"pid": os.getpid(), "up": up, "restarts": restarts, "safe": self.deaths.safe, **vitals(self.keeper)}
+
+    def _watchdog(self) -> None:
+        """Tell systemd that we live: this loop never waits for anything, so that is all there is to show."""
+        if self.systemd.watchdog_seconds is not None:
+            self.systemd.alive()
+            asyncio.get_running_loop().call_later(self.systemd.watchdog_seconds, self._watchdog)
 
     # -- the end
+
+    def hang_up(self, terminal: process.Terminal) -> None:
+        """SIGHUP: the end of the terminal is the end of the bot; from elsewhere it asks for a reload."""
+        worker = self.worker
+        if terminal.has_gone():
+            self.stop("neverquit: shutting down")
+        elif worker is not None and not worker.ended.done():
+            worker.link.send(Frame("hangup"))
 
     def stop(self, reason: str) -> None:
         """Say QUIT, end the worker, and go: SIGTERM or SIGINT came, or the terminal is gone."""
         if self._stopping:
             return
-        self._stopping = True
-        self._wake.set()
+        self._finish()
         self.upgrade.end()
         worker = self.worker
         if worker is not None and not worker.ended.done():
-            worker.link.send(Frame("stop", (), reason.encode()))
-            asyncio.get_running_loop().call_later(STOP_SECONDS, _signal, worker.pid, signal.SIGKILL)
+            self._end(worker, reason)
+
+    def _end(self, worker: Worker, reason: str = "neverquit: shutting down") -> None:
+        worker.link.send(Frame("stop", (), reason.encode()))
+        asyncio.get_running_loop().call_later(STOP_SECONDS, self._kill, worker)
+
+    def _kill(self, worker: Worker) -> None:
+        if not worker.ended.done():
+            log.warning("the worker %d did not end within %g s and is killed", worker.pid, STOP_SECONDS)
+            process.send(worker.pid, signal.SIGKILL)
+
+    def _finish(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self.systemd.stopping()
+        self._wake.set()
 
     async def _close(self) -> None:
-        """Say QUIT where a worker could not, and wait for the sockets."""
+        """Say QUIT where a worker could not, wait for the sockets, and leave nobody behind."""
         self.keeper.quit("neverquit: shutting down")
         try:
             await asyncio.wait_for(self.keeper.closed(), CLOSE_SECONDS)
         except TimeoutError:
             log.warning("a server did not close the connection in time")
-
-
-def _from_outside(code: int) -> bool:
-    return code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+        if os.getpid() != 1:  # else all end with us anyway, and not all are ours
+            process.end_strays(signal.SIGKILL)
 
 
 def _words(code: int) -> str:
@@ -278,19 +405,10 @@ def _words(code: int) -> str:
         return f"was ended by signal {-code}"
 
 
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass
-
-
 def main() -> int:
     """Be the keeper's process. The last argument is a descriptor to read JSON from: command, config, log."""
     with os.fdopen(int(sys.argv[-1]), "rb") as order:
         orders = json.load(order)
-    from bot import logs
-
     logs.setup(orders["log"]["level"], orders["log"]["format"])
     return asyncio.run(_main(orders))
 
@@ -299,7 +417,11 @@ async def _main(orders: dict[str, object]) -> int:
     loop = asyncio.get_running_loop()
     command, config = orders["command"], orders["config"]
     assert isinstance(command, list) and isinstance(config, str)
-    supervisor = Supervisor(command, config.encode(), Keeper())
+    terminal = process.Terminal()
+    process.adopt_orphans()
+    supervisor = Supervisor(command, config.encode(), Keeper(), systemd=Systemd())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop, "neverquit: shutting down")
+    loop.add_signal_handler(signal.SIGHUP, supervisor.hang_up, terminal)
+    process.hear()
     return await supervisor.run()

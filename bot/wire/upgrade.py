@@ -91,6 +91,7 @@ class Upgrade(Generic[W]):
                 self._end_in(worker, LEAVE_SECONDS)
             case "hand":
                 worker.retired, self._hand, self._given = True, frame.payload, 0
+                worker.link.close()  # it waits for that: we have heard it
                 self._end_in(worker, GONE_SECONDS)
             case "ready":  # it has taken what it was given
                 self._hand = None

@@ -1,0 +1,87 @@
+"""What the deaths of workers mean: whose fault each was, how long the next one waits, whether it comes without plugins.
+
+A part of the keeper (standard library only; pure, `now` is an argument). A worker that is killed from outside is
+replaced at once, however often. What it does itself counts: after a few deaths the next worker waits, longer and
+longer, and after some more it comes in safe mode, until an admin says otherwise.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+
+FAULT_WINDOW_SECONDS = 120.0
+FAULTS_AT_ONCE = 3  # own faults within the window that are answered with a new worker at once
+FAULTS_TO_SAFETY = 6  # and after so many the next one comes without plugins
+KILLS_AS_FAULT = 5  # kills from outside in a row that got nowhere: that is the memory running out, or a plugin
+BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+
+#: Ends that somebody outside has asked for: this one replaces the worker ...
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGHUP) if hasattr(signal, "SIGHUP") else (-9,)
+#: ... and these end the bot. A worker whose loop is held ends by the code when its time to end is over.
+ASKED_TO_END = 128 + signal.SIGTERM
+_TO_END = (-signal.SIGTERM, -signal.SIGINT, ASKED_TO_END)
+
+
+def asked_to_end(code: int) -> bool:
+    """Tell whether a worker that ended like this was told to end, the bot with it."""
+    return code in _TO_END
+
+
+class Deaths:
+    """The deaths of one bot's workers.
+
+    Attributes:
+        count: all of them, whoever caused them.
+        safe: the next worker loads no plugins.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.safe = False
+        self._faults: deque[float] = deque()
+        self._kills = 0
+        self._last: tuple[int, str | None] = (0, None)
+
+    def own_fault(self, code: int, *, silent: bool, stopped: bool, finished: int, oldest: str | None) -> bool:
+        """Tell whether a worker has caused its own death.
+
+        Args:
+            code: as `os.waitstatus_to_exitcode` has it.
+            silent: we killed it, since it gave no sign of life; `stopped`: because somebody had stopped it.
+            finished: how many lines were finished so far, by whatever worker.
+            oldest: the line that it had in hand for longest.
+        """
+        if silent and not stopped:
+            return True
+        if not silent and code not in _FROM_OUTSIDE:
+            return True
+        # Five that finished nothing, or that all had the same line in hand, were not killed by chance.
+        before, self._last = self._last, (finished, oldest)
+        stuck = before[0] == finished or (oldest is not None and before[1] == oldest)
+        self._kills = self._kills + 1 if stuck else 1
+        return self._kills >= KILLS_AS_FAULT
+
+    def died(self, now: float, *, own_fault: bool) -> None:
+        """Count a death."""
+        self.count += 1
+        if own_fault:
+            self._faults.append(now)
+        while self._faults and now - self._faults[0] > FAULT_WINDOW_SECONDS:
+            self._faults.popleft()
+        self.safe = self.safe or len(self._faults) >= FAULTS_TO_SAFETY
+
+    @property
+    def recent(self) -> int:
+        """Own faults within the window."""
+        return len(self._faults)
+
+    def pause(self) -> float:
+        """Return for how many seconds the next worker waits."""
+        late = len(self._faults) - FAULTS_AT_ONCE
+        return BACKOFF_SECONDS[min(late, len(BACKOFF_SECONDS)) - 1] if late > 0 else 0.0
+
+    def forgive(self) -> None:
+        """An admin takes the plugins back, or wants a new worker: begin to count anew."""
+        self._faults.clear()
+        self._kills, self.safe = 0, False

@@ -1,0 +1,137 @@
+"""bot/wire/blame.py: an innocent line is never skipped, a guilty one after two deaths at most."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.wire.blame import ALIVE_SECONDS, PATIENCE_SECONDS, Blame
+
+
+def blame() -> Blame:
+    counts: Counter[str] = Counter()
+
+    def deaths(number: str) -> int:
+        counts[number] += 1
+        return counts[number]
+
+    return Blame(deaths)
+
+
+def test_one_death_accuses_nobody_but_makes_suspects() -> None:
+    one = blame()
+    assert one.died(["1", "2"], silent=False) is None
+    assert one.careful and one.is_suspect("1") and one.is_suspect("2") and not one.is_suspect("3")
+
+
+def test_alone_at_its_second_death_it_is_guilty() -> None:
+    one = blame()
+    one.died(["1", "2"], silent=False)
+    one.handed("1", 0.0)
+    assert one.died(["1"], silent=False) == "1"
+    assert one.is_suspect("2") and not one.is_suspect("1")
+
+
+def test_alone_and_silent_it_is_guilty_at_once() -> None:
+    assert blame().died(["1"], silent=True) == "1"
+
+
+def test_alone_at_a_first_death_it_may_have_been_chance() -> None:
+    assert blame().died(["1"], silent=False) is None
+
+
+def test_two_in_hand_are_never_guilty() -> None:
+    one = blame()
+    assert [one.died(["1", "2"], silent=silent) for silent in (False, True, False)] == [None] * 3
+
+
+def test_a_suspect_has_the_worker_for_itself_until_it_is_done() -> None:
+    one = blame()
+    one.died(["1", "2"], silent=False)
+    assert one.may_go(0.0)
+    one.handed("1", 0.0)
+    assert not one.may_go(0.5)
+    one.finished("1")
+    assert one.may_go(0.5)
+
+
+def test_one_that_takes_its_time_is_passed_over_when_the_worker_has_shown_that_it_lives() -> None:
+    one = blame()
+    one.died(["1", "2"], silent=False)
+    one.handed("1", 0.0)
+    one.heard(ALIVE_SECONDS / 2)
+    assert not one.may_go(PATIENCE_SECONDS * 2), "what was heard may have been said before the line was read"
+    one.heard(ALIVE_SECONDS)
+    assert not one.may_go(PATIENCE_SECONDS / 2) and one.may_go(PATIENCE_SECONDS)
+
+
+def test_the_patience_doubles_when_an_accused_was_not_alone() -> None:
+    one = blame()
+    one.died(["1", "2"], silent=False)
+    one.handed("1", 0.0)
+    one.died(["1", "2"], silent=False)
+    one.handed("1", 0.0)
+    one.heard(1.0)
+    assert not one.may_go(PATIENCE_SECONDS) and one.may_go(2 * PATIENCE_SECONDS)
+
+
+def test_it_is_over_when_the_last_suspect_is_done_or_has_taken_its_time() -> None:
+    for is_done in (True, False):
+        one = blame()
+        one.died(["1"], silent=False)
+        assert not one.over(0.0)
+        one.handed("1", 0.0)
+        assert not one.over(0.0)
+        if is_done:
+            one.finished("1")
+        one.heard(1.0)
+        assert one.over(PATIENCE_SECONDS) and not one.careful
+
+
+def test_a_kill_from_outside_shows_nothing_and_the_suspect_is_tried_again() -> None:
+    one = blame()
+    one.died(["1", "2"], silent=False)
+    one.handed("1", 0.0)
+    one.interrupted()
+    assert one.is_suspect("1") and one.may_go(0.0) and not one.over(0.0)
+
+
+@given(
+    lines=st.lists(st.booleans(), min_size=1, max_size=30),
+    together=st.integers(1, 30),
+    kills=st.lists(st.integers(0, 40), max_size=5),
+)
+def test_whatever_comes_together_the_guilty_are_skipped_after_two_deaths_and_nobody_else(
+    lines: list[bool], together: int, kills: list[int]
+) -> None:
+    """Poison ends the worker when it is read; `kills` are moments at which somebody outside does."""
+    one, deaths = blame(), Counter[str]()
+    waiting = [str(number) for number in range(len(lines))]
+    poison, skipped, done, steps = {str(n) for n, bad in enumerate(lines) if bad}, set[str](), set[str](), 0
+    while waiting:
+        in_hand: list[str] = []
+        for number in [each for each in waiting if each not in skipped]:
+            if not one.over(0.0):
+                if not one.is_suspect(number) or not one.may_go(0.0):
+                    continue
+                one.handed(number, 0.0)
+            elif len(in_hand) >= together:
+                break
+            in_hand.append(number)
+            steps += 1
+            if steps in kills:
+                one.interrupted()
+                break
+            if number in poison:
+                deaths.update(poison.intersection(in_hand))
+                guilty = one.died(in_hand, silent=False)
+                skipped |= {guilty} - {None}
+                break
+            in_hand.remove(number)  # it was quick
+            done.add(number)
+            one.finished(number)
+        waiting = [each for each in waiting if each not in skipped | done]
+    assert skipped == poison and done == {str(n) for n in range(len(lines))} - poison
+    assert all(count <= 2 for count in deaths.values())
