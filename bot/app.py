@@ -255,13 +255,8 @@ class App:
             self.quit_message = message
         self._stopping.set()
 
-    def leave(self) -> None:
-        """End for another worker, which goes on with the connections: plugins are torn down, nothing is closed."""
-        self.calls.left = self.jobs.left = True
-        self._stopping.set()
-
     async def close(self) -> None:
-        """End: QUIT on every network, plugins torn down, nothing left."""
+        """End: QUIT on every network, unless another worker goes on there; plugins torn down, nothing left."""
         await self.watcher.stop()
         try:
             async with asyncio.timeout(STOP_SECONDS):

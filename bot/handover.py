@@ -143,7 +143,8 @@ class Handover:
             await asyncio.wait_for(app.calls.ended(), LAST_SECONDS)
         except TimeoutError:
             log.warning("calls that have not ended yet are made again by the next worker")
-        app.leave()
+        app.calls.left = app.jobs.left = True
+        app.stop()
 
     @property
     def leaving(self) -> bool:
@@ -207,7 +208,8 @@ class Handover:
     def _take(self, left: Mapping[str, Any]) -> None:
         app = self._app
         app.limits.go_on(left.get("limits", ()), time.monotonic())
-        app.reloader.go_on(left.get("generations", {}), left.get("stopped", {}))
+        app.reloader.generations.update(left.get("generations", {}))
+        app.reloader.stopped.update(left.get("stopped", {}))
         app.calls.recent.extend(left.get("recent", ()))
         for key, lines in left.get("pending", {}).items():
             app.pending.put(key, [Message.parse(line) for line in lines])

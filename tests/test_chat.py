@@ -56,7 +56,7 @@ async def one(bot: Bot, text: str, nick: str = "you") -> str:
 
 
 def test_what_changes_the_bot_is_for_admins() -> None:
-    channels, plugins = ["join", "part", "quit", "say"], ["disable", "enable", "load", "reload", "unload"]
+    channels, plugins = ["join", "part", "quit", "restart", "say"], ["disable", "enable", "load", "reload", "unload"]
     assert sorted([*channels, *plugins, "error", "history", "rollback", "state"]) == FOR_ADMINS
 
 

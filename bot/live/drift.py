@@ -59,6 +59,15 @@ class Drift:
         return any(_stamp(path) != stamp for path, stamp in self._files.get(package, {}).items())
 
 
+def advised(text: str, restart: str) -> str:
+    """Return what is told with the way to restart.
+
+    Args:
+        restart: the command that does it, "" where there is none.
+    """
+    return text.replace(FIRST, f"{FIRST} ({restart or 'by hand: end the bot and run it again'})")
+
+
 def packages(names: Iterable[str]) -> list[str]:
     """Return the packages that modules are in, without the standard library and `bot`."""
     found = {name.partition(".")[0] for name in names}

@@ -32,7 +32,7 @@ from bot.live.builder import Builder
 from bot.live.claims import Refusal
 from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
-from bot.live.drift import FIRST
+from bot.live.drift import FIRST, advised
 from bot.live.failures import Failures, signature
 from bot.live.graph import Group, closure
 from bot.live.handoff import Host, Shelf
@@ -54,6 +54,7 @@ class Reloader:
         patience: times; may be replaced at any moment.
         on_commit, on_failure: called after each commit, and for each group that was tried and stays as it was.
         on_pins: called with all pins when they have changed.
+        generations: the number of each plugin's last one.
         on_sound: called when safe mode ends.
     """
 
@@ -90,7 +91,7 @@ class Reloader:
         self._closed = False
         self._rounds = 0  # of transactions
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
-        self.on_commit = self._live.on_commit
+        self.on_commit, self.generations = self._live.on_commit, self._live.generations
         self.on_failure: list[Callable[[Failed], object]] = []
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
         self.on_sound: Callable[[], object] = lambda: None
@@ -313,7 +314,8 @@ class Reloader:
         held = self._held(plan)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
         if everything and self._planner.drift.own_changed():
-            entries.append(Entry(f"the bot itself is another one on disk: {self._advice()}", (), True))
+            told = advised(f"the bot itself is another one on disk: {FIRST}", self._restart)
+            entries.append(Entry(told, (), True))
         entries += self._failures.undone(plan, self.live, held | self._planner.missing.keys())
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
@@ -430,22 +432,9 @@ class Reloader:
         return sorted(other for other in closure([name], edges) if other != name and self.live[other].owner is not None)
 
     @property
-    def stopped(self) -> Mapping[str, str]:
-        """Plugins that stay unloaded until `!load` or a change of their content, which is told by its digest."""
+    def stopped(self) -> dict[str, str]:
+        """Plugins that stay unloaded until `!load` or a change of their content, which was this: name -> digest."""
         return self._planner.stopped
-
-    @property
-    def generations(self) -> Mapping[str, int]:
-        """The number of each plugin's last generation."""
-        return self._live.generations
-
-    def go_on(self, generations: Mapping[str, int], stopped: Mapping[str, str]) -> None:
-        """Before anything is live: begin with these of the worker before."""
-        self._live.count_on(generations)
-        self._planner.stopped.update(stopped)
-
-    def _advice(self) -> str:
-        return f"{FIRST} ({self._restart})" if self._restart else f"{FIRST}, by hand: end this process and run it again"
 
     def _failure(self, one: Attempt, units: Mapping[str, Unit], force: set[str], cause: str) -> list[Entry]:
         error, what = one.error, signature(one.group.units, units)
@@ -462,8 +451,8 @@ class Reloader:
         for listener in self.on_failure:
             there = {name: units[name] for name in one.group.units if name in units}
             step(listener, Failed(tuple(names), there, error, cause))
-        why = str(error).replace(FIRST, self._advice())
-        return [report.failed([(name, self._live.generation(name)) for name in names], why, what)]
+        why, live = advised(str(error), self._restart), self._live
+        return [report.failed([(name, live.generation(name)) for name in names], why, what)]
 
     def _clash(self, error: Clash, one: Attempt, force: set[str]) -> list[Entry]:
         """A refused newcomer is told of once, and not at all while the holder's file is only missing for a moment."""
