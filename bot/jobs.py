@@ -107,7 +107,8 @@ class Jobs:
         self._later: dict[str, Mapping[str, Handler]] = {}
         self._periodics: dict[str, Sequence[Handler]] = {}
         self._owners: dict[str, Owner] = {}
-        self._armed: dict[int, Handle] = {}  # stored jobs whose timer runs
+        # Stored jobs whose timer runs, and what it will run.
+        self._armed: dict[int, tuple[Handle, Callable[[], Coroutine[Any, Any, None]]]] = {}
         self._running: set[int] = set()  # those that run: their rows are still there
         self._loop = asyncio.get_running_loop()
 
@@ -169,9 +170,9 @@ class Jobs:
         self._loop.call_soon_threadsafe(self._disarm, number)
 
     def _disarm(self, number: int) -> None:
-        timer = self._armed.pop(number, None)
-        if timer is not None:
-            timer.cancel()
+        armed = self._armed.pop(number, None)
+        if armed is not None:
+            armed[0].cancel()
         for name in self._begun_before:
             if (found := read_name(name)) is not None and found[1] == number:
                 self._ledger.done(name)
@@ -190,8 +191,11 @@ class Jobs:
         key, row = read_name(name) or ("", None)
         plugin = key.partition(".")[0]
         if row is not None:
-            # Its timer is over and runs it at once; else its row waits for the plugin, or the run had ended.
-            if row not in self._armed or plugin not in self._owners:
+            if row in self._armed and plugin in self._owners:
+                timer, run = self._armed[row]
+                timer.cancel()
+                self._spawn(run())  # now: the keeper may want to see it alone
+            else:  # its row waits for the plugin, or the run had ended
                 self._ledger.done(name)
             return
         handler = next((one for one in self._periodics.get(plugin, ()) if one.key == key), None)
@@ -320,7 +324,7 @@ class Jobs:
             await self._entered(name, self._run(owner, handler, args, address, name, again), number)
 
         if number not in self._armed and number not in self._running:
-            self._armed[number] = self._scheduler.schedule(due, run)
+            self._armed[number] = self._scheduler.schedule(due, run), run
 
 
 def _when(handler: Handler) -> float | str:

@@ -63,28 +63,36 @@ class Quarantine:
         else:
             what, guilty = self._of_line(net, number, text, stacks)
         for plugin in guilty:
-            # Not the files' fault alone: the same content is not to be tried again by itself.
-            await self._app.reloader.unload(plugin, "it ended the bot's worker")
-            digest = self._app.reloader.stopped.get(plugin)
-            if digest is None:
-                self._app.notice(clean(f"{plugin} ended the bot's worker with {what} and can't be unloaded"))
-                continue
-            self._kept_out[plugin] = digest
-            self._app.notice(
-                clean(
-                    f"{plugin} ended the bot's worker with {what}: it is unloaded until it changes, or !load {plugin}"
-                )
-            )
+            how = f"it is unloaded until it changes, or !load {plugin}"
+            if not await self._take_out(plugin):
+                how = "it can't be unloaded"
+            self._app.notice(clean(f"{plugin} ended the bot's worker with {what}: {how}"))
         if not guilty:
             self._app.notice(
                 clean(f"the bot's worker was ended by {what}, which is not handled again; whose fault: unknown")
             )
 
+    async def _take_out(self, plugin: str) -> bool:
+        reloader = self._app.reloader
+        await reloader.unload(plugin, "it ended the bot's worker")
+        if plugin in reloader.plugins():
+            return False  # others import it
+        digest = reloader.stopped.get(plugin)
+        if digest is None:  # in safe mode it is not there
+            unit = (await reloader.on_disk([plugin])).get(plugin)
+            if unit is None:
+                return False
+            reloader.keep_out({plugin: unit.digest})
+            digest = unit.digest
+        # The same content is not to be tried again by the next worker.
+        self._kept_out[plugin] = digest
+        return True
+
     def _of_run(self, name: str) -> list[str]:
         key, _ = read_name(name) or ("", None)
         self._app.jobs.forget(name)
         plugin = key.partition(".")[0]
-        return [plugin] if plugin in self._app.reloader.plugins() else []
+        return [plugin] if plugin in self._app.reloader.known() else []
 
     def _of_line(self, net: str, number: str, text: str, stacks: str) -> tuple[str, list[str]]:
         try:

@@ -49,7 +49,8 @@ OURS = frozenset(
 class Fork:
     """The link to the keeper, forked: frames about the bot go to `on_ours`, all others to `on_frame`.
 
-    Either waits until there is somebody to take it; so the bot can be told to end while its plugins still load.
+    Either waits until there is somebody to take it; so the bot can be told to end while its plugins still load. Lines
+    wait for longer when the keeper tells what ended the worker before: until `release`, when that is dealt with.
     """
 
     def __init__(self, link: SocketEnd) -> None:
@@ -58,6 +59,7 @@ class Fork:
         self._others: deque[Frame] = deque()
         self._on_ours: Callable[[Frame], None] | None = None
         self._on_frame: Callable[[Frame], None] | None = None
+        self._lines_wait = False
         self.on_close: Callable[[], None] | None = None
         self.on_room: Callable[[], None] | None = None
         link.on_close = self._closed
@@ -87,8 +89,12 @@ class Fork:
     @on_frame.setter
     def on_frame(self, callback: Callable[[Frame], None] | None) -> None:
         self._on_frame = callback
-        while self._others and self._on_frame is not None:
-            self._on_frame(self._others.popleft())
+        self._pass_on()
+
+    def release(self) -> None:
+        """Let lines come."""
+        self._lines_wait = False
+        self._pass_on()
 
     def send(self, frame: Frame) -> None:
         """Hand a frame to the keeper."""
@@ -99,11 +105,19 @@ class Fork:
         self._link.close()
 
     def _take(self, frame: Frame) -> None:
-        waiting, callback = (self._ours, self._on_ours) if frame.verb in OURS else (self._others, self._on_frame)
-        if callback is None or waiting:
-            waiting.append(frame)
+        if frame.verb not in OURS:
+            self._others.append(frame)
+            self._pass_on()
+        elif self._on_ours is None or self._ours:
+            self._ours.append(frame)
         else:
-            callback(frame)
+            self._on_ours(frame)
+        self._lines_wait = self._lines_wait or frame.verb == "skipped"
+
+    def _pass_on(self) -> None:
+        others = self._others
+        while others and self._on_frame is not None and not (self._lines_wait and others[0].verb in ("line", "live")):
+            self._on_frame(others.popleft())
 
     def _closed(self) -> None:
         if self.on_close is not None:
@@ -155,6 +169,7 @@ class Worker:
             self._app.announcer.tell(text)
         for net, number, line, stacks in self._skipped:
             await self._app.quarantine.convict(net, number, line, stacks)
+        self._link.release()
         self._link.send(Frame("ready"))
 
     def _reload(self, begins: bool) -> None:

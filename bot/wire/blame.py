@@ -35,13 +35,18 @@ class Blame:
         """Whether lines are handed over one at a time."""
         return bool(self._suspects) or self._alone is not None
 
-    def died(self, in_hand: Collection[str], *, silent: bool) -> str | None:
-        """The worker ended by its own fault with these lines in hand; return the guilty one, if that is certain."""
+    def died(self, in_hand: Collection[str], *, silent: bool, strikes: int = 2) -> str | None:
+        """The worker ended by its own fault with these lines in hand; return the guilty one, if that is certain.
+
+        Args:
+            silent: it had to be killed, since it did not answer.
+            strikes: at so many deaths a line must have been in hand, at the last one alone.
+        """
         counts = {number: self._deaths(number) for number in in_hand}
         guilty = None
         if len(in_hand) == 1:
             (number,) = in_hand
-            if silent or counts[number] >= 2:
+            if silent or counts[number] >= strikes:
                 guilty = number
         self._patience = min(self._patience * 2, 30.0) if self.careful and guilty is None else PATIENCE_SECONDS
         self._suspects = {number: None for number in (*in_hand, *self._suspects) if number != guilty}

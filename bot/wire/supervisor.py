@@ -29,7 +29,7 @@ from typing import IO
 
 from bot import logs
 from bot.wire import process
-from bot.wire.deaths import Deaths, asked_to_end
+from bot.wire.deaths import Deaths, asked_to_end, strikes
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.socketlink import SocketEnd
@@ -45,6 +45,7 @@ STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 CLOSE_SECONDS = 0.5  # of these, for the QUITs of a keeper without a worker
 STRAYS_SECONDS = 1.0  # from SIGTERM to SIGKILL for what a worker has left behind
 GLANCE_SECONDS = 1.0  # how often we look whether we slept ourselves
+NEWS = 50  # frames about its predecessors that a worker is told
 STACKS_BYTES = 64 * 1024
 FAILED = 1
 
@@ -60,6 +61,7 @@ class Worker:
         self.stopped = False  # by SIGSTOP or a debugger
         self.silent = False  # it is being killed for its silence
         self.retired = False  # it has handed over to a successor
+        self.told: list[Frame] = []  # about those before it
 
 
 class Supervisor:
@@ -92,7 +94,7 @@ class Supervisor:
         self._was_ready = False  # some worker was
         self._alone_since: float | None = self.started  # no worker is ready
         self._workers: dict[int, Worker] = {}
-        self._news: deque[Frame] = deque(maxlen=50)  # for the next worker
+        self._news: deque[Frame] = deque(maxlen=NEWS)  # for the next worker
         self._wake = asyncio.Event()
         self.upgrade: Upgrade[Worker] = Upgrade(command, self._start, self._say, keeper.hold)
         keeper.on_other = self._frame
@@ -151,8 +153,9 @@ class Supervisor:
         self.upgrade.introduce(worker, successor=successor)
         if not successor:  # which has read its own
             worker.link.send(Frame("config", (), self.config))
-        while self._news:
-            worker.link.send(self._news.popleft())
+        worker.told, self._news = list(self._news), deque(maxlen=NEWS)
+        for frame in worker.told:
+            worker.link.send(frame)
         if self._stopping:  # the end was asked for while it started
             self._end(worker)
 
@@ -236,8 +239,12 @@ class Supervisor:
         if own_fault and not worker.spoken and not self._was_ready:
             self._not_started(f"the bot did not start: its worker {why}, as said above")
             return
+        if not worker.ready:  # who knows what it has made of that
+            self._news.extendleft(reversed(worker.told))
         self.deaths.died(self._clock(), own_fault=own_fault)
-        skipped = self.keeper.died(own_fault=own_fault, silent=worker.silent and not worker.stopped)
+        skipped = self.keeper.died(
+            own_fault=own_fault, silent=worker.silent and not worker.stopped, strikes=strikes(code, worker.silent)
+        )
         log.error("the worker %d %s; starting another", worker.pid, why)
         self.systemd.status(f"the worker {why}; starting another")
         self._tell(Frame("news", (), f"the bot's worker {why} and was replaced".encode()))
