@@ -7,7 +7,7 @@ where folders are floors and a floor imports only the floors below it:
 
     errors config logs        floor 0   whose fault it is; config.yaml as frozen values; log records
     protocol/                 floor 1   IRC as pure functions and values: no sockets, no clock
-    api/                      floor 2   what a plugin author writes or receives
+    api/ deeds                floor 2   what a plugin author writes or receives; what a call has done to the store
     dispatch/                 floor 3   from an event to a finished handler
     live/                     floor 4   the life of plugin files: found, built, committed, retired
     wire/ storage             wings     the connection (keeper, link); the state on disk

@@ -38,7 +38,7 @@ from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
 from bot.dispatch.table import Table
 from bot.errors import CannotConnect, NeverquitError
 from bot.jobs import Jobs
-from bot.ledger import NOWHERE, Ledger
+from bot.ledger import Ledger
 from bot.live.discover import Discovery, directories
 from bot.live.handoff import Shelf
 from bot.live.installed import Installed
@@ -56,9 +56,10 @@ from bot.protocol.roster import Applied
 from bot.quarantine import Quarantine
 from bot.storage import Backend
 from bot.waits import waits
-from bot.wire.connection import Connection, Reactor
+from bot.wire.connection import Connection
 from bot.wire.keeper import Keeper
-from bot.wire.link import Frame, LinkEnd, MemoryLink
+from bot.wire.link import NOWHERE, Frame, LinkEnd, MemoryLink
+from bot.wire.reactor import Reactor
 from bot.wire.vitals import vitals
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class App:
             lambda name, one, other: self.networks[name].same(one, other),
             lambda place, text: CallOutlet(self, "-", "bot.report").send(*place, "say", text),
             lambda entry: self.reloader.still_failed(entry),
+            lambda: self.reloader.busy(),
         )
         self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
         self._stopping: asyncio.Event = asyncio.Event()
@@ -145,11 +147,10 @@ class App:
         else:
             self._keeper = None
         self.reactor = Reactor(link, kept=self._keeper is None)
-        ledger = Ledger(
-            self.reactor.send, self.networks, self.calls.task, self.backend.book, self.backend.own("timers")
-        )
+        ledger = Ledger(self.reactor.send, self.reactor.done, self.backend.own("timers"))
         self.jobs = Jobs(self.backend.jobs, self.scheduler, self.calls.later, ledger, self.calls.task, job_clock.time)
         self.reactor.on_boot, self.reactor.on_other = self._booted, self._other
+        self.reactor.on_done, self.backend.book.when_heard = self.backend.book.finished, self.reactor.when_heard
         self.reactor.on_live = self.scheduler.release
         if self._keeper is None:
             self.scheduler.hold()  # what a worker before has left comes first

@@ -183,8 +183,8 @@ class Calls:
             await self._pipeline.run(call)
         finally:
             deeds.current.reset(token)
-            if not self.left:
-                deed.end()
+        if not self.left:
+            deed.end()  # not if it was cancelled: then the next worker makes it again
 
     def _begin(self, call: Call, connection: Connection, number: str, flag: int) -> None:
         event = call.event
@@ -202,7 +202,6 @@ class Calls:
             else:
                 del self._unfinished[connection.name, number]
                 connection.done(number)
-                self._book.finished(number)
 
         task.add_done_callback(ended)
 

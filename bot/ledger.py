@@ -10,15 +10,10 @@ worker that comes after another goes on in its time. What a run is is `jobs.py`'
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
-from bot.deeds import Book
-from bot.networks import Network
-from bot.wire.link import Frame
-
-NOWHERE = "-"  # in place of a network's name
+from bot.wire.link import NOWHERE, Frame
 
 
 def name_of(key: str, due: float, row: int | None = None) -> str:
@@ -46,21 +41,14 @@ class Ledger:
 
     Args:
         send: hands a frame to the link.
-        networks: what a run has said must leave before the run is crossed off.
-        spawn: starts a task that ends with the bot at the latest.
-        book: is told which runs are over.
+        done: crosses a run off; what it said goes first.
         dues: where due times lie on disk.
     """
 
     def __init__(
-        self,
-        send: Callable[[Frame], object],
-        networks: Mapping[str, Network],
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Future[Any]],
-        book: Book,
-        dues: MutableMapping[str, Any],
+        self, send: Callable[[Frame], object], done: Callable[[str], object], dues: MutableMapping[str, Any]
     ) -> None:
-        self._send, self._networks, self._spawn, self._book, self._dues = send, networks, spawn, book, dues
+        self._send, self.done, self._dues = send, done, dues
         self._boot = ""
         self._known: dict[str, Any] = {}
 
@@ -79,23 +67,6 @@ class Ledger:
     def begin(self, name: str) -> None:
         """A run begins, or begins again."""
         self._send(Frame("begin", (NOWHERE, name), name.encode()))
-
-    def done(self, name: str) -> None:
-        """A run is over; what it said goes first."""
-        waiting = [network for network in self._networks.values() if len(network.connection.outbox)]
-        if waiting:
-            self._spawn(self._done_after(waiting, name))
-        else:
-            self._done(name)
-
-    async def _done_after(self, waiting: list[Network], name: str) -> None:
-        for network in waiting:
-            await network.connection.drained()
-        self._done(name)
-
-    def _done(self, name: str) -> None:
-        self._send(Frame("done", (name,)))
-        self._book.finished(name)
 
     def due(self, key: str, when: float | str) -> float | None:
         """Return when a job is due next, in seconds since the epoch, if a worker before has written that down.

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from bot.api.declare import Command, Rule
 from bot.api.events import read
 from bot.dispatch.table import Handler
-from bot.ledger import NOWHERE, read_name
+from bot.ledger import read_name
 from bot.logs import clean
 from bot.protocol.message import Message, decode
 from bot.protocol.roster import Applied
+from bot.wire.link import NOWHERE
 
 if TYPE_CHECKING:
     from bot.app import App

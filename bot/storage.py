@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from bot.api.kept import Holds, Rows, Store
 from bot.api.values import encode
-from bot.deeds import Book, Row, current
+from bot.deeds import Book, Cell, Deed, Row, current
 from bot.errors import StoreError
 
 FILE: Final = "store.sqlite3"
@@ -51,7 +51,7 @@ _STEPS: Final = (
     """
     CREATE TABLE deeds (
         boot TEXT NOT NULL, line TEXT NOT NULL, handler TEXT NOT NULL, step INTEGER NOT NULL,
-        plugin TEXT NOT NULL, name TEXT NOT NULL, part TEXT NOT NULL, key TEXT NOT NULL, before TEXT, result TEXT,
+        plugin TEXT NOT NULL, name TEXT NOT NULL, part TEXT NOT NULL, key TEXT, before TEXT NOT NULL, result TEXT,
         PRIMARY KEY (line, handler, step)) WITHOUT ROWID;
     CREATE TABLE answers (
         boot TEXT NOT NULL, line TEXT NOT NULL, handler TEXT NOT NULL, texts TEXT NOT NULL,
@@ -210,85 +210,93 @@ class _Rows:
     def __init__(self, backend: Backend, plugin: str, name: str) -> None:
         self._backend, self._plugin, self._name = backend, plugin, name
 
-    def read(self, part: str, key: str) -> str | None:
-        deed = current.get() if self._plugin else None
-        if deed is None:
-            return self._read(part, key)
-        return deed.seen(self._row(part, key), lambda: self._read(part, key))
+    def _deed(self) -> Deed | None:
+        """The call that is under way, if it may be made again; the bot's own tables are not its business."""
+        return current.get() if self._plugin else None
 
-    def _row(self, part: str, key: str) -> Row:
-        return self._plugin, self._name, part, key
+    def _row(self, part: str, key: str | None) -> Row:
+        return Row(self._plugin, self._name, part, key)
+
+    def read(self, part: str, key: str) -> str | None:
+        deed = self._deed()
+        return self._read(part, key) if deed is None else deed.seen(self._row(part, key), lambda: self._read(part, key))
 
     def _read(self, part: str, key: str) -> str | None:
+        found = self._cell(part, key)
+        return found[1] if found is not None else None
+
+    def _cell(self, part: str, key: str) -> Cell | None:
         found = self._backend.ask(
-            "SELECT json FROM plugin_values WHERE plugin=? AND name=? AND part=? AND key=?",
+            "SELECT rowid, json FROM plugin_values WHERE plugin=? AND name=? AND part=? AND key=?",
             *(self._plugin, self._name, part, key),
         )
-        return str(found[0][0]) if found else None
-
-    def _step(self, part: str, key: str, change: Callable[[], str | None]) -> str | None:
-        """Make a change, as a step of the deed that is under way if there is one."""
-        deed = current.get() if self._plugin else None
-        if deed is None:
-            return change()
-        return deed.step(self._row(part, key), lambda: self._read(part, key), change)
+        return found[0] if found else None
 
     def write(self, part: str, key: str, text: str) -> None:
-        self._step(part, key, lambda: self._write(part, key, text))
+        def change() -> None:
+            # An upsert keeps the row and with it the order of insertion, as a dict does.
+            self._backend.tell(
+                "INSERT INTO plugin_values VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (plugin, name, part, key) DO UPDATE SET json = excluded.json",
+                *(self._plugin, self._name, part, key, text),
+            )
 
-    def _write(self, part: str, key: str, text: str) -> None:
-        # An upsert keeps the row and with it the order of insertion, as a dict does.
-        self._backend.tell(
-            "INSERT INTO plugin_values VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (plugin, name, part, key) DO UPDATE SET json = excluded.json",
-            *(self._plugin, self._name, part, key, text),
-        )
+        self._step(part, key, change)
 
     def delete(self, part: str, key: str) -> bool:
-        return self._step(part, key, lambda: self._delete(part, key)) == "1"
+        def change() -> str:
+            changed, _ = self._backend.tell(
+                "DELETE FROM plugin_values WHERE plugin=? AND name=? AND part=? AND key=?",
+                *(self._plugin, self._name, part, key),
+            )
+            return str(changed)
 
-    def _delete(self, part: str, key: str) -> str:
-        changed, _ = self._backend.tell(
-            "DELETE FROM plugin_values WHERE plugin=? AND name=? AND part=? AND key=?",
-            *(self._plugin, self._name, part, key),
-        )
-        return str(changed)
+        return self._step(part, key, change) == "1"
+
+    def clear(self, part: str) -> None:
+        def change() -> None:
+            self._backend.tell(
+                "DELETE FROM plugin_values WHERE plugin=? AND name=? AND part=?", self._plugin, self._name, part
+            )
+
+        self._step(part, None, change)
+
+    def _step(self, part: str, key: str | None, change: Callable[[], str | None]) -> str | None:
+        """Make a change, as a step of the call that is under way."""
+        deed = self._deed()
+        if deed is None:
+            return change()
+
+        def before() -> dict[str, Cell | None]:
+            return {**self._cells(part)} if key is None else {key: self._cell(part, key)}
+
+        return deed.step(self._row(part, key), before, change)
 
     def items(self, part: str) -> list[tuple[str, str]]:
+        cells: dict[str, Cell | None] = {**self._cells(part)}
+        deed = self._deed()
+        if deed is not None and (touched := deed.touched(self._plugin, self._name, part)):
+            # Made again, the call finds the rows as the first time, in their order.
+            cells |= touched
+            cells = dict(sorted(cells.items(), key=lambda item: item[1][0] if item[1] is not None else 0))
+        return [(key, cell[1]) for key, cell in cells.items() if cell is not None]
+
+    def _cells(self, part: str) -> dict[str, Cell]:
         found = self._backend.ask(
-            "SELECT key, json FROM plugin_values WHERE plugin=? AND name=? AND part=? ORDER BY rowid",
+            "SELECT key, rowid, json FROM plugin_values WHERE plugin=? AND name=? AND part=? ORDER BY rowid",
             *(self._plugin, self._name, part),
         )
-        return self._as_then(part, found)
-
-    def _as_then(self, part: str, found: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return the rows as the call under way found them the first time, if it is made again."""
-        deed = current.get() if self._plugin else None
-        touched = deed.touched() if deed is not None else {}
-        mine = {row[3]: before for row, before in touched.items() if row[:3] == (self._plugin, self._name, part)}
-        if not mine:
-            return found
-        then = {**dict(found), **mine}
-        return [(key, text) for key, text in then.items() if text is not None]
+        return {key: (place, text) for key, place, text in found}
 
     def count(self, part: str) -> int:
-        if current.get() is not None and self._plugin:
+        deed = self._deed()
+        if deed is not None and deed.touched(self._plugin, self._name, part):
             return len(self.items(part))
         found = self._backend.ask(
             "SELECT count(*) FROM plugin_values WHERE plugin=? AND name=? AND part=?",
             *(self._plugin, self._name, part),
         )
         return int(found[0][0])
-
-    def clear(self, part: str) -> None:
-        if current.get() is not None and self._plugin:
-            for key, _ in self.items(part):
-                self.delete(part, key)
-            return
-        self._backend.tell(
-            "DELETE FROM plugin_values WHERE plugin=? AND name=? AND part=?",
-            *(self._plugin, self._name, part),
-        )
 
     def hold(self, part: str, key: str) -> AbstractContextManager[None]:
         return self._backend.hold((self._plugin, self._name, part, key))
@@ -313,8 +321,8 @@ class Jobs:
             return str(self._backend.tell(sql, *values)[1])
 
         deed = current.get()
-        row = (plugin, "", "job", function)
-        return int((deed.step(row, lambda: None, write) if deed is not None else write()) or 0)
+        # No plugin's store has an empty name.
+        return int((deed.step(Row(plugin, "", "job", function), dict, write) if deed is not None else write()) or 0)
 
     def remove(self, job: int) -> bool:
         """Cross one off; False when it was gone already, so of two runners only one gets True."""

@@ -7,6 +7,7 @@ import gc
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -175,7 +176,7 @@ async def waited_for(module: str) -> asyncio.Event:
     async with asyncio.timeout(10):
         while True:
             for each in gc.get_objects():
-                if getattr(each, "__name__", "") == module and hasattr(each, "gate"):
+                if isinstance(each, ModuleType) and each.__name__ == module and hasattr(each, "gate"):
                     gate: asyncio.Event = each.gate
                     return gate
             await asyncio.sleep(0)

@@ -53,7 +53,7 @@ class Bench:
         """The jobs of a bot that has just started on the same store."""
         self.scheduler = Scheduler(self.clock, self._spawn)
         dues = self.backend.own("timers")
-        ledger = Ledger(self.frames.append, {}, self._spawn, self.backend.book, dues)
+        ledger = Ledger(self.frames.append, lambda name: self.frames.append(Frame("done", (name,))), dues)
         return Jobs(self.backend.jobs, self.scheduler, self._run, ledger, self._spawn, self.clock.time)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

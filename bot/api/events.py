@@ -199,7 +199,8 @@ def read(network: Network, number: str, message: Message, applied: Applied) -> l
         return [Event(message.command, network, number, message, None, None, last, fields)]
     if source is None or applied.history or _own(network, message, source.nick):
         return []
-    user = User(source.nick, source.ident, source.host, network.roster.account_of(message))
+    account = applied.account if applied.past else network.roster.account_of(message)
+    user = User(source.nick, source.ident, source.host, account)
     events = []
     for name, channel, text, own in reader(network, message, applied):
         fields = {**own, "nick": user.nick, "user": user}

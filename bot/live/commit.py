@@ -15,7 +15,7 @@ from typing import Any
 
 from bot.dispatch.owner import Owner
 from bot.dispatch.relay import Relay
-from bot.dispatch.table import Handler, Table, build, patterns
+from bot.dispatch.table import Handler, Table, build, patterns, replaced
 from bot.live.attempt import Attempt
 from bot.live.builder import Builder
 from bot.live.claims import Claims
@@ -91,8 +91,16 @@ class Live:
 
     async def table_of(self, images: Mapping[str, Image]) -> Table:
         """Build the table of these images, warm; off the loop where that takes its time."""
-        handlers = [handler for image in self._in_claim_order(images) for handler in image.handlers]
-        if len(handlers) <= FEW_HANDLERS and patterns(handlers) == patterns(self.table.rules):
+        new = [(name, image) for name, image in images.items() if self.images.get(name) is not image]
+        if len(new) == 1 and images.keys() == self.images.keys():
+            name, image = new[0]
+            table = replaced(self.table, self.images[name].found.handlers, image.found.handlers)
+            if table is not None:
+                return table
+        ordered = self._in_claim_order(images)
+        handlers = [handler for image in ordered for handler in image.found.handlers]
+        rules = tuple(pattern for image in ordered for pattern in image.found.patterns)
+        if len(handlers) <= FEW_HANDLERS and rules == patterns(self.table.rules):
             return build(handlers, self.table, self.built_in)
         recent = self._recent()
         return await self._builder.run(lambda: self._warm(build(handlers, self.table, self.built_in), recent), 60.0)

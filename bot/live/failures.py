@@ -40,8 +40,12 @@ class Failures:
         """These units have been tried again: an older failure of theirs would be news, should they come back to it."""
         self._since = {what: at for what, at in self._since.items() if not any(name in names for name, _ in what)}
 
-    def undone(self, plan: Plan, live: Mapping[str, Image], missing: Collection[str]) -> list[Entry]:
-        """Tell of failures that ended without a new version: the file holds again what is live, or is gone."""
+    def undone(
+        self, plan: Plan, live: Mapping[str, Image], missing: Collection[str], held: Collection[str] = ()
+    ) -> list[Entry]:
+        """Tell of failures that ended without a new version: the file holds again what is live, or is gone; of those in
+        `held`, what a pin stands in for, and there is nothing to tell.
+        """
         entries, now = [], self._clock()
         for what, since in list(self._since.items()):
             if any(name in plan.touched or name in missing for name, _ in what):
@@ -51,6 +55,8 @@ class Failures:
                 continue  # nobody has heard of it
             for name, _ in sorted(what):
                 image = live.get(name)
+                if name in held:
+                    continue
                 if image is not None and image.owner is not None:
                     entries.append(report.as_before(name, image.owner.generation, image.unit.digest))
                 elif image is None and name not in plan.units and not name.startswith("_"):

@@ -27,8 +27,8 @@ from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
 from bot.dispatch.owner import Owner
+from bot.live.commons import MISSING, Members, Place, common, may_change
 from bot.live.discover import PACKAGE
-from bot.live.places import MISSING, Members, Place, common, may_change
 from bot.live.strays import Strays
 
 _LONGEST_WORD = 200  # of a text constant that may name something, as in `mock.patch("json.loads")`

@@ -39,7 +39,7 @@ from bot.live.drift import FIRST
 from bot.live.imprint import Imprint, entry, imported, imprint_of
 from bot.live.modules import new_module
 
-_import = builtins.__import__  # a plugin may put another one there
+_import = builtins.__import__
 # As they were before any plugin: one that adds to them must not be in the modules of all others.
 _BUILTINS = dict(vars(builtins))
 
@@ -133,6 +133,7 @@ class Build:
         names = self._compiled.keys() if names is None else names
         tokens = (kept.shelf.set(self._shelf), settings_of_plugins.source.set(self._settings))
         self._executing = True
+        builtins.__import__ = _import  # a plugin that has put another one there would break every import from then on
         images = {}
         try:
             for name in names:

@@ -123,6 +123,7 @@ class Planner:
         on_later: Callable[[float], None],
         clock: Callable[[], float],
         ground: Ground | None = None,
+        to_rehearse: Callable[[Compiled], tuple[int, bytes] | None] = lambda one: None,
     ) -> None:
         self.stopped: dict[str, str] = {}
         self.only: set[str] | None = None
@@ -137,6 +138,7 @@ class Planner:
             clock,
         )
         self.drift = Drift()
+        self._to_rehearse = to_rehearse
         self._ground = ground or Untried(run)
         self._compiled: dict[str, Compiled] = {}
         self._verdicts: dict[Tried, Verdict] = {}  # of this transaction, or of the look ahead before it
@@ -163,6 +165,8 @@ class Planner:
             first: nothing was ever live, so nothing is worth waiting for.
             hint: file events named these units and no others: it is enough to look at them.
         """
+        if first:
+            self._ground.prepare()  # while the folders are swept
         asked = {name for name in force if name not in live or live[name].unit.roots}
         if (asked or everything) and self._discovery.elsewhere is not None:
             await self._run(lambda: self.refresh(None if everything else asked), 60.0)
@@ -228,7 +232,8 @@ class Planner:
         whole = [group for group in ready if all(one.error is None for one in group)]
         if whole:
             around = await self._around(whole, live)
-            verdicts = await self._ground.prove(whole, around, settings, seconds)
+            kept = {one.unit.name: crossing for group in whole for one in group if (crossing := self._to_rehearse(one))}
+            verdicts = await self._ground.prove(whole, around, settings, seconds, kept)
             for group, verdict in zip(whole, verdicts, strict=True):
                 self._verdicts[_content(one.unit for one in group)] = verdict
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from bot.errors import PluginError
 from bot.live.builder import Builder
@@ -19,7 +20,7 @@ from bot.live.discover import Discovery, Unit
 from bot.live.drift import packages
 from bot.live.loader import TookTooLong
 from bot.live.plan import Patience, Planner
-from bot.live.trial import Ground, Settings, Verdict
+from bot.live.trial import Ground, Kept, Settings, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +84,17 @@ class Rehearsal:
         return [found[unit.name, unit.digest] for unit in units]
 
     async def prove(
-        self, groups: Sequence[Sequence[Compiled]], around: Mapping[str, Compiled], settings: Settings, seconds: float
+        self,
+        groups: Sequence[Sequence[Compiled]],
+        around: Mapping[str, Compiled],
+        settings: Settings,
+        seconds: float,
+        kept: Kept = MappingProxyType({}),
     ) -> list[Verdict]:
-        """Execute those that were not; beside live units all are."""
+        """Execute those that were not; beside live units, or with values to migrate, all are."""
         known = {} if around else self._verdicts
-        new = [group for group in groups if _content(group) not in known]
-        verdicts = await self._ground.prove(new, around, settings, seconds) if new else []
+        new = [group for group in groups if _content(group) not in known or any(one.unit.name in kept for one in group)]
+        verdicts = await self._ground.prove(new, around, settings, seconds, kept) if new else []
         found = known | {_content(group): verdict for group, verdict in zip(new, verdicts, strict=True)}
         if self._rehearsing:
             self._verdicts = found

@@ -20,6 +20,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, MutableMapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bot.dispatch.owner import unowned
@@ -35,16 +36,18 @@ from bot.live.discover import Discovery, Unit
 from bot.live.drift import FIRST, advised
 from bot.live.failures import Failures, signature
 from bot.live.graph import Group, closure
-from bot.live.handoff import Host, Shelf
+from bot.live.handoff import BREATH_SECONDS, Host, Shelf
 from bot.live.loader import Image, TookTooLong
 from bot.live.names import uninstall
 from bot.live.outcome import Failed, dropped_aliases, successes
 from bot.live.plan import Patience, Pin, Plan, Planner
 from bot.live.report import Entry, Report
 from bot.live.start import Starter
+from bot.live.state import to_rehearse
 from bot.live.trial import Ground
 
 log = logging.getLogger(__name__)
+FEW = 8  # versions whose commands are compared on the loop; of 300 that takes 0.1 s
 
 
 class Reloader:
@@ -82,10 +85,13 @@ class Reloader:
         self._live = Live(
             host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience, restart
         )
-        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock, ground)
+        self._planner = Planner(
+            discovery, self._builder.run, lambda: self.patience, on_later, clock, ground, partial(to_rehearse, shelf)
+        )
         self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
         self._lock = asyncio.Lock()
         self._failures = Failures(clock)
+        self._outlived: set[str] = set()  # pins of what their file holds by itself
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
         self._under_way: set[asyncio.Task[Report]] = set()
         self._closed = False
@@ -131,6 +137,10 @@ class Reloader:
         """Sweep, and return what the files hold; of what is installed, these as they are by now."""
         await self._builder.run(lambda: self._planner.refresh(names), 60.0)
         return (await self._builder.run(self._planner.look, 60.0)).units
+
+    def busy(self) -> bool:
+        """Tell whether a transaction, or the trial before one, is under way."""
+        return self._lock.locked()
 
     def still_failed(self, entry: Entry) -> bool:
         """Tell whether a failure that was reported is still how things are."""
@@ -278,6 +288,7 @@ class Reloader:
     ) -> Report:
         pinned = self._planner.pinned
         self._planner.pinned = {name: pin for name, pin in pinned.items() if name not in force} | dict(pins or {})
+        self._outlived = set()
         try:
             report = await self._planned(force, everything, cause, without, hint)
         finally:
@@ -293,7 +304,7 @@ class Reloader:
         asked = self._planner.pinned
         self._planner.pinned = {
             name: pin
-            for name in {**before, **asked}
+            for name in ({**before, **asked}.keys() - self._outlived)
             for pin in [before.get(name), asked.get(name)]  # the last that fits
             if pin is not None and (name not in self.live or self.live[name].unit.digest == pin.unit.digest)
         }
@@ -316,7 +327,7 @@ class Reloader:
         if everything and self._planner.drift.own_changed():
             told = advised(f"the bot itself is another one on disk: {FIRST}", self._restart)
             entries.append(Entry(told, (), True))
-        entries += self._failures.undone(plan, self.live, held | self._planner.missing.keys())
+        entries += self._failures.undone(plan, self.live, self._planner.missing, held)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
             return Report(tuple(entries))
@@ -343,12 +354,14 @@ class Reloader:
         return await self._finish(tried, displaced, plan.units, began, force, cause)
 
     def _held(self, plan: Plan) -> set[str]:
-        """Return the units that a pin stands in for, and forget pins of what the file itself holds by now."""
+        """Return the units that a pin stands in for, and note pins of what the file itself holds by now."""
         pinned = self._planner.pinned
         held = {name for name, pin in pinned.items() if plan.units.get(name) is pin.unit}
-        for name in [name for name in pinned if name in plan.units and name not in held]:
-            if plan.units[name].digest == pinned[name].unit.digest:
-                del pinned[name]
+        self._outlived = {
+            name
+            for name in pinned.keys() & plan.units.keys() - held
+            if plan.units[name].digest == pinned[name].unit.digest
+        }
         return held
 
     def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:
@@ -383,9 +396,8 @@ class Reloader:
         after = {name: image for name, image in {**self.live, **images}.items() if name not in gone}
         after = without_orphans(after)
         gone |= self.live.keys() - after.keys()
-        table = await self._live.table_of(after)
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
-        self._live.commit(table, after, images, gone, good, cause)
+        self._live.commit(await self._live.table_of(after), after, images, gone, good, cause)
         self._note_waiting(tried)
         self._refused = {name: refusal for name, refusal in self._refused.items() if name not in images}
         self._refused |= {name: (before[name].unit.digest, loss) for name, loss in displaced.items()}
@@ -399,8 +411,11 @@ class Reloader:
             self._live.retire_later(image for name, image in before.items() if name in starting)
         for entry in started.values():
             self._failures.note(entry.signature)
-        entries += started.values()
-        entries += successes(good, before, gone, started, self._shelf, milliseconds)
+            entries.append(entry)
+        if not force:  # nobody waits for the report
+            await asyncio.sleep(BREATH_SECONDS)
+        told = partial(successes, good, before, gone, started, self._shelf, milliseconds)
+        entries += await self._builder.run(told, 60.0) if len(images) > FEW else told()
         entries += dropped_aliases(self.table, images)
         return entries
 

@@ -4,7 +4,7 @@ Here a plugin may do what it likes: the process is made for one transaction and 
 is what it was at when it died. Where the process comes from is `trialzygote.py`; who asks is `trial.py`.
 
     compile  [unit]                                        -> compiled ...         for each, see `_compile`
-    prove    [known], [group], settings, seconds           -> begin NAME         for each of a group of several
+    prove    [known], [group], settings, kept, seconds     -> begin NAME         for each of a group of several
                                                               proved N ...       for each group, see `_prove`
     warm     [module]                                      -> ready
 
@@ -30,13 +30,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from bot.api.kept import Memory, Rows
+from bot.api.kept import Memory, Rows, shelf
 from bot.dispatch.table import build as build_table
 from bot.errors import PluginError
 from bot.live.compiled import Compiled, compile_unit
 from bot.live.discover import PACKAGE, Source, Unit
-from bot.live.loader import Build, Image, TookTooLong, shown
+from bot.live.loader import Build, Image, TookTooLong, place, sentence, shown
 from bot.live.names import install
+from bot.live.state import migrated
 from bot.live.trialframes import HEAD_BYTES, frame, receive
 
 T = TypeVar("T")
@@ -168,7 +169,14 @@ class Child:
             told = dict(one.codes), tuple(one.imports), one.state_name, pack_error(one.error), one.state_version
             self._send(frame("compiled", *told))
 
-    def _prove(self, known: bytes, groups: list[tuple[str, ...]], settings: bytes, seconds: float) -> None:
+    def _prove(
+        self,
+        known: bytes,
+        groups: list[tuple[str, ...]],
+        settings: bytes,
+        kept: Mapping[str, tuple[int, bytes]],
+        seconds: float,
+    ) -> None:
         self._compiled |= {one.unit.name: one for one in pickle.loads(known)}
         of_plugins: Mapping[str, Mapping[str, Any]] = pickle.loads(settings)
         for number, names in enumerate(groups):
@@ -177,7 +185,9 @@ class Child:
             main = self._compiled[names[-1]].unit
             try:
                 with _deadline(seconds):
-                    longest = self._execute(build, names)
+                    longest, images = self._execute(build, names)
+                    for name in kept.keys() & images.keys():
+                        _migrate(images[name], *kept[name], seconds)
             except PluginError as fault:
                 error, trace = fault, _trace(fault, build)
             except TookTooLong:  # not in a unit, but between two
@@ -187,8 +197,8 @@ class Child:
             inside = sorted(name for name in self._new_modules() if isinstance(name, str))
             self._send(frame("proved", number, longest, pack_error(error), trace, sorted(build.outside), inside))
 
-    def _execute(self, build: Build, names: tuple[str, ...]) -> float:
-        """Build one group and its table; return the seconds that the slowest of its steps took."""
+    def _execute(self, build: Build, names: tuple[str, ...]) -> tuple[float, dict[str, Image]]:
+        """Build one group and its table; return the seconds that the slowest of its steps took, and the images."""
         longest, steps = 0.0, build.steps(names)
         while True:
             began = time.perf_counter()
@@ -196,7 +206,7 @@ class Child:
                 name = next(steps)
             except StopIteration as end:
                 _table_of(end.value)
-                return longest
+                return longest, end.value
             finally:
                 longest = max(longest, time.perf_counter() - began)
             if len(names) > 1:
@@ -214,6 +224,34 @@ class Child:
 
     def _new_modules(self) -> Iterator[str]:
         return (name for name in sys.modules.keys() - self._inside if not str(name).startswith(f"{PACKAGE}."))
+
+
+def _migrate(image: Image, version: int, pickled: bytes, seconds: float) -> None:
+    """Call a unit's `migrate` with a copy of its kept values.
+
+    Raises:
+        PluginError: it raised, or returned what can't be kept.
+    """
+    unit = image.unit
+    function = getattr(image.modules[f"{PACKAGE}.{unit.name}"], "migrate", None)
+    if function is None:
+        return
+    first = getattr(getattr(function, "__code__", None), "co_firstlineno", 0)
+    try:
+        values = pickle.loads(pickled)
+    except Exception:  # objects of the plugin's own classes, which are found under their names in the bot only
+        return
+    token = shelf.set(Nowhere())
+    try:
+        migrated(function, version, values)
+    except TookTooLong as error:
+        path, line = place(error.__traceback__, unit)
+        raise PluginError(unit.name, path, line or first, f"migrate took longer than {seconds:g} s") from None
+    except BaseException as error:
+        path, line = place(error.__traceback__, unit)
+        raise PluginError(unit.name, path, line or first, f"migrate: {sentence(error)}") from error
+    finally:
+        shelf.reset(token)
 
 
 class Nowhere:
@@ -242,8 +280,10 @@ def _trace(error: PluginError, build: Build) -> str:
     trace = cause.__traceback__
     while trace is not None and not build.ran(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
+    if trace is None:
+        return ""  # found by us, not raised by it: the line says it all
     try:
-        return "".join(traceback.format_exception(type(cause), cause, trace or cause.__traceback__))
+        return "".join(traceback.format_exception(type(cause), cause, trace))
     except Exception:  # the exception is the plugin's own class
         return f"{type(cause).__name__}, which can't be shown"
 
@@ -260,7 +300,7 @@ def _deadline(seconds: float) -> Iterator[None]:
         raise TookTooLong
 
     signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 0.05)  # again and again: the first may be caught
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 0.25)  # again and again: the first may be caught
     try:
         yield
     finally:

@@ -208,6 +208,7 @@ class Spares:
                 result.close()
         await self._end_zygote()
         await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.sleep(0)  # a transport lets go of its socket in a turn of the loop after it was closed
 
 
 class Zygote:
@@ -245,7 +246,12 @@ class Zygote:
         wanted: asyncio.Future[tuple[int, socket.socket]] = self._loop.create_future()
         self._wanted.append(wanted)
         self._order("fork")
-        pid, channel = await wanted
+        try:
+            pid, channel = await wanted
+        except asyncio.CancelledError:  # which may meet the answer
+            if wanted.done() and not wanted.cancelled() and wanted.exception() is None:
+                wanted.result()[1].close()
+            raise
         reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LIMIT_BYTES)
         spare = Spare(pid, reader, writer, lambda: self._end(pid), self._loop.create_future())
         if not self.alive:

@@ -15,6 +15,7 @@ import base64
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from bot.protocol import numerics as n
 from bot.protocol.message import Message
@@ -99,13 +100,24 @@ class Registration:
         self._responded = False  # its response is on the way
         self._tried: set[str] = set()
 
+    def saved(self) -> list[Any]:
+        """Return how things stand as JSON values, for `resumed`; ask when it is done."""
+        asked = [list(request) for request in self._requests]
+        login = [self._mechanism, self._responded, sorted(self._tried)]
+        return [self.nick, sorted(self.caps), dict(self.offered), self.account, asked, login]
+
     @classmethod
-    def resumed(
-        cls, identity: Identity, tls: bool, nick: str, caps: set[str], offered: dict[str, str], account: str | None
-    ) -> Registration:
-        """Return the registration of a connection that another worker has registered."""
+    def resumed(cls, identity: Identity, tls: bool, saved: Iterable[Any]) -> Registration:
+        """Return the registration of a connection that another worker has registered.
+
+        Raises:
+            ValueError, TypeError: this is not what `saved` gave.
+        """
         self = cls(identity, tls)
-        self.nick, self.caps, self.offered, self.account = nick, caps, offered, account
+        nick, caps, offered, self.account, asked, (mechanism, responded, tried) = saved
+        self.nick, self.caps, self.offered = str(nick), set(caps), dict(offered)
+        self._requests.extend(tuple(request) for request in asked)
+        self._mechanism, self._responded, self._tried = str(mechanism), bool(responded), set(tried)
         self.done, self._listing, self._negotiating = True, False, False
         return self
 

@@ -16,8 +16,8 @@ chghost, setname, batch, multi-prefix, userhost-in-names) and https://ircv3.net/
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from bot.protocol import numerics as n
 from bot.protocol.message import Message, Source
@@ -42,6 +42,8 @@ class Applied(NamedTuple):
     member: Member | None = None  # the author as known now (after QUIT and PART: as last known); None for servers
     asks: tuple[Message, ...] = ()  # to send now
     history: bool = False  # replayed: it changed nothing here and must run nothing
+    past: bool = False  # the line is of an earlier moment than the roster; ask `account`, not the roster
+    account: str | None = None  # that the server vouched for as the author's, where `past`
 
 
 _NOTHING = Applied()
@@ -70,6 +72,20 @@ class Roster(People):
         if user is None or "account-notify" not in self.caps:
             return None
         return user.account if (user.ident, user.host) == (source.ident, source.host) else None
+
+    def questions(self) -> list[Any]:
+        """Return what is asked about users and not answered, as JSON values, for `resume`."""
+        return [self._token, {token: list(asked) for token, asked in self._asked.items()}, self.count]
+
+    def resume(self, questions: Iterable[Any]) -> None:
+        """Take answers to what was asked before us.
+
+        Raises:
+            ValueError, TypeError: this is not what `questions` gave.
+        """
+        token, asked, count = questions
+        self._token, self.count = int(token), int(count)
+        self._asked = {str(token): (int(at), str(channel)) for token, (at, channel) in asked.items()}
 
     def _is_history(self, message: Message) -> bool:
         return bool(self.batches) and message.tags.get("batch") in self.batches

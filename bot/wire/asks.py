@@ -2,6 +2,9 @@
 
 Being in a hundred channels means two hundred questions, and servers count WHO dearly. Each waits for the answer to the
 one before, or for a while, so that they are never a flood and never more than one line ahead of an answer to a person.
+
+A worker that takes a connection over goes on with the questions of the one before: held until it knows all answers
+that have come meanwhile, so that at most the one that was on its way is put twice.
 """
 
 from __future__ import annotations
@@ -29,28 +32,53 @@ class Asks:
     def __init__(self, say: Callable[[Message], object], alarms: Alarms, seconds: float) -> None:
         self._say, self._alarms, self._seconds = say, alarms, seconds
         self._waiting: deque[Message] = deque()
+        self._asked: Message | None = None
+        self._held = False
 
-    def add(self, questions: Iterable[Message]) -> None:
-        """Ask these in their turn; one that waits already is not asked twice."""
+    @property
+    def open(self) -> list[Message]:
+        """What has no answer yet, in order."""
+        return [*([self._asked] if self._asked is not None else ()), *self._waiting]
+
+    def release(self) -> None:
+        """Ask, beginning with the first that has no answer."""
+        self._held = False
+        if self._asked is None:
+            self._next()
+
+    def add(self, questions: Iterable[Message], *, held: bool = False) -> None:
+        """Ask these in their turn; one that waits already is not asked twice.
+
+        Args:
+            held: ask nothing until `release`; each answer that comes is the answer to the first question.
+        """
+        self._held = self._held or held
         for question in questions:
             if question not in self._waiting:
                 self._waiting.append(question)
-        if self._waiting and self._alarms.next_at("ask") is None:
+        if self._waiting and self._asked is None and not self._held:
             self._next()
 
     def answered(self, command: str) -> None:
         """A line with this command came; perhaps it is what the question before waits for."""
-        if command in ANSWERS and self._alarms.next_at("ask") is not None:
+        if command not in ANSWERS:
+            return
+        if self._asked is not None:
             self._next()
+        elif self._held and self._waiting:
+            self._waiting.popleft()
 
     def clear(self) -> None:
         """The connection is gone: forget them."""
         self._waiting.clear()
+        self._asked, self._held = None, False
         self._alarms.cancel("ask")
 
     def _next(self) -> None:
+        self._asked = None
         if self._waiting:
-            self._say(self._waiting.popleft())
+            self._asked = self._waiting.popleft()
+            self._say(self._asked)
             self._alarms.after(self._seconds, "ask", self._next)
         else:
             self._alarms.cancel("ask")

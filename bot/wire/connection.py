@@ -6,9 +6,8 @@ may leave (`outbox`). What a line does to the bot is the listener's. Long answer
 
 Every line out, by whatever method, passes `_put`, the one place that refuses CR, LF and NUL.
 
-The only file that imports the `irc` package (20.5). A `Connection` is an `irc.client_aio.AioConnection`, so its command
-methods work, and handlers added with `add_global_handler` get its events. Socket, buffer, parser, registration, state
-and sending are ours: the library's end on bad input, which is why nothing of a line reaches it before we have read it.
+A worker that ends leaves its connection up; the next one takes it over (`_take_over`): what its checkpoint tells is the
+state, lines after that are applied, and those before it are only passed on. Then it asks and joins what was still open.
 """
 
 from __future__ import annotations
@@ -16,42 +15,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from random import Random
-from typing import Any, Protocol
-
-from irc.client import NickMask
-from irc.client_aio import AioConnection, AioReactor
-from irc.events import Command
+from typing import Protocol
 
 from bot.config import Network
 from bot.errors import CannotConnect, MalformedLine
 from bot.protocol.message import Message, decode, safe
 from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
-from bot.protocol.snapshot import of as snapshot_of
-from bot.protocol.snapshot import restore, resumed
+from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
 from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
-from bot.wire.checkpoint import STATELESS, Checkpoints
-from bot.wire.link import LINK_VERSION, Frame, LinkEnd
-from bot.wire.opening import URGENT, Limits, identity, in_place, one_line, orders, refusal, reveal
+from bot.wire.library import LibraryConnection
+from bot.wire.link import Frame
+from bot.wire.opening import Limits, identity, one_line, orders, reveal
 from bot.wire.outbox import NOT_SENT, SENT, Outbox
+from bot.wire.reactor import Reactor
 from bot.wire.reconnect import Backoff
 from bot.wire.rejoin import Wanted
 
 log = logging.getLogger(__name__)
-
-#: Private names of `irc` that this file calls or overrides, and why; a test looks whether they are still there.
-BORROWED = {
-    "AioConnection._handle_message": "makes pubmsg, privmsg, ctcp and action events of a PRIVMSG or NOTICE",
-    "AioConnection._handle_other": "makes events of all other lines",
-}
-
-#: Verbs handed to the library's handlers. Not all: it has events of its own, and a server that sends the verb
-#: DISCONNECT or PUBMSG must not be able to fake one.
-_VERBS = {"ACCOUNT", "AWAY", "BATCH", "CAP", "CHGHOST", "ERROR", "INVITE", "JOIN", "KICK", "MODE", "NICK", "NOTICE"}
-_VERBS |= {"PART", "PONG", "PRIVMSG", "QUIT", "SETNAME", "TAGMSG", "TOPIC", "WALLOPS"}
 
 
 class Listener(Protocol):
@@ -71,79 +55,7 @@ class Listener(Protocol):
         """
 
 
-class Reactor(AioReactor):  # type: ignore[misc]  # irc is untyped
-    """The worker's end of the link, shared by the connections of all networks; holds the library's handlers.
-
-    Args:
-        link: the worker's end; `listen` takes its `on_frame`.
-        kept: whether the keeper will outlive this worker.
-    """
-
-    def __init__(self, link: LinkEnd, *, kept: bool = False) -> None:
-        super().__init__(loop=asyncio.get_running_loop())
-        self.checkpoints = Checkpoints(self.send, self._snapshots, kept=kept)
-        self.handlers: dict[str, list[Any]] = {}  # without the library's answer to PING: the keeper has answered
-        self.window = 0  # credits of each network; 0 until the keeper has greeted us
-        self.by_name: dict[str, Connection] = {}
-        self.on_other: Callable[[Frame], None] | None = None  # frames about the bot, not about one network
-        self.on_boot: Callable[[str], object] | None = None  # told which run of the keeper numbers the lines
-        self.on_live: Callable[[], object] | None = None  # what a worker before has left has all come
-        self._link, self._kept = link, kept
-
-    def listen(self) -> None:
-        """Take what the keeper says: once all networks that it may speak of are attached."""
-        self._link.on_frame = self._frame
-
-    def _snapshots(self) -> dict[str, Any]:
-        return {name: connection.snapshot() for name, connection in self.by_name.items() if connection.registered}
-
-    def send(self, frame: Frame) -> None:
-        self._link.send(frame)
-
-    def attach(self, connection: Connection) -> None:
-        """Let this connection have the frames of its network from now on, and the credits of the one before."""
-        if (former := self.by_name.get(connection.name)) is not None:
-            connection.outbox.credit = former.outbox.credit
-        self.by_name[connection.name] = connection
-        self.connections[:] = self.by_name.values()
-
-    def detach(self, connection: Connection) -> None:
-        """Forget a connection that has ended for good, and all that waits to be sent on it."""
-        if self.by_name.get(connection.name) is connection:
-            del self.by_name[connection.name]
-            self.connections[:] = self.by_name.values()
-            self.send(Frame("drop", (connection.name,)))
-
-    def _frame(self, frame: Frame) -> None:
-        try:
-            if frame.verb == "hello":
-                self._greeted(*frame.fields)
-            elif frame.verb == "saved":
-                self.checkpoints.given(frame.fields[0], frame.payload)
-            elif frame.verb == "live":
-                for one in self.by_name.values():
-                    one.caught_up()
-                if self.on_live is not None:
-                    self.on_live()
-            elif frame.fields and (connection := self.by_name.get(frame.fields[0])) is not None:
-                connection.on_frame(frame)
-            elif self.on_other is not None:
-                self.on_other(frame)
-        except Exception:
-            # Left to itself, an exception here would cost a network its supervision.
-            log.exception("a frame %r from the keeper failed", frame.verb)
-
-    def _greeted(self, version: str, boot: str, window: str) -> None:
-        if int(version) > LINK_VERSION:
-            log.warning("the keeper speaks version %s of the link, this worker only up to %d", version, LINK_VERSION)
-        if self._kept and self.on_boot is not None:
-            self.on_boot(boot)
-        self.window = int(window)
-        for connection in self.by_name.values():
-            connection.outbox.room(self.window)
-
-
-class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
+class Connection(LibraryConnection):
     """One network. Made, used and ended on the loop's thread.
 
     Args:
@@ -158,6 +70,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
     Attributes:
         roster: users, channels, own nick, ISUPPORT; others only read it.
         registered: between 001 and the end of the connection.
+        ready: the listener's word that all is done that a new connection needs; the next worker is told.
         malformed: lines so far that were no IRC, or that the roster could not take.
     """
 
@@ -174,7 +87,6 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         once: bool = False,
     ) -> None:
         super().__init__(reactor)
-        self.handlers: dict[str, list[Callable[..., Any]]] = {}  # the library's, of this connection alone
         self.server, self.port = settings.host, settings.port
         random = random if random is not None else Random()
         self.name, self.settings, self.listener, self.once = name, settings, listener, once
@@ -183,14 +95,15 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         self.alarms = Alarms(clock)
         self.outbox = Outbox(reactor.send, reactor.window, name)
         self.registration: Registration | None = None
-        self.registered, self.malformed = False, 0
+        self.registered, self.ready, self.malformed = False, False, 0
         self._clock = clock
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
         self._backoff = Backoff(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds, random)
         channels = {channel.name: reveal(channel.key) for channel in settings.channels}
         self._wanted = Wanted(channels, self.roster.fold, random)
         self._asks = Asks(self.say, self.alarms, self.limits.ask_seconds)
-        self._since = "0"  # the last line before the connection came up, by which a checkpoint knows it
+        self._since: int | None = None  # the last line before the connection came up; None while it is down
+        self._in_hand: set[str] = set()  # lines whose handlers go on
         self._last_words = ""  # the server's, or ours, about why this connection ends
         self._told = ""
         self._first: asyncio.Future[str] = reactor.loop.create_future()  # "" came up, else why not
@@ -258,9 +171,10 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         self.reactor.send(Frame("open", (self.name,), orders(self.settings, self.limits)))
 
     def _connected(self, since: str, fresh: str) -> None:
-        if self._state != "dialling":
+        if self._state not in ("dialling", "waiting"):
             return
-        self._state, self._since = "registering", since
+        self.alarms.cancel("dial")
+        self._state, self._since = "registering", int(since)
         if fresh == "0":
             self._take_over()
             return
@@ -272,13 +186,16 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
 
     def _take_over(self) -> None:
         """Go on with a connection that another worker has registered."""
-        snapshot = self.reactor.checkpoints.of(self.name, self._since)
+        assert self._since is not None
         try:
-            if snapshot is None:
-                raise ValueError("nothing was left of it")
+            snapshot = self.reactor.checkpoints.of(self.name, self._since)
+            first = head(snapshot)
             self.registration = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
             restore(self.roster, snapshot, self.registration.caps)
-        except ValueError as error:
+            self._asks.add([Message.parse(line) for line in first["asks"]], held=not self.reactor.live)
+            self.ready = bool(first["ready"])
+        except (ValueError, KeyError, TypeError) as error:
+            # Also when that one ended while it registered: who knows what it has said. Begin anew.
             self._give_up(f"the worker before was not done with this connection ({error})")
             return
         for channel in self.roster.channels.values():
@@ -289,13 +206,15 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
     def caught_up(self) -> None:
         """All that a worker before had left has come: where are we, and where do we want to be?"""
         if self.registered:
+            self._asks.release()
             for join in self._wanted.missing(self.roster):
                 self.say(join, urgent=True)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return how things stand, as JSON values, for the next worker."""
+    def snapshot(self) -> Iterator[Part]:
+        """Give how things stand, as JSON values, for the next worker."""
         assert self.registration is not None
-        return {**snapshot_of(self.roster, self.registration), "since": self._since}
+        asks = [question.encode() for question in self._asks.open]
+        return parts(self.roster, self.registration, since=self._since, asks=asks, ready=self.ready)
 
     def _give_up(self, reason: str) -> None:
         """Close this connection; what follows is decided when the keeper says that it is down."""
@@ -307,6 +226,7 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
     def _disconnected(self, reason: str) -> None:
         if self._state in ("idle", "waiting", "ended"):
             return
+        self._since, self.ready = None, False
         reason, stopping, was_up = self._last_words or reason, self._state == "stopping", self.registered
         self.registered, self.registration = False, None
         self.alarms.cancel()
@@ -338,21 +258,13 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
 
     def done(self, number: str) -> None:
         """All handlers of this line have ended; what they said goes first."""
-        self.outbox.done(self.reactor.checkpoints.finished(number))
-
-    def begin(self, name: str, text: str = "") -> None:
-        """Open an entry for work that no line caused; `name` is one that the next worker can make again."""
-        self.reactor.send(Frame("begin", (self.name, name), one_line(text)))
+        self._in_hand.discard(number)
+        self.reactor.done(number)
 
     def _line(self, number: str, flag: int, raw: bytes) -> None:
         try:
             message = Message.parse(decode(raw))
-            if self.reactor.checkpoints.covers(number) and message.command not in STATELESS:
-                applied = Applied(member=self.roster.user(message.source.nick) if message.source else None)
-            else:
-                applied = self.roster.apply(message)
-                self.reactor.checkpoints.applied(number, message.command)
-                self._react(message, applied)
+            applied = self._apply(number, flag, message)
         except Exception as error:
             # A server's oddity costs one line, never the connection.
             self.malformed += 1
@@ -360,10 +272,24 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             log.debug("%s: line %s ignored: %s", self.name, number, error, exc_info=trace)
             self.done(number)
             return
-        if self.handlers or any(self.reactor.handlers.values()):
+        if self._is_heard:
             self._tell(lambda: self._tell_library(message))
+        self._in_hand.add(number)
         if not self._tell(lambda: self.listener.line(self, number, flag, message, applied)):
             self.done(number)
+        if self.reactor.kept and number in self._in_hand:
+            account = applied.account if applied.past else self.roster.account_of(message)
+            self.reactor.checkpoints.in_hand(number, applied, account)
+
+    def _apply(self, number: str, flag: int, message: Message) -> Applied:
+        """Take a line into the state, unless it is of an earlier connection or is in the state already."""
+        checkpoints = self.reactor.checkpoints
+        if self._since is None or int(number) <= self._since or checkpoints.covers(int(number)):
+            return checkpoints.then(number) or stranger(message.source)
+        applied = self.roster.apply(message)
+        checkpoints.applied(number, message.command)
+        self._react(number, flag, message, applied)
+        return applied
 
     def _tell(self, call: Callable[[], None]) -> bool:
         """Call somebody else's code, whose faults must not become ours."""
@@ -374,11 +300,11 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             return False
         return True
 
-    def _react(self, message: Message, applied: Applied) -> None:
+    def _react(self, number: str, flag: int, message: Message, applied: Applied) -> None:
         """What the protocol itself wants done about a line."""
         command = message.command
         if self.registration is not None:
-            self._register(self.registration, message)
+            self._register(self.registration, number, flag, message)
         self._asks.add(applied.asks)
         self._asks.answered(command)
         if command == "ERROR":  # says more than the closing of the socket that follows
@@ -386,9 +312,10 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         if self._wanted.heard(message, self.roster, self._clock()):
             self._rejoin()
 
-    def _register(self, registration: Registration, message: Message) -> None:
-        for answer in registration.feed(message):
-            self.say(answer, urgent=True)
+    def _register(self, registration: Registration, number: str, flag: int, message: Message) -> None:
+        for k, answer in enumerate(registration.feed(message)):
+            if flag != 2:  # else the worker before has given this answer; if it may have, the keeper knows
+                self.say(answer, cause=number, handler="registration", k=k, urgent=True)
         self.roster.caps = registration.caps
         if self.registered or self._state != "registering":
             return
@@ -408,19 +335,11 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         for join in joins:
             self.say(join, urgent=True)
         self.reactor.send(Frame("go", (self.name,)))
-        self.reactor.checkpoints.save()  # from here on a successor can go on with this connection
+        if not taken_over:
+            self.reactor.checkpoints.save()  # from here on a successor can go on with this connection
         if not self._first.done():
             self._first.set_result("")
         self._tell(lambda: self.listener.up(self, taken_over))
-
-    def _tell_library(self, message: Message) -> None:
-        if not message.command.isdecimal() and message.command not in _VERBS:
-            return
-        name = Command.lookup(message.command)
-        source = NickMask(str(message.source)) if message.source else None
-        tags = [{"key": key, "value": value or None} for key, value in message.tags.items()]
-        handle = self._handle_message if message.command in ("PRIVMSG", "NOTICE") else self._handle_other
-        handle(list(message.params), name, source, tags)
 
     # -- channels --
 
@@ -477,14 +396,6 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
         frame = f":{self.roster.me_source()} {command} {target} :\r\n"
         return max(0, self.roster.isupport.linelen - len(frame.encode()))
 
-    def send_raw(self, string: str) -> None:
-        """Send a line as it is; all of the library's command methods end here."""
-        self._put(string, "-/-", 0, string.partition(" ")[0].upper() in URGENT)
-
-    def send_items(self, *items: str | None) -> None:
-        """Send a command as the library's methods give it: words, empty ones left out, each kept in its place."""
-        self.send_raw(in_place([item for item in items if item]))
-
     def _put(self, line: str, key: str, k: int, urgent: bool) -> Awaitable[bool]:
         # A lone surrogate has no bytes; it becomes `?`, as in any other text that can't be shown.
         raw = safe(line).encode(errors="replace")
@@ -498,13 +409,6 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
 
     # -- the library's methods that mean something else here --
 
-    def get_nickname(self) -> str:
-        return self.roster.nick
-
-    def ctcp(self, ctcptype: str, target: str, parameter: str = "") -> None:
-        # The library's own sends the literal text `{ctcptype}` when there is no parameter.
-        self.privmsg(target, f"\x01{ctcptype.upper()}{' ' if parameter else ''}{parameter}\x01")
-
     def disconnect(self, message: str = "") -> None:
         """Say QUIT, close, and never dial again; `stop` does the same and waits."""
         if self._state in ("idle", "waiting"):
@@ -515,7 +419,3 @@ class Connection(AioConnection):  # type: ignore[misc]  # irc is untyped
             self.reactor.send(Frame("close", (self.name,), one_line(message)))
 
     quit = disconnect
-    connect = refusal("start() connects; host, port and nick are in config.yaml")
-    reconnect = refusal("a lost connection is dialled again by itself; `reconnect` in config.yaml paces it")
-    set_rate_limit = refusal("lines are paced by the keeper; `flood` in config.yaml is the pace")
-    set_keepalive = refusal("the keeper asks with PING when a server is silent")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,8 @@ class Entry:
         self.net, self.text, self.delivered, self.handed = net, text, delivered, delivered
         self.seen = False
         self.deaths = 0
-        self.accepted: dict[str, int] = {}  # handler -> how many effects, so the next k
+        # (network, handler) -> the next k. By network, since what one call says to two of them waits in two queues.
+        self.accepted: dict[tuple[str, str], int] = {}
 
     @property
     def flag(self) -> str:
@@ -46,11 +47,13 @@ class Entries:
 
     Attributes:
         lost: dropped because MAX_HELD_BYTES was reached.
+        on_lost: called with the number of each that was dropped for that, and the entry.
         unfinished: by network, those that are neither done nor seen.
     """
 
     def __init__(self) -> None:
         self.lost = 0
+        self.on_lost: Callable[[str, Entry], object] = lambda number, entry: None
         self.unfinished: Counter[str] = Counter()
         self._all: dict[str, Entry] = {}
         self._waiting: dict[str, None] = {}  # not handed to the present worker
@@ -74,8 +77,10 @@ class Entries:
         self.unfinished[net] += 1
         self._held_bytes += len(text) + ENTRY_BYTES
         while self._held_bytes > MAX_HELD_BYTES:
-            self.remove(next(iter(self._all)))
+            oldest, entry = next(iter(self._all.items()))
+            self.remove(oldest)
             self.lost += 1
+            self.on_lost(oldest, entry)
             if self.lost.bit_count() == 1:  # told at 1, 2, 4, 8, ... lines
                 log.error("the worker is too slow or gone: %d of the oldest lines dropped so far", self.lost)
 
@@ -109,14 +114,14 @@ class Entries:
         for number in [number for number, entry in self._all.items() if entry.seen and entry.net == net]:
             self.remove(number)
 
-    def is_new(self, cause: str, handler: str, k: int) -> bool:
+    def is_new(self, net: str, cause: str, handler: str, k: int) -> bool:
         """Accept an effect, or tell that it was accepted before; what has no entry is always new."""
         entry = self._all.get(cause)
         if entry is None or entry.seen:
             return True
-        if k < entry.accepted.get(handler, 0):
+        if k < entry.accepted.get((net, handler), 0):
             return False
-        entry.accepted[handler] = k + 1
+        entry.accepted[net, handler] = k + 1
         return True
 
     # -- the present worker

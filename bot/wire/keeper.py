@@ -22,13 +22,12 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
 
-from bot.protocol.sendqueue import SendQueue
 from bot.wire.blame import Blame
 from bot.wire.dial import CannotDial, dial
-from bot.wire.entries import Entries
+from bot.wire.entries import Entries, Entry
 from bot.wire.link import LINK_VERSION, WINDOW, Frame, LinkEnd
+from bot.wire.net import Net
 from bot.wire.session import Session
 
 log = logging.getLogger(__name__)
@@ -37,23 +36,6 @@ QUIT_SECONDS = 2.0  # for the server to close after QUIT
 ROOM_STEP = WINDOW // 4  # credits go back in handfuls; `_owe` says why nobody waits in vain
 
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
-
-
-class Net:
-    """One network: its queue, which outlives connections, and its connection or the attempt at one."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.queue = SendQueue(0, 0)
-        self.owed = 0  # credits not yet given back
-        self.released = False  # `go` was said: paced lines may leave
-        self.session: Session | None = None
-        self.dial: asyncio.Task[None] | None = None
-        self.deadline = 0.0  # of the dial
-        self.settings: dict[str, Any] = {}
-        self.why = "not opened"  # why it is down
-        self.since = 0  # the number of the last line before its connection came up
-        self.up_at = 0.0
 
 
 class Keeper:
@@ -71,11 +53,13 @@ class Keeper:
         self._boot = secrets.token_hex(4)
         self._nets: dict[str, Net] = {}
         self.entries = Entries()
+        self.entries.on_lost = self._lost
         self.blame = Blame(self._deaths)
         self.heard_at = clock()  # when the worker last sent anything
         self.finished = 0  # entries that were done
         self._holding = False
         self._live = False  # the present worker has been handed the backlog
+        self._listening = False  # it has said `open`: it takes what it is handed
         self._number = 0
         self._saved: tuple[str, bytes] = ("0", b"")
         self.on_other: Callable[[Frame], None] | None = None  # frames that are about the worker, not about IRC
@@ -86,7 +70,7 @@ class Keeper:
         self._reactions: dict[str, Callable[..., None]] = {
             "open": self._open, "go": self._go, "say": self._say, "begin": self._begin, "done": self._done,
             "seen": self._seen, "save": self._save, "close": self._close, "drop": self._drop,
-            "beat": lambda _payload: None,
+            "mark": self._mark, "beat": lambda _payload: None,
         }  # fmt: skip
         self._link: LinkEnd | None = None
         if link_end is not None:
@@ -124,7 +108,7 @@ class Keeper:
 
     def attach(self, link: LinkEnd) -> None:
         """Serve this worker from now on: greet it, say how things stand, hand over what is not finished."""
-        self._link, self._live, self._holding = link, False, False
+        self._link, self._live, self._holding, self._listening = link, False, False, False
         self.heard_at = self.clock()
         link.on_frame = lambda frame: self._frame(link, frame)
         link.on_close = lambda: self.detach(link)
@@ -132,7 +116,8 @@ class Keeper:
         self._send("hello", str(LINK_VERSION), self._boot, str(WINDOW))
         self._send("saved", self._saved[0], payload=self._saved[1])
         for net in self._nets.values():
-            self._tell_state(net)
+            if net.up:  # what is down is told when it is opened
+                self._tell_state(net)
             # The credits that the last worker held are void; what it had said already still takes room.
             net.owed = 0
             if net.queue.paced:
@@ -156,7 +141,7 @@ class Keeper:
             own_fault: no signal from outside ended it.
             silent, strikes: see `Blame.died`.
         """
-        if not own_fault:
+        if not own_fault or not self._listening:  # by no line: it may have read none of them
             self.blame.interrupted()
             return None
         guilty = self.blame.died(self.entries.in_hand(), silent=silent, strikes=strikes)
@@ -192,9 +177,12 @@ class Keeper:
         except Exception:
             log.exception("a frame %r from the worker failed", frame.verb)
 
+    def _mark(self, number: str, _payload: bytes) -> None:
+        self._send("marked", number)
+
     def _tell_state(self, net: Net) -> None:
-        if net.session is not None:
-            self._send("up", net.name, str(net.since), "0")
+        if net.up:
+            self._send("up", net.name, str(net.since), "0" if net.spoken else "1")
         else:
             self._send("down", net.name, payload=_one_line(net.why))
 
@@ -212,37 +200,35 @@ class Keeper:
         self.entries.add(str(self._number), session.name, line)
         self._hand_over()
 
+    def _lost(self, number: str, entry: Entry) -> None:
+        self.blame.finished(number)
+        if entry.seen or not entry.handed:
+            # Who took this connection over would be wrong about who is where: no checkpoint suits it any more.
+            self._net(entry.net).since = self._number
+
     def _hand_over(self) -> None:
-        """Give the worker all that it may have now, in order."""
-        link = self._link
+        """Give the worker all that it may have now, in order; after a death by its own fault, one line at a time."""
+        link, now = self._link, self.clock()
         if link is None or self._holding:
             return
-        if not self.blame.over(self.clock()):
-            self._hand_over_with_care(link)
-        else:
-            for number in list(self.entries.waiting()):
-                if link.full:
-                    return
-                self._hand(number)
-        if not self._live and not link.full and not self.blame.careful:
-            self._live = True
-            self._send("live")
-
-    def _hand_over_with_care(self, link: LinkEnd) -> None:
-        now = self.clock()
+        careful = not self.blame.over(now)
         for number in list(self.entries.waiting()):
             if link.full:
                 return
             entry = self.entries.get(number)
-            if entry is not None and entry.seen:
-                self._hand(number)
-            elif self.blame.is_suspect(number):
+            if careful and entry is not None and not entry.seen:  # what is for the state alone ends nobody
                 if not self.blame.may_go(now):
                     break
-                self._hand(number)
-                self.blame.handed(number, now)
-        if (at := self.blame.look_at(now)) is not None:
-            self.wake(at)
+                careful = not self.blame.over(now)
+                if careful:
+                    self.blame.handed(number, now)
+            self._hand(number)
+        if careful:
+            if (at := self.blame.look_at(now)) is not None:
+                self.wake(at)
+        elif not self._live:
+            self._live = True
+            self._send("live")
 
     def _hand(self, number: str) -> None:
         entry, flag = self.entries.hand(number)
@@ -277,7 +263,7 @@ class Keeper:
     def _say(self, name: str, key: str, k: str, lane: str, line: bytes) -> None:
         net, paced = self._net(name), lane == "1"
         cause, _, handler = key.rpartition("/")
-        if not self.entries.is_new(cause, handler, int(k)):
+        if not self.entries.is_new(name, cause, handler, int(k)):
             self.duplicates += 1
             self._owe(net, paced)
             return
@@ -285,8 +271,9 @@ class Keeper:
             self.refused += 1
             log.error("refused a line for %s: it holds CR or NUL, or came without credit", name)
             self._owe(net, paced and net.queue.paced < WINDOW)
-        elif paced or (net.session is not None and net.session.quit_by is None):
+        elif paced or net.up:
             # An urgent line is for the connection that was up when it was said; it waits for no other.
+            net.spoken = net.spoken or not paced
             net.queue.push(line, urgent=not paced)
             self._pump(net)
 
@@ -300,7 +287,7 @@ class Keeper:
 
     def _go(self, name: str, _payload: bytes) -> None:
         net = self._net(name)
-        if net.session is not None and net.session.quit_by is None:
+        if net.up:
             net.released = True
             self._pump(net)
 
@@ -323,6 +310,7 @@ class Keeper:
     # -- connections --
 
     def _open(self, name: str, payload: bytes) -> None:
+        self._listening = True
         net = self._net(name)
         settings = json.loads(payload)
         net.queue.pace(settings["burst"], settings["per_second"])
@@ -333,6 +321,8 @@ class Keeper:
             self._tasks.add(net.dial)
             net.dial.add_done_callback(self._dialled)
             self.wake(net.deadline)
+        elif net.up:
+            self._tell_state(net)
 
     async def _dial(self, net: Net) -> None:
         wanted, task = net.settings, asyncio.current_task()
@@ -357,9 +347,9 @@ class Keeper:
         if net.dial is not session.dial:
             session.end("given up meanwhile")
             return
-        net.session, net.dial, net.released, net.since = session, None, False, self._number
+        net.session, net.dial, net.released, net.spoken, net.since = session, None, False, False, self._number
         net.up_at = self.clock()
-        self._send("up", net.name, str(net.since), "1")
+        self._tell_state(net)
         self.wake(session.check(self.clock()))
 
     def writable(self, session: Session) -> None:

@@ -19,6 +19,9 @@ from typing import NamedTuple, Protocol
 
 LINK_VERSION = 1
 
+#: In place of a network's name, where work is of none.
+NOWHERE = "-"
+
 #: Paced lines that a worker may have on their way per network: in the keeper's queue or as credit in its hand.
 WINDOW = 64
 
@@ -27,13 +30,14 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     # keeper -> worker
     "hello": (("version", "boot", "window"), False),  # the first frame; boot names this run of the keeper
     "saved": (("number",), True),  # the last checkpoint
-    # connected, TLS and its checks included; on attach and on change. since: the last line before this connection came
-    # up, by which a checkpoint knows it; fresh: 1 just now, 0 under an earlier worker
+    # connected, TLS and its checks included; on attach, on change, and on `open`. since: the last line before this
+    # connection came up, by which a checkpoint knows it; fresh: 1 no worker has said anything on it yet, 0 one has
     "up": (("net", "since", "fresh"), False),
     "down": (("net",), True),  # not connected, and why, in words
     "room": (("net", "lines"), False),  # credits: +n come back, -n are in the queue already
     "line": (("net", "number", "flag"), True),  # flag 0 new, 1 delivered before and unfinished, 2 for state only
     "live": ((), False),  # the backlog ends here
+    "marked": (("number",), False),  # everything that was sent before this `mark` has been read
     "stop": ((), True),  # say QUIT everywhere with these words, end the plugins, and go
     "hangup": ((), False),  # read the configuration and all plugins again
     "standby": ((), True),  # the first frame of a successor: be ready to take over; as JSON, what runs now
@@ -67,6 +71,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     "save": (("number",), True),  # a checkpoint: forget what was `seen` up to this number
     "close": (("net",), True),  # QUIT with these words, and close
     "drop": (("net",), False),  # the network is given up: forget what waits for it, all credits are void
+    "mark": (("number",), False),  # say so when this has been read
     "beat": ((), False),  # the worker's loop is turning
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Generator
 
 from bot.wire.link import Frame
@@ -46,8 +46,9 @@ class Outbox:
         self.credit = credit
         self.dropped = 0
         self._send, self._name = send, name
-        # A `done` waits too when its line's answers do: it must follow them. The first item is always a `say`.
-        self._waiting: deque[tuple[Frame, asyncio.Future[bool] | None]] = deque()
+        # What must not overtake lines (the `done` of what caused them) waits among them. The first is always a line.
+        self._waiting: deque[tuple[Frame, asyncio.Future[bool]] | Callable[[], object]] = deque()
+        self._causes: Counter[str] = Counter()
         self._lines = 0
         self._drained: asyncio.Future[None] | None = None
 
@@ -65,26 +66,30 @@ class Outbox:
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((frame, future))
         self._lines += 1
+        self._causes[_cause(frame)] += 1
         return future
 
-    def done(self, frame: Frame) -> None:
-        """Send a frame that must not overtake the lines said before it."""
+    def holds(self, cause: str) -> bool:
+        """Tell whether a line of this cause waits here."""
+        return cause in self._causes
+
+    def then(self, action: Callable[[], object]) -> None:
+        """Call something once what waits now has left."""
         if self._waiting:
-            self._waiting.append((frame, None))
+            self._waiting.append(action)
         else:
-            self._send(frame)
+            action()
 
     def room(self, lines: int) -> None:
         """Credits came back (or, below 0, are taken by what the keeper still holds from the worker before)."""
         self.credit += lines
         while self._waiting and self.credit > 0:
-            frame, future = self._waiting.popleft()
-            self._lines -= 1
             self.credit -= 1
+            frame, future = self._first()
             self._send(frame)
-            if future is not None and not future.done():
+            if not future.done():
                 future.set_result(True)
-            self._let_dones_pass()
+            self._let_others_pass()
 
     async def drained(self) -> None:
         """Wait until no line waits for room."""
@@ -96,28 +101,40 @@ class Outbox:
 
     def clear(self) -> None:
         """Drop all that waits: the connection has ended for good."""
-        for frame, future in self._waiting:
-            if future is None:
-                self._send(frame)
-            elif not future.done():
-                future.set_result(False)
-        self._waiting.clear()
-        self._lines = 0
-        self._let_dones_pass()
+        while self._waiting:
+            self._drop()
 
     def _drop_oldest(self) -> None:
-        _, future = self._waiting.popleft()
-        self._lines -= 1
         self.dropped += 1
-        if future is not None and not future.done():
-            future.set_result(False)
+        self._drop()
         if self.dropped.bit_count() == 1:  # told at 1, 2, 4, 8, ... lines
             log.warning("%s: more is said than may be sent: %d of the oldest lines dropped", self._name, self.dropped)
-        self._let_dones_pass()
 
-    def _let_dones_pass(self) -> None:
-        while self._waiting and self._waiting[0][1] is None:
-            self._send(self._waiting.popleft()[0])
+    def _drop(self) -> None:
+        _, future = self._first()
+        if not future.done():
+            future.set_result(False)
+        self._let_others_pass()
+
+    def _first(self) -> tuple[Frame, asyncio.Future[bool]]:
+        """Take the first line."""
+        first = self._waiting.popleft()
+        assert isinstance(first, tuple)
+        self._lines -= 1
+        cause = _cause(first[0])
+        self._causes[cause] -= 1
+        if not self._causes[cause]:
+            del self._causes[cause]
+        return first
+
+    def _let_others_pass(self) -> None:
+        while self._waiting and not isinstance(first := self._waiting[0], tuple):
+            self._waiting.popleft()
+            first()
         if not self._waiting and self._drained is not None:
             self._drained.set_result(None)
             self._drained = None
+
+
+def _cause(frame: Frame) -> str:
+    return frame.fields[1].rpartition("/")[0]

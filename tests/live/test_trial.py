@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import marshal
 import os
+import pickle
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -147,6 +148,29 @@ async def test_settings_are_lent(ground: Ground) -> None:
     (one,) = await ground.trial.compile([unit("a", "from bot import settings\nassert settings()['x'] == 9")])
     (verdict,) = await ground.trial.prove([[one]], {}, lambda plugin: {"x": 9}, 5.0)
     assert verdict.error is None
+
+
+MIGRATE = (
+    "from bot import keep\nSTATE_VERSION = 2\nbox = keep('box', dict)\n\ndef migrate(old_version, state):\n    {}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("state['box']['n'] += 1; assert state['box']['n'] == 8 and old_version == 1", ""),
+        ("1 / 0", "a.py:6: migrate: ZeroDivisionError: division by zero"),
+        ("while True: pass", "a.py:6: migrate took longer than 1 s"),
+        ("import os; os._exit(1)", "a.py: ended the trial process (exit code 1)"),
+        ("return {'box': 1}", 'a.py:5: migrate: TypeError: migrate returned int for "box": keep a dict or list'),
+    ],
+    ids=["good", "raises", "endless", "exits", "wrong"],
+)
+async def test_migrate_is_tried_with_a_copy_of_the_values(ground: Ground, body: str, told: str) -> None:
+    values = {"box": {"n": 7}}
+    (one,) = await ground.trial.compile([unit("a", MIGRATE.format(body))])
+    (verdict,) = await ground.trial.prove([[one]], {}, nothing, 1.0, {"a": (1, pickle.dumps(values))})
+    assert str(verdict.error or "") == told and values == {"box": {"n": 7}}
 
 
 # --- what plugins do to it

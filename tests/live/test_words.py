@@ -51,7 +51,7 @@ def fragments(node: ast.expr) -> list[str]:
     if isinstance(node, ast.JoinedStr):
         return [part.value for part in node.values if isinstance(part, ast.Constant) and isinstance(part.value, str)]
     assert isinstance(node, ast.Constant)
-    return [str(node.value)]
+    return str(node.value).split("{}")  # some are filled in later
 
 
 def lines() -> Iterator[tuple[str, str]]:

@@ -56,8 +56,8 @@ async def test_done_waits_for_the_lines_before_it_and_costs_no_credit() -> None:
     sent = list[Frame]()
     outbox = Outbox(sent.append, 0, "n")
     outbox.say(say(0))
-    outbox.done(done(7))
-    outbox.done(done(8))
+    outbox.then(lambda: sent.append(done(7)))
+    outbox.then(lambda: sent.append(done(8)))
     outbox.say(say(1))
     assert sent == []
     outbox.room(1)
@@ -66,7 +66,7 @@ async def test_done_waits_for_the_lines_before_it_and_costs_no_credit() -> None:
 
 async def test_done_with_nothing_waiting_leaves_at_once() -> None:
     sent = list[Frame]()
-    Outbox(sent.append, 0, "n").done(done(7))
+    Outbox(sent.append, 0, "n").then(lambda: sent.append(done(7)))
     assert numbers(sent) == ["done 7"]
 
 
@@ -82,7 +82,7 @@ async def test_beyond_the_limit_the_oldest_is_dropped_counted_and_told(caplog: p
     sent = list[Frame]()
     outbox = Outbox(sent.append, 0, "libera")
     first = outbox.say(say(0))
-    outbox.done(done(0))
+    outbox.then(lambda: sent.append(done(0)))
     with caplog.at_level(logging.WARNING):
         for number in range(1, LIMIT_LINES + 3):
             outbox.say(say(number))
@@ -126,7 +126,7 @@ async def test_cleared_it_drops_lines_and_lets_what_is_done_pass() -> None:
     sent = list[Frame]()
     outbox = Outbox(sent.append, 0, "n")
     waits = outbox.say(say(0))
-    outbox.done(done(7))
+    outbox.then(lambda: sent.append(done(7)))
     drained = asyncio.create_task(outbox.drained())
     await asyncio.sleep(0)
     outbox.clear()
