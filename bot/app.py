@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bot.announce import Announcer
 from bot.api import kept
@@ -37,6 +37,7 @@ from bot.dispatch.relay import Relay
 from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
 from bot.dispatch.table import Table
 from bot.errors import CannotConnect, NeverquitError
+from bot.handover import Handover
 from bot.jobs import Jobs
 from bot.ledger import Ledger
 from bot.live.discover import Discovery, directories
@@ -61,9 +62,6 @@ from bot.wire.keeper import Keeper
 from bot.wire.link import NOWHERE, Frame, LinkEnd, MemoryLink
 from bot.wire.reactor import Reactor
 from bot.wire.vitals import vitals
-
-if TYPE_CHECKING:
-    from bot.handover import Handover
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +119,6 @@ class App:
         self.faults = Faults()
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
         pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults)
-        self.limits = pipeline.limits
         self.calls = Calls(self, pipeline, self.networks, self.places, self.pending, self.backend.book)
         job_clock = job_clock or LoopClock()
         self.scheduler = Scheduler(job_clock, self.calls.task)
@@ -134,8 +131,7 @@ class App:
             lambda: self.reloader.busy(),
         )
         self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
-        self._stopping: asyncio.Event = asyncio.Event()
-        self.quit_message = "neverquit: shutting down"
+        self._stopping, self.quit_message = asyncio.Event(), "neverquit: shutting down"
         self.failure: Exception | None = None
         self.owner = Owner("bot", trusted=True)
         self.owner.go_live(1)
@@ -156,7 +152,6 @@ class App:
             self.scheduler.hold()  # what a worker before has left comes first
         self.vitals: Callable[[], Awaitable[dict[str, Any]]] = self._own_vitals
         folders = directories(config.plugins.directories)
-        ground = ground or (Trial() if can_try else None)
         self.reloader = self._reloader(Discovery(folders, elsewhere=Installed() if installed else None), ground)
         self.past = self._past(pipeline)
         self.quarantine = Quarantine(self)
@@ -176,7 +171,7 @@ class App:
             disabled=self.places.off_everywhere,
             recent=lambda: tuple(self.calls.recent),
             on_later=self._later,
-            ground=ground,
+            ground=ground or (Trial() if can_try else None),
             restart=f"{self.config.prefix[0]}restart" if self.handover is not None else "",
         )
 
@@ -261,9 +256,8 @@ class App:
         await self.watcher.stop()
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                if not self.calls.left:
-                    quits = (network.connection.stop(self.quit_message) for network in self.networks.values())
-                    await asyncio.gather(*quits, return_exceptions=True)
+                up = () if self.calls.left else self.networks.values()
+                await asyncio.gather(*(each.connection.stop(self.quit_message) for each in up), return_exceptions=True)
                 await self.reloader.close()
         except TimeoutError:
             log.warning("not everything ended within %g s; ending all the same", STOP_SECONDS)

@@ -53,6 +53,7 @@ class Calls:
 
     Attributes:
         recent: what channels said last, to warm new rules with.
+        limits: how often each user has run which command.
         left: this worker is leaving; calls that have not ended by now are made again by the next one.
     """
 
@@ -64,7 +65,7 @@ class Calls:
         self._places, self._pending = places, pending
         self._unfinished: dict[tuple[str, str], int] = {}  # (network, number of the line) -> calls of it
         self._tasks: dict[asyncio.Task[Any], float] = {}  # by the loop's clock, when they began
-        self.left = False
+        self.limits, self.left = pipeline.limits, False
         self.recent: deque[str] = deque(maxlen=RECENT_LINES)
 
     @property

@@ -183,7 +183,7 @@ class Handover:
             "versions": dict(app.shelf.versions),
             "states": dict(app.shelf.states),
             "snapshots": snapshots,
-            "limits": app.limits.taken(time.monotonic()),
+            "limits": app.calls.limits.taken(time.monotonic()),
             "generations": dict(app.reloader.generations),
             "stopped": dict(app.reloader.stopped),
             "standing": app.past.probation.standing(),
@@ -207,7 +207,7 @@ class Handover:
 
     def _take(self, left: Mapping[str, Any]) -> None:
         app = self._app
-        app.limits.go_on(left.get("limits", ()), time.monotonic())
+        app.calls.limits.go_on(left.get("limits", ()), time.monotonic())
         app.reloader.generations.update(left.get("generations", {}))
         app.reloader.stopped.update(left.get("stopped", {}))
         app.calls.recent.extend(left.get("recent", ()))
