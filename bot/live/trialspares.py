@@ -276,6 +276,8 @@ class Zygote:
             return
         except OSError:
             heard, sockets = b"", []
+        for descriptor in sockets:
+            os.set_inheritable(descriptor, False)  # what is sent this way would go to whatever a plugin starts
         self._sockets += sockets
         self._heard += heard
         try:

@@ -325,6 +325,7 @@ class Supervisor:
             case "ready":
                 worker.ready = self._was_ready = True
                 self._alone_since = None
+                self.keeper.blame.listening(self.keeper.clock())
                 self.systemd.ready()
                 self.upgrade.heard(worker, frame)
             case "reloading":
