@@ -131,7 +131,7 @@ class App:
             lambda: self.reloader.busy(),
         )
         self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
-        self._stopping, self.quit_message = asyncio.Event(), "neverquit: shutting down"
+        self.stopping, self.quit_message = asyncio.Event(), "neverquit: shutting down"
         self.failure: Exception | None = None
         self.owner = Owner("bot", trusted=True)
         self.owner.go_live(1)
@@ -231,7 +231,7 @@ class App:
         """
         kept.shelf.set(self.shelf)  # for the hooks of the end, too
         self.loop.set_task_factory(task_factory)
-        starting, stopping = self.loop.create_task(self.start()), self.loop.create_task(self._stopping.wait())
+        starting, stopping = self.loop.create_task(self.start()), self.loop.create_task(self.stopping.wait())
         try:
             # Plugins may take their time to load, and an end must not wait for that.
             await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -249,7 +249,7 @@ class App:
         """Ask the bot to end. Returns at once; safe to call again."""
         if message:
             self.quit_message = message
-        self._stopping.set()
+        self.stopping.set()
 
     async def close(self) -> None:
         """End: QUIT on every network, unless another worker goes on there; plugins torn down, nothing left."""
@@ -285,7 +285,7 @@ class App:
         try:
             await connection.wait_up()
         except CannotConnect as error:
-            if not self._stopping.is_set():
+            if not self.stopping.is_set():
                 self.failure = error
                 self.stop()
 
@@ -351,7 +351,7 @@ class App:
         if timer is not None:
             timer.cancel()
         self.calls.happened("disconnected", connection, reason=reason)
-        if self.once and not self._stopping.is_set():
+        if self.once and not self.stopping.is_set():
             self.failure = NeverquitError(f"{connection.name}: the connection was lost: {reason}")
             self.stop()
 

@@ -269,7 +269,7 @@ class Control:
 
     async def _restarted(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
         handover = self._app.handover
-        if handover is not None and handover.leaving:
+        if handover is not None and handover.retired:
             await asyncio.Future()  # not this one; it hangs up in a moment
         if handover is None or handover.told is None:
             raise UserError("the worker that was to take over has ended, and another has begun; the log says more")

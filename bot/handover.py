@@ -49,7 +49,8 @@ class Handover:
         given: what the worker before has left; None: it left nothing, and this one took over from none.
 
     Attributes:
-        told: what the next one told of this change of workers.
+        leaving: another worker goes on.
+        told: what this one has told of taking over; None if it took over from none.
     """
 
     def __init__(self, link: LinkEnd, given: bytes | None = None) -> None:
@@ -60,6 +61,7 @@ class Handover:
         self._held = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
         self._left_at = 0.0
+        self.leaving = False
         self.told: asyncio.Future[str] | None = None
 
     def begin(self, app: App) -> None:
@@ -118,6 +120,11 @@ class Handover:
         elif frame.verb == "line":
             self._link.send(Frame("done", (frame.fields[1],)))
 
+    @property
+    def retired(self) -> bool:
+        """Whether this worker gets no lines any more."""
+        return self._held.is_set()
+
     def _stay(self, why: str) -> None:
         answer, place, text = self._answer, self._place, f"not restarted, everything goes on as it was: {why}"
         self._asked_by, self._answer, self._place = "", None, None
@@ -143,13 +150,11 @@ class Handover:
             await asyncio.wait_for(app.calls.ended(), LAST_SECONDS)
         except TimeoutError:
             log.warning("calls that have not ended yet are made again by the next worker")
+        if app.stopping.is_set():  # somebody has ended the bot meanwhile
+            return
+        self.leaving = True
         app.calls.left = app.jobs.left = True
         app.stop()
-
-    @property
-    def leaving(self) -> bool:
-        """Whether another worker goes on."""
-        return self._held.is_set()
 
     def leave(self) -> None:
         """The bot has ended here: hand over, as the last of all."""
@@ -203,7 +208,10 @@ class Handover:
         self._tell(text, (str(place[0]), str(place[1])) if place else None)
         assert self.told is not None
         self.told.set_result(text)
-        await app.past.go_on(left.get("standing", ()))
+        try:
+            await app.past.go_on(left.get("standing", ()))
+        except Exception:  # as above
+            log.exception("the probation of plugins begins anew")
 
     def _take(self, left: Mapping[str, Any]) -> None:
         app = self._app

@@ -318,7 +318,7 @@ async def test_say_to_a_network_that_is_not_there(bot: Bot) -> None:
 
 async def test_quit_asks_once_more(bot: Bot) -> None:
     assert "say !quit again within 30 s" in await one(bot, "!quit")
-    assert not bot.app._stopping.is_set()
+    assert not bot.app.stopping.is_set()
     bot.you.privmsg("#demo", "!quit")
     line = await bot.you.expect(" QUIT ")
     assert "asked by you" in line

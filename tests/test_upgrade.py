@@ -515,3 +515,14 @@ async def test_a_network_that_the_new_configuration_has_not_is_left(program: Pro
     await other.wait_for(lambda nick, way, line: way == "in" and line.startswith("QUIT"), since=mark, timeout=20)
     assert await program.heard("!count a", like="a is .*") == "a is 1 of 1"
     await other.stop()
+
+
+async def test_one_restart_after_the_other(program: Program) -> None:
+    """Each is told of by the worker that it brought, and what is kept goes through all of them."""
+    pids = {await program.worker()}
+    for number in range(1, 4):
+        assert await program.heard(f"!count a{number}", like=f"a{number} is .*") == f"a{number} is {number} of {number}"
+        out, err = await program.ctl("restart")
+        assert err == [] and "state of 1 plugin handed over" in out[0]
+        pids.add(await program.worker())
+    assert len(pids) == 4 and len(program.children()) == 1
