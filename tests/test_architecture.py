@@ -28,6 +28,8 @@ FLOORS = {
     **dict.fromkeys(("networks", "places", "announce", "waits"), 5),
     **dict.fromkeys(("chat", "care", "keepsakes"), 5),
     **dict.fromkeys(("control", "ctl"), 5),
+    **dict.fromkeys(("handover", "packed"), 5),
+    "standby": 6,
     **dict.fromkeys(("check", "cli", "demo", "prompt", "server", "testing", "__main__", "terminal"), 6),
 }
 WINGS = {"wire": 2, "storage": 2, "web": 2}  # beside the floors: each may import floors up to this one

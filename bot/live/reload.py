@@ -33,6 +33,7 @@ from bot.live.builder import Builder
 from bot.live.claims import Refusal
 from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
+from bot.live.drift import FIRST, advised
 from bot.live.failures import Failures, signature
 from bot.live.graph import Group, closure
 from bot.live.handoff import BREATH_SECONDS, Host, Shelf
@@ -56,6 +57,7 @@ class Reloader:
         patience: times; may be replaced at any moment.
         on_commit, on_failure: called after each commit, and for each group that was tried and stays as it was.
         on_pins: called with all pins when they have changed.
+        generations: the number of each plugin's last one.
         on_sound: called when safe mode ends.
     """
 
@@ -74,11 +76,15 @@ class Reloader:
         on_later: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
         ground: Ground | None = None,
+        restart: str = "",
     ) -> None:
         self._host, self._relay, self._shelf, self.patience = host, relay, shelf, patience
         self._disabled = disabled
         self._builder = Builder(TookTooLong)
-        self._live = Live(host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience)
+        self._restart = restart
+        self._live = Live(
+            host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience, restart
+        )
         self._planner = Planner(
             discovery, self._builder.run, lambda: self.patience, on_later, clock, ground, partial(to_rehearse, shelf)
         )
@@ -91,7 +97,7 @@ class Reloader:
         self._closed = False
         self._rounds = 0  # of transactions
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
-        self.on_commit = self._live.on_commit
+        self.on_commit, self.generations = self._live.on_commit, self._live.generations
         self.on_failure: list[Callable[[Failed], object]] = []
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
         self.on_sound: Callable[[], object] = lambda: None
@@ -318,6 +324,9 @@ class Reloader:
         )
         held = self._held(plan)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
+        if everything and self._planner.drift.own_changed():
+            told = advised(f"the bot itself is another one on disk: {FIRST}", self._restart)
+            entries.append(Entry(told, (), True))
         entries += self._failures.undone(plan, self.live, self._planner.missing, held)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
@@ -438,7 +447,7 @@ class Reloader:
         return sorted(other for other in closure([name], edges) if other != name and self.live[other].owner is not None)
 
     @property
-    def stopped(self) -> Mapping[str, str]:
+    def stopped(self) -> dict[str, str]:
         """Plugins that stay unloaded until `!load` or a change of their content, which was this: name -> digest."""
         return self._planner.stopped
 
@@ -457,7 +466,8 @@ class Reloader:
         for listener in self.on_failure:
             there = {name: units[name] for name in one.group.units if name in units}
             step(listener, Failed(tuple(names), there, error, cause))
-        return [report.failed([(name, self._live.generation(name)) for name in names], str(error), what)]
+        why, live = advised(str(error), self._restart), self._live
+        return [report.failed([(name, live.generation(name)) for name in names], why, what)]
 
     def _clash(self, error: Clash, one: Attempt, force: set[str]) -> list[Entry]:
         """A refused newcomer is told of once, and not at all while the holder's file is only missing for a moment."""

@@ -495,7 +495,7 @@ async def test_reloading_everything_leaves_out_what_was_unloaded(bench: Bench) -
     await bench.save(a=says("1"), b=says("2", "tell"))
     await bench.reloader.unload("a")
     assert await bench.settle(everything=True) == "b g1 -> g2:"
-    assert bench.reloader.stopped == {"a"}
+    assert set(bench.reloader.stopped) == {"a"}
 
 
 async def test_what_others_import_cannot_be_unloaded_and_the_refusal_says_why(bench: Bench) -> None:
