@@ -203,6 +203,19 @@ async def test_pins_are_kept_unless_they_stand_in_for_what_is_broken(shelf: Shel
     assert await shelf.opened().pins() == {}
 
 
+async def test_pins_that_the_disk_did_not_take_are_written_with_the_next_change(shelf: Shelf) -> None:
+    shelf.commit(unit("weather", "a"))
+    await shelf.history.written()
+    shelf.backend.ask("PRAGMA query_only = 1")
+    pin = Pin(unit("weather", "a"), "b")
+    shelf.history.pinned({"weather": pin})
+    await shelf.history.written()
+    shelf.backend.ask("PRAGMA query_only = 0")
+    shelf.commit(unit("weather", "a"))
+    await shelf.history.written()
+    assert await shelf.opened().pins() == {"weather": pin}
+
+
 async def test_the_end_writes_what_is_left(shelf: Shelf) -> None:
     shelf.commit(unit("weather", "a"))
     await shelf.history.close()
