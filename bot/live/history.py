@@ -107,6 +107,8 @@ class History:
     def committed(self, commit: Commit) -> None:
         """A commit has been made."""
         self._news.append((commit, self._live(), self._wall()))
+        # After the commit, but soon, whatever the disk does: an image held here would keep an old generation.
+        asyncio.get_running_loop().call_soon(self._take_news)
         self._soon()
 
     def failed(self, failed: Failed) -> None:
@@ -214,7 +216,6 @@ class History:
                 self._notes.popleft()
 
     def _take_news(self) -> None:
-        # At once, so that no image is held here: an old generation must be free to go.
         while self._news:
             self._notes.extend(_notes_of(*self._news.popleft()))
 
