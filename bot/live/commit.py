@@ -15,7 +15,7 @@ from typing import Any
 
 from bot.dispatch.owner import Owner
 from bot.dispatch.relay import Relay
-from bot.dispatch.table import Handler, Table, build, patterns
+from bot.dispatch.table import Handler, Table, build, patterns, replaced
 from bot.live.attempt import Attempt
 from bot.live.builder import Builder
 from bot.live.claims import Claims
@@ -88,6 +88,12 @@ class Live:
 
     async def table_of(self, images: Mapping[str, Image]) -> Table:
         """Build the table of these images, warm; off the loop where that takes its time."""
+        new = [(name, image) for name, image in images.items() if self.images.get(name) is not image]
+        if len(new) == 1 and images.keys() == self.images.keys():
+            name, image = new[0]
+            table = replaced(self.table, self.images[name].found.handlers, image.found.handlers)
+            if table is not None:
+                return table
         ordered = self._in_claim_order(images)
         handlers = [handler for image in ordered for handler in image.found.handlers]
         rules = tuple(pattern for image in ordered for pattern in image.found.patterns)

@@ -35,7 +35,7 @@ from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
 from bot.live.failures import Failures, signature
 from bot.live.graph import Group, closure
-from bot.live.handoff import Host, Shelf
+from bot.live.handoff import BREATH_SECONDS, Host, Shelf
 from bot.live.loader import Image, TookTooLong
 from bot.live.names import uninstall
 from bot.live.outcome import Failed, dropped_aliases, successes
@@ -46,7 +46,6 @@ from bot.live.state import to_rehearse
 from bot.live.trial import Ground
 
 log = logging.getLogger(__name__)
-
 FEW = 8  # versions whose commands are compared on the loop; of 300 that takes 0.1 s
 
 
@@ -364,9 +363,8 @@ class Reloader:
         gone = {name for one in good for name in one.group.gone} | displaced.keys()
         after = without_orphans({name: one for name, one in {**self.live, **images}.items() if name not in gone})
         gone |= self.live.keys() - after.keys()
-        table = await self._live.table_of(after)
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
-        self._live.commit(table, after, images, gone, good, cause)
+        self._live.commit(await self._live.table_of(after), after, images, gone, good, cause)
         self._note_waiting(tried)
         self._refused = {name: refusal for name, refusal in self._refused.items() if name not in images}
         self._refused |= {name: (before[name].unit.digest, loss) for name, loss in displaced.items()}
@@ -380,7 +378,9 @@ class Reloader:
             self._live.retire_later(image for name, image in before.items() if name in starting)
         for entry in started.values():
             self._failures.note(entry.signature)
-        entries += started.values()
+            entries.append(entry)
+        if not force:  # nobody waits for the report
+            await asyncio.sleep(BREATH_SECONDS)
         told = partial(successes, good, before, gone, started, self._shelf, milliseconds)
         entries += await self._builder.run(told, 60.0) if len(images) > FEW else told()
         entries += dropped_aliases(self.table, images)
