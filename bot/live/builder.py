@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from bot.dispatch.guard import ended_child
+
 T = TypeVar("T")
 
 
@@ -96,6 +98,7 @@ def _work_off(jobs: queue.SimpleQueue[Any]) -> None:
             outcome = (False, function())
         except BaseException as error:
             outcome = (True, error)
+        ended_child()  # or a child that the function forked would wait here for work, for ever
         del function  # before anyone hears of it: it may hold the version that has just been replaced
         try:
             loop.call_soon_threadsafe(_deliver, future, outcome)

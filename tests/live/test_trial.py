@@ -275,6 +275,12 @@ async def test_what_leaves_the_session_of_a_trial_ends_with_it(forked: Ground, t
     await ends(*await written(tmp_path / "pids"))
 
 
+async def test_a_forked_child_that_comes_back_does_not_answer_for_the_next_group(ground: Ground) -> None:
+    first, second = await ground.verdicts({"a": f"import os\nos.fork()\n{COMMAND}"}, {"b": "import os\nos._exit(5)"})
+    assert first.error is None
+    assert str(second.error) == "b.py: ended the trial process (exit code 5)"
+
+
 async def test_a_process_that_multiplies_is_ended_with_all_of_them(forked: Ground, tmp_path: Path) -> None:
     path = str(tmp_path / "pids")
     text = (
