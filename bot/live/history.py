@@ -112,7 +112,9 @@ class History:
         self._soon()
 
     def failed(self, failed: Failed) -> None:
-        """A group was tried and stays as it was."""
+        """A group was tried and stays as it was; what was live for a moment has its commits to tell of it."""
+        if failed.was_live:
+            return
         for name in failed.plugins:
             digest = failed.units[name].digest if name in failed.units else ""
             self._notes.append(

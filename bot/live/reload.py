@@ -33,7 +33,7 @@ from bot.live.builder import Builder
 from bot.live.claims import Refusal
 from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
-from bot.live.failures import Failures, signature
+from bot.live.failures import Failures, signature, tell
 from bot.live.graph import Group, closure
 from bot.live.handoff import BREATH_SECONDS, Host, Shelf
 from bot.live.loader import Image, TookTooLong
@@ -81,7 +81,8 @@ class Reloader:
         self._planner = Planner(
             discovery, self._builder.run, lambda: self.patience, on_later, clock, ground, partial(to_rehearse, shelf)
         )
-        self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
+        self.on_failure: list[Callable[[Failed], object]] = []
+        self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder, self.on_failure)
         self._lock = asyncio.Lock()
         self._failures = Failures(clock)
         self._outlived: set[str] = set()  # pins of what their file holds by itself
@@ -91,7 +92,6 @@ class Reloader:
         self._rounds = 0  # of transactions
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
         self.on_commit = self._live.on_commit
-        self.on_failure: list[Callable[[Failed], object]] = []
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
 
     @property
@@ -428,11 +428,8 @@ class Reloader:
         self._failures.note(what)
         names = [name for name in one.group.units if not name.startswith("_")] or list(one.group.units)
         names.sort(key=lambda name: (name != error.plugin, name))
-        if error.__cause__ is not None:
-            log.warning("%s can't be loaded: %s", error.plugin, error, exc_info=error.__cause__)
-        for listener in self.on_failure:
-            there = {name: units[name] for name in one.group.units if name in units}
-            step(listener, Failed(tuple(names), there, error, cause))
+        there = {name: units[name] for name in one.group.units if name in units}
+        tell(Failed(tuple(names), there, error, cause), self.on_failure)
         return [report.failed([(name, self._live.generation(name)) for name in names], str(error), what)]
 
     def _clash(self, error: Clash, one: Attempt, force: set[str]) -> list[Entry]:

@@ -44,6 +44,11 @@ Settings = Callable[[str], Mapping[str, Any]]
 class InTrial(Exception):
     """What a plugin raised in a trial process: its traceback as text, for the log."""
 
+    @property
+    def remote_trace(self) -> str:
+        """The traceback; the log shows it in place of one of this process."""
+        return str(self.args[0])
+
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
 

@@ -125,7 +125,7 @@ async def test_an_error_comes_with_its_traceback(ground: Ground) -> None:
     (verdict,) = await ground.verdicts({"a": "x = 1\n\n1 / 0"})
     assert str(verdict.error) == "a.py:3: ZeroDivisionError: division by zero"
     cause = verdict.error.__cause__  # type: ignore[union-attr]
-    assert isinstance(cause, InTrial)
+    assert isinstance(cause, InTrial) and cause.remote_trace == str(cause).removeprefix("\n")
     assert str(cause).startswith('\nTraceback (most recent call last):\n  File "') and "    1 / 0\n" in str(cause)
     assert "bot/live" not in str(cause)
 
