@@ -2,7 +2,8 @@
 
 Here a plugin may do what it likes: the process is made for one transaction and killed after it. Whatever it says last
 is what it was at when it died. A process that plugin code forks here says nothing: it ends when it comes back out of
-that code, or one group would be answered twice and the next by an answer that is not its own. Where the process comes from is `trialzygote.py`; who asks is `trial.py`.
+that code, or one group would be answered twice and the next by an answer that is not its own. Where the process comes
+from is `trialzygote.py`; who asks is `trial.py`.
 
     compile  [unit]                                        -> compiled ...         for each, see `_compile`
     prove    [known], [group], settings, kept, seconds     -> begin NAME         for each of a group of several
