@@ -34,7 +34,7 @@ from bot.live.claims import Refusal
 from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
 from bot.live.drift import FIRST, advised
-from bot.live.failures import Failures, signature
+from bot.live.failures import Failures, signature, tell
 from bot.live.graph import Group, closure
 from bot.live.handoff import BREATH_SECONDS, Host, Shelf
 from bot.live.loader import Image, TookTooLong
@@ -88,7 +88,8 @@ class Reloader:
         self._planner = Planner(
             discovery, self._builder.run, lambda: self.patience, on_later, clock, ground, partial(to_rehearse, shelf)
         )
-        self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
+        self.on_failure: list[Callable[[Failed], object]] = []
+        self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder, self.on_failure)
         self._lock = asyncio.Lock()
         self._failures = Failures(clock)
         self._outlived: set[str] = set()  # pins of what their file holds by itself
@@ -98,7 +99,6 @@ class Reloader:
         self._rounds = 0  # of transactions
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
         self.on_commit, self.generations = self._live.on_commit, self._live.generations
-        self.on_failure: list[Callable[[Failed], object]] = []
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
         self.on_sound: Callable[[], object] = lambda: None
 
@@ -323,6 +323,7 @@ class Reloader:
             self.live, off, force, everything=everything, first=self.commits == 0, hint=hint
         )
         held = self._held(plan)
+        self._refused = {name: why for name, why in self._refused.items() if name in self._planner.known}
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
         if everything and self._planner.drift.own_changed():
             told = advised(f"the bot itself is another one on disk: {FIRST}", self._restart)
@@ -393,8 +394,7 @@ class Reloader:
             return entries
         images = {name: image for one in good for name, image in one.images.items()}
         gone = {name for one in good for name in one.group.gone} | displaced.keys()
-        after = {name: image for name, image in {**self.live, **images}.items() if name not in gone}
-        after = without_orphans(after)
+        after = without_orphans({name: one for name, one in {**self.live, **images}.items() if name not in gone})
         gone |= self.live.keys() - after.keys()
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
         self._live.commit(await self._live.table_of(after), after, images, gone, good, cause)
@@ -461,11 +461,8 @@ class Reloader:
         self._failures.note(what)
         names = [name for name in one.group.units if not name.startswith("_")] or list(one.group.units)
         names.sort(key=lambda name: (name != error.plugin, name))
-        if error.__cause__ is not None:
-            log.warning("%s can't be loaded: %s", error.plugin, error, exc_info=error.__cause__)
-        for listener in self.on_failure:
-            there = {name: units[name] for name in one.group.units if name in units}
-            step(listener, Failed(tuple(names), there, error, cause))
+        there = {name: units[name] for name in one.group.units if name in units}
+        tell(Failed(tuple(names), there, error, cause), self.on_failure)
         why, live = advised(str(error), self._restart), self._live
         return [report.failed([(name, live.generation(name)) for name in names], why, what)]
 
