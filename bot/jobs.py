@@ -86,7 +86,11 @@ class _Passing:
 
 
 class Jobs:
-    """All jobs of all plugins. Called on the loop; `schedule` from any thread, too."""
+    """All jobs of all plugins. Called on the loop; `schedule` from any thread, too.
+
+    Attributes:
+        left: this worker is leaving; runs that have not ended by now are made again by the next one.
+    """
 
     def __init__(
         self,
@@ -98,7 +102,7 @@ class Jobs:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._rows, self._scheduler, self._run, self._wall = rows, scheduler, run, wall
-        self._ledger, self._spawn = ledger, spawn
+        self._ledger, self._spawn, self.left = ledger, spawn, False
         self._begun_before: set[str] = set()  # runs that the keeper has handed over
         self._later: dict[str, Mapping[str, Handler]] = {}
         self._periodics: dict[str, Sequence[Handler]] = {}
@@ -214,9 +218,10 @@ class Jobs:
         try:
             await run
         finally:
-            if row is not None:
-                self._cross_off(row)
-            self._ledger.done(name)
+            if not self.left:
+                if row is not None:
+                    self._cross_off(row)
+                self._ledger.done(name)
 
     def _cross_off(self, row: int) -> None:
         try:

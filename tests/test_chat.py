@@ -57,7 +57,7 @@ async def one(bot: Bot, text: str, nick: str = "you") -> str:
 
 
 def test_what_changes_the_bot_is_for_admins() -> None:
-    channels, plugins = ["join", "part", "quit", "say"], ["disable", "enable", "load", "reload", "unload"]
+    channels, plugins = ["join", "part", "quit", "restart", "say"], ["disable", "enable", "load", "reload", "unload"]
     assert sorted([*channels, *plugins, "error", "history", "rollback", "state"]) == FOR_ADMINS
 
 
@@ -318,7 +318,7 @@ async def test_say_to_a_network_that_is_not_there(bot: Bot) -> None:
 
 async def test_quit_asks_once_more(bot: Bot) -> None:
     assert "say !quit again within 30 s" in await one(bot, "!quit")
-    assert not bot.app._stopping.is_set()
+    assert not bot.app.stopping.is_set()
     bot.you.privmsg("#demo", "!quit")
     line = await bot.you.expect(" QUIT ")
     assert "asked by you" in line

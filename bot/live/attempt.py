@@ -19,7 +19,7 @@ from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
 from bot.live.compiled import Compiled
 from bot.live.discover import Unit
-from bot.live.drift import Drift, packages
+from bot.live.drift import FIRST, Drift, packages
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, run_hooks
 from bot.live.loader import Image, TookTooLong, shown, too_long
@@ -184,7 +184,7 @@ async def let_go(image: Image) -> None:
 
 def not_what_runs(package: str) -> str:
     """Return what is told where a package was upgraded under the running bot."""
-    return f"restart first: {package} on disk is not what runs"
+    return f"{FIRST}: {package} on disk is not what runs"
 
 
 def restart_first(error: PluginError, package: str) -> PluginError:

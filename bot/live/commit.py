@@ -42,11 +42,13 @@ class Live:
         claims: the mapping on disk that the ledger of commands is kept in.
         recent: gives the lines that channels said last, to warm new rules with.
         patience: gives the times in force.
+        restart: the command that restarts the whole bot, "" where there is none.
 
     Attributes:
         table: the live handlers; replaced by the commit.
         images: by unit name, shared modules included.
         commits: how many there were.
+        generations: the number of each plugin's last one; a worker that takes over goes on with those before it.
         on_commit: called after each commit, in order; what one of them raises is logged.
     """
 
@@ -60,6 +62,7 @@ class Live:
         built_in: Mapping[str, Handler],
         recent: Callable[[], Sequence[str]],
         patience: Callable[[], Patience],
+        restart: str = "",
     ) -> None:
         self.built_in = dict(built_in)
         self.table = build((), built_in=self.built_in)
@@ -69,20 +72,20 @@ class Live:
         self.on_commit: list[Callable[[Commit], object]] = []
         self._host, self._relay, self._shelf, self._builder = host, relay, shelf, builder
         self._recent, self._patience = recent, patience
-        self._generations: dict[str, int] = {}
+        self.generations: dict[str, int] = {}
         self._retiring: dict[asyncio.Task[None], Owner] = {}  # oldest first
         self._shared: list[Image] = []  # shared modules that are live no more, but perhaps in use
-        self._leaks = Leaks(host.notice, lambda: patience().leak)
+        self._leaks = Leaks(host.notice, lambda: patience().leak, restart=restart)
         self._tidy = Tidy(lambda: patience().collect, self._leaks.look)
         audit()
 
     def generation(self, name: str) -> int:
         """Return the number of a plugin's live generation, 0 where there is none."""
-        return self._generations.get(name, 0) if name in self.images else 0
+        return self.generations.get(name, 0) if name in self.images else 0
 
     def step_back(self, name: str) -> None:
         """The commit of this version is undone: the next one gets its number."""
-        self._generations[name] -= 1
+        self.generations[name] -= 1
 
     # -- before the commit
 
@@ -143,9 +146,9 @@ class Live:
         step(self._host.unloaded, gone)
         for name, image in new.items():
             if image.owner is not None:
-                self._generations[name] = self._generations.get(name, 0) + 1
+                self.generations[name] = self.generations.get(name, 0) + 1
                 self.claims.note(name, image.commands, live=True)
-                step(image.owner.go_live, self._generations[name])
+                step(image.owner.go_live, self.generations[name])
                 step(self._host.committed, table, {name: image})
         self._shared += [image for image in before.values() if image.owner is None]
         for listener in self.on_commit:

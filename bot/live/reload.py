@@ -33,7 +33,8 @@ from bot.live.builder import Builder
 from bot.live.claims import Refusal
 from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
-from bot.live.failures import Failures, signature
+from bot.live.drift import FIRST, advised
+from bot.live.failures import Failures, signature, tell
 from bot.live.graph import Group, closure
 from bot.live.handoff import BREATH_SECONDS, Host, Shelf
 from bot.live.loader import Image, TookTooLong
@@ -57,6 +58,7 @@ class Reloader:
         stopped: plugins that stay unloaded until `!load` or a change of their content, which was this: name -> digest.
         on_commit, on_failure: called after each commit, and for each group that was tried and stays as it was.
         on_pins: called with all pins when they have changed.
+        generations: the number of each plugin's last one.
     """
 
     def __init__(
@@ -74,25 +76,26 @@ class Reloader:
         on_later: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
         ground: Ground | None = None,
+        restart: str = "",
     ) -> None:
         self._host, self._relay, self._shelf, self.patience = host, relay, shelf, patience
-        self._disabled = disabled
+        self._disabled, self._restart = disabled, restart
         self._builder = Builder(TookTooLong)
-        self._live = Live(host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience)
+        self._live = Live(
+            host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience, restart
+        )
         self._planner = Planner(
             discovery, self._builder.run, lambda: self.patience, on_later, clock, ground, partial(to_rehearse, shelf)
         )
-        self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
-        self._lock = asyncio.Lock()
-        self._failures = Failures(clock)
+        self.on_failure: list[Callable[[Failed], object]] = []
+        self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder, self.on_failure)
+        self._lock, self._failures = asyncio.Lock(), Failures(clock)
         self._outlived: set[str] = set()  # pins of what their file holds by itself
         self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
         self._under_way: set[asyncio.Task[Report]] = set()
-        self._closed = False
-        self._rounds = 0  # of transactions
+        self._closed, self._rounds = False, 0  # of transactions
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
-        self.on_commit = self._live.on_commit
-        self.on_failure: list[Callable[[Failed], object]] = []
+        self.on_commit, self.generations = self._live.on_commit, self._live.generations
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
         self.safety, self.stopped = self._planner.safety, self._planner.stopped
 
@@ -123,8 +126,7 @@ class Reloader:
 
     async def look(self) -> set[str]:
         """Sweep, and return the names of all plugins on disk, installed or live."""
-        await self._builder.run(self._planner.refresh, 60.0)
-        await self._builder.run(self._planner.look, 60.0)
+        await self.on_disk(())
         return self.known()
 
     async def on_disk(self, names: Collection[str]) -> Mapping[str, Unit]:
@@ -296,7 +298,10 @@ class Reloader:
             self.live, off, force, everything=everything, first=self.commits == 0, hint=hint
         )
         held = self._held(plan)
+        self._refused = {name: why for name, why in self._refused.items() if name in self._planner.known}
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
+        if everything and self._planner.drift.own_changed():
+            entries.append(Entry(advised(f"the bot itself is another one on disk: {FIRST}", self._restart), (), True))
         entries += self._failures.undone(plan, self.live, self._planner.missing, held)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
@@ -363,8 +368,7 @@ class Reloader:
             return entries
         images = {name: image for one in good for name, image in one.images.items()}
         gone = {name for one in good for name in one.group.gone} | displaced.keys()
-        after = {name: image for name, image in {**self.live, **images}.items() if name not in gone}
-        after = without_orphans(after)
+        after = without_orphans({name: one for name, one in {**self.live, **images}.items() if name not in gone})
         gone |= self.live.keys() - after.keys()
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
         self._live.commit(await self._live.table_of(after), after, images, gone, good, cause)
@@ -426,12 +430,10 @@ class Reloader:
         self._failures.note(what)
         names = [name for name in one.group.units if not name.startswith("_")] or list(one.group.units)
         names.sort(key=lambda name: (name != error.plugin, name))
-        if error.__cause__ is not None:
-            log.warning("%s can't be loaded: %s", error.plugin, error, exc_info=error.__cause__)
-        for listener in self.on_failure:
-            there = {name: units[name] for name in one.group.units if name in units}
-            step(listener, Failed(tuple(names), there, error, cause))
-        return [report.failed([(name, self._live.generation(name)) for name in names], str(error), what)]
+        there = {name: units[name] for name in one.group.units if name in units}
+        tell(Failed(tuple(names), there, error, cause), self.on_failure)
+        each = [(name, self._live.generation(name)) for name in names]
+        return [report.failed(each, advised(str(error), self._restart), what)]
 
     def _clash(self, error: Clash, one: Attempt, force: set[str]) -> list[Entry]:
         """A refused newcomer is told of once, and not at all while the holder's file is only missing for a moment."""

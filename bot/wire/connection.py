@@ -272,7 +272,7 @@ class Connection(LibraryConnection):
             log.debug("%s: line %s ignored: %s", self.name, number, error, exc_info=trace)
             self.done(number)
             return
-        if self._is_heard:
+        if self._is_heard and flag != 2:
             self._tell(lambda: self._tell_library(message))
         self._in_hand.add(number)
         if not self._tell(lambda: self.listener.line(self, number, flag, message, applied)):

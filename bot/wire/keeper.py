@@ -148,7 +148,10 @@ class Keeper:
         entry = self.entries.get(guilty) if guilty is not None else None
         if guilty is None or entry is None:
             return None
-        self.entries.remove(guilty)
+        if guilty.isdecimal():
+            self.entries.see(guilty)  # no handler gets it any more, but the next worker's state may need it
+        else:
+            self.entries.remove(guilty)
         self._changed()
         return entry.net, guilty, entry.text
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # The ways to run it, by the arguments each has. A case runs in the first, unless it is marked `both_modes`.
-MODES: dict[str, tuple[str, ...]] = {"single": ("--single",)}
+MODES: dict[str, tuple[str, ...]] = {"single": ("--single",), "two": ()}
 PATIENCE_SECONDS = 15.0  # how long any wait may last; none gets near it unless something is broken
 
 _HEAD = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
@@ -53,18 +53,27 @@ class Program:
         )
         self._reading = asyncio.create_task(self._read())
 
+    @property
+    def worker(self) -> int:
+        """The process that the bot is in: the one that was started, or the worker of that."""
+        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                if b"neverquit-worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Return what it has used of the processor so far, proc(5)."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.worker}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def tried_in(self) -> set[int]:
         """Return the processes that its children have begun: those that trials run in. See proc(5)."""
-        parents = {}
+        parents, worker = {}, self.worker
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
                 parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        return {pid for pid, parent in parents.items() if parents.get(parent) == self._process.pid}
+        return {pid for pid, parent in parents.items() if parents.get(parent) == worker}
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
