@@ -248,8 +248,12 @@ class Timeouts:
     import_seconds: float = option(5.0, "Running a plugin file, in seconds.", ge=0)
     setup_seconds: float = option(5.0, "`@setup` of a plugin, in seconds.", ge=0)
     grace_seconds: float = option(30.0, "Handlers of an old generation to finish, in seconds.", ge=0)
-    silence_seconds: float = option(5.0, "A worker without a sign of life before it is replaced, in seconds.", ge=0)
-    hold_seconds: float = option(600.0, "The connection without a worker before QUIT, in seconds.", ge=0)
+    silence_seconds: float = option(
+        5.0, "A worker without a sign of life before it is replaced, in seconds; 0: never.", ge=0
+    )
+    hold_seconds: float = option(
+        600.0, "The connection without a worker that is ready before QUIT and exit code 1, in seconds.", ge=0
+    )
     __pydantic_config__ = _STRICT
 
 

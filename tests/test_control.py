@@ -167,8 +167,11 @@ async def test_status_tells_of_networks_queues_and_plugins(door: Door) -> None:
     await door.bot.write("hello", HELLO.format("hello", "one"))
     (head, network, lines, plugins), err = await door.ask("status")
     assert re.fullmatch(rf"neverquit {re.escape(__version__)}, process {os.getpid()}, up \d+ s", head) and err == []
-    assert network == "demo: up as neverquit, 1 of 1 channels"
-    assert re.fullmatch(r"lines to send: \d+", lines) and plugins == "plugins: 1 live, 0 off, 1 commits"
+    assert re.fullmatch(r"demo: up as neverquit, 1 of 1 channels, connected for \d+ s", network)
+    assert (
+        re.fullmatch(r"lines to send: \d+, in work: \d+, lost: 0", lines)
+        and plugins == "plugins: 1 live, 0 off, 1 commits"
+    )
 
 
 async def test_restart_in_one_process_says_how_it_is_done_by_hand(door: Door) -> None:

@@ -426,3 +426,37 @@ async def test_a_job_runs_in_the_context_of_the_clock_not_of_who_armed_the_timer
     scheduler.schedule(time.time() + 1000, run)
     assert await asyncio.wait_for(ran.get(), 5) == "nobody"
     scheduler.stop()
+
+
+# --- from one process to the next
+
+
+async def test_a_job_that_is_put_at_a_time_runs_then_and_goes_on_in_step(bench: Bench) -> None:
+    bench.scheduler.replace("p", [bench.every(60, "a")])
+    bench.scheduler.put("p", "a", bench.clock.wall + 10)
+    await bench.turns(80, of=5)
+    assert bench.times() == [10, 70]
+    assert round(bench.scheduler.last_due("p", "a") - NOON, 3) == 70
+
+
+async def test_a_job_that_is_put_at_a_time_that_is_over_runs_at_once_and_once(bench: Bench) -> None:
+    bench.scheduler.replace("p", [bench.every(60, "a"), bench.every("*/2 * * * *", "b")])
+    bench.scheduler.put("p", "a", bench.clock.wall - 190)
+    bench.scheduler.put("p", "b", bench.clock.wall - 240)
+    await bench.turns(40, of=5)
+    assert sorted(bench.ran) == [("a", 5), ("b", 5)] or sorted(bench.ran) == [("a", 0), ("b", 0)]
+    await bench.turns(10, of=5)
+    assert [name for name, _ in bench.ran] == ["a", "b", "a"], "in step with the time that was given"
+
+
+async def test_what_falls_due_while_it_is_held_runs_once_when_it_is_released(bench: Bench) -> None:
+    bench.scheduler.hold()
+    bench.scheduler.replace("p", [bench.every(60, "a")])
+    bench.scheduler.schedule(bench.clock.wall + 5, bench.run("b"))
+    await bench.turns(200, of=20)
+    assert bench.ran == []
+    bench.scheduler.release()
+    await bench.turns(1, of=1)
+    assert {name for name, _ in bench.ran} == {"a", "b"} and len(bench.ran) == 2
+    await bench.turns(40, of=1)
+    assert bench.times()[2:] == [240], "in step with the times before"

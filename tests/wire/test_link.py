@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bot
 from bot.wire.link import SHAPES, Frame, LinkError, MemoryLink, decode, encode
 
 words = st.from_regex(r"[a-z0-9é#/+-][a-z:\u00a0/.]{0,9}", fullmatch=True)
@@ -26,6 +29,12 @@ def test_what_was_written_is_read_back(frame: Frame) -> None:
     assert raw.endswith(b"\n")
     assert raw.count(b"\n") == 1
     assert decode(raw) == frame
+
+
+def test_every_frame_has_words_for_people() -> None:
+    page = (Path(bot.__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## The link")[2].partition("## ")[0]
+    assert [verb for verb in SHAPES if not re.search(rf"`{verb}[ `]", table)] == []
 
 
 def test_a_frame_reads_as_in_the_protocol() -> None:
