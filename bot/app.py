@@ -157,7 +157,7 @@ class App:
         self.quarantine = Quarantine(self)
         self.watcher = self._watcher(folders)
         if safe:
-            self.reloader.only()
+            self.reloader.safety.begin()
 
     def _reloader(self, discovery: Discovery, ground: Ground | None) -> Reloader:
         return Reloader(
@@ -217,7 +217,7 @@ class App:
             self._open(network)
         self.reactor.listen()
         self.announcer.report(report, starting=True)  # held until the network that it goes to is ready
-        if self.reloader.safe:
+        if self.reloader.safety.on:
             self.notice(SAFE_MODE)
         if self.config.reload.watch:
             await self.watcher.start()
@@ -331,7 +331,7 @@ class App:
     def status(self) -> str:
         """Return how the bot is, in a few words."""
         states = [f"{name} {network.connection.state}" for name, network in self.networks.items()]
-        loaded = "safe mode" if self.reloader.safe else f"{len(self.reloader.plugins())} plugins"
+        loaded = "safe mode" if self.reloader.safety.on else f"{len(self.reloader.plugins())} plugins"
         return "; ".join([*states, loaded])
 
     # -- lines from connections: wire.connection.Listener

@@ -90,7 +90,7 @@ class Chat:
             "pinned": {name for name, pin in reloader.pinned.items() if pin.kept} - off,
         }
         told = [f"plugins: {', '.join(live)}" if live else "no plugin is live"]
-        told = ["safe mode", *told] if reloader.safe else told
+        told = ["safe mode", *told] if reloader.safety.on else told
         return "; ".join([*told, *(f"{word}: {', '.join(sorted(names))}" for word, names in others.items() if names)])
 
     @command("version")

@@ -249,7 +249,7 @@ class Control:
         live, off = len(app.reloader.plugins()), len(self._off())
         if keeper:
             lines.append(f"lines to send: {waiting}, in work: {keeper['held']}, lost: {keeper['lost']}")
-        safe = ", safe mode" if app.reloader.safe else ""
+        safe = ", safe mode" if app.reloader.safety.on else ""
         lines.append(f"plugins: {live} live, {off} off, {app.reloader.commits} commits{safe}")
         return [clean(line) for line in lines], []
 

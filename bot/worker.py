@@ -135,7 +135,7 @@ class Worker:
         self._vitals: list[asyncio.Future[dict[str, Any]]] = []
         self._status = ""
         self._app.vitals = self._ask_vitals
-        self._app.reloader.on_sound = lambda: link.send(Frame("sound"))
+        self._app.reloader.safety.on_end = lambda: link.send(Frame("sound"))
         running.on_reload = self._reload
         self._limits()
         link.on_ours = self._frame

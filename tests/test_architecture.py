@@ -30,7 +30,8 @@ FLOORS = {
     **dict.fromkeys(("chat", "care", "keepsakes"), 5),
     **dict.fromkeys(("control", "ctl"), 5),
     **dict.fromkeys(("handover", "packed"), 5),
-    "standby": 6,
+    **dict.fromkeys(("ledger", "quarantine"), 5),
+    **dict.fromkeys(("running", "worker", "reread", "standby"), 6),
     **dict.fromkeys(("check", "cli", "demo", "prompt", "server", "testing", "__main__", "terminal"), 6),
 }
 WINGS = {"wire": 2, "storage": 2, "web": 2}  # beside the floors: each may import floors up to this one
@@ -277,6 +278,11 @@ def test_the_configuration_as_values_imports_none_of_the_heavy_packages() -> Non
 
 def test_a_worker_imports_neither_yaml_nor_pydantic_nor_http() -> None:
     assert not modules_after("-c", "import bot.app").intersection(("aiohttp", "rich", "typer", "yaml", "pydantic"))
+
+
+def test_the_keepers_process_imports_nothing_but_the_standard_library_and_the_bot() -> None:
+    known = modules_after("-c", "pass") | sys.stdlib_module_names | {"bot"}
+    assert modules_after("-c", "import bot.wire.supervisor") - known == set()
 
 
 @pytest.mark.parametrize("name", bot.__all__)

@@ -17,6 +17,7 @@ from bot.live.discover import Discovery, Disk, Unit
 from bot.live.drift import Drift
 from bot.live.graph import Group, closure, groups
 from bot.live.loader import Image
+from bot.live.safety import Safety
 from bot.live.trial import Ground, Settings, Untried, Verdict
 from bot.live.window import OPEN_SECONDS, STEADY_SECONDS
 
@@ -108,7 +109,7 @@ class Planner:
 
     Attributes:
         stopped: plugins that stay unloaded until they are asked for or their content changes: name -> digest.
-        only: in safe mode, the plugins that were asked for: no other is taken.
+        safety: may leave plugins out.
         known: names of all plugins on disk at the last sweep.
         missing: live units whose file is missing or empty for the moment -> since when.
         drift: tells which packages on disk are not what runs.
@@ -126,7 +127,7 @@ class Planner:
         to_rehearse: Callable[[Compiled], tuple[int, bytes] | None] = lambda one: None,
     ) -> None:
         self.stopped: dict[str, str] = {}
-        self.only: set[str] | None = None
+        self.safety = Safety()
         self.known: set[str] = set()
         self.missing: dict[str, float] = {}
         self.pinned: dict[str, Pin] = {}
@@ -275,8 +276,7 @@ class Planner:
         """Sort what the sweep found into units to look at, and live units that are gone; the unsure wait."""
         units, gone, now = dict(disk.units), set[str](), self._clock()
         for name in [name for name, unit in units.items() if unit.is_plugin]:
-            left_out = name in off or (self.only is not None and name not in self.only)
-            if left_out or self.stopped.get(name) == units[name].digest:
+            if name in off or self.safety.leaves_out(name) or self.stopped.get(name) == units[name].digest:
                 del units[name]
                 if name in live:
                     gone.add(name)

@@ -56,10 +56,10 @@ class Reloader:
 
     Attributes:
         patience: times; may be replaced at any moment.
+        stopped: plugins that stay unloaded until `!load` or a change of their content, which was this: name -> digest.
         on_commit, on_failure: called after each commit, and for each group that was tried and stays as it was.
         on_pins: called with all pins when they have changed.
         generations: the number of each plugin's last one.
-        on_sound: called when safe mode ends.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Reloader:
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
         self.on_commit, self.generations = self._live.on_commit, self._live.generations
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
-        self.on_sound: Callable[[], object] = lambda: None
+        self.safety, self.stopped = self._planner.safety, self._planner.stopped
 
     @property
     def table(self) -> Table:
@@ -168,33 +168,12 @@ class Reloader:
             hint: file events named these units and no others; without it everything is looked at.
         """
         since, wanted = self._rounds, set(force)
-        if self._planner.only is not None:
-            self._asked_for(wanted, everything)
+        self.safety.asked(wanted, everything)
 
         async def transact(force: set[str]) -> Report:
             return await self._transaction(force, everything, cause, pins, without, hint)
 
         return await self._run(lambda: self._forced(wanted, since, transact) if not pins else transact(wanted))
-
-    @property
-    def safe(self) -> bool:
-        """Whether nothing is taken but what an admin asks for by name, or all of it at once, which ends this."""
-        return self._planner.only is not None
-
-    def only(self) -> None:
-        """Begin in safe mode."""
-        self._planner.only = set()
-
-    def _asked_for(self, names: set[str], everything: bool) -> None:
-        if everything:
-            self._planner.only = None
-            self.on_sound()
-        elif self._planner.only is not None:
-            self._planner.only |= names
-
-    def keep_out(self, stopped: Mapping[str, str]) -> None:
-        """Leave plugins out until they are asked for or are other than this: name -> digest."""
-        self._planner.stopped |= stopped
 
     async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
@@ -442,11 +421,6 @@ class Reloader:
         """Return the live plugins that import a unit, over any number of steps."""
         edges = {other: image.imports for other, image in self.live.items()}
         return sorted(other for other in closure([name], edges) if other != name and self.live[other].owner is not None)
-
-    @property
-    def stopped(self) -> dict[str, str]:
-        """Plugins that stay unloaded until `!load` or a change of their content, which was this: name -> digest."""
-        return self._planner.stopped
 
     def _failure(self, one: Attempt, units: Mapping[str, Unit], force: set[str], cause: str) -> list[Entry]:
         error, what = one.error, signature(one.group.units, units)
