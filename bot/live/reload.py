@@ -293,6 +293,7 @@ class Reloader:
             self.live, off, force, everything=everything, first=self.commits == 0, hint=hint
         )
         held = self._held(plan)
+        self._refused = {name: why for name, why in self._refused.items() if name in self._planner.known}
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
         entries += self._failures.undone(plan, self.live, self._planner.missing, held)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
@@ -360,8 +361,7 @@ class Reloader:
             return entries
         images = {name: image for one in good for name, image in one.images.items()}
         gone = {name for one in good for name in one.group.gone} | displaced.keys()
-        after = {name: image for name, image in {**self.live, **images}.items() if name not in gone}
-        after = without_orphans(after)
+        after = without_orphans({name: one for name, one in {**self.live, **images}.items() if name not in gone})
         gone |= self.live.keys() - after.keys()
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
         self._live.commit(await self._live.table_of(after), after, images, gone, good, cause)

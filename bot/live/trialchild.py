@@ -1,7 +1,9 @@
 """Inside a trial process: compile units, execute groups of them as the bot would, and say what came of it.
 
 Here a plugin may do what it likes: the process is made for one transaction and killed after it. Whatever it says last
-is what it was at when it died. Where the process comes from is `trialzygote.py`; who asks is `trial.py`.
+is what it was at when it died. A process that plugin code forks here says nothing: it ends when it comes back out of
+that code, or one group would be answered twice and the next by an answer that is not its own. Where the process comes
+from is `trialzygote.py`; who asks is `trial.py`.
 
     compile  [unit]                                        -> compiled ...         for each, see `_compile`
     prove    [known], [group], settings, kept, seconds     -> begin NAME         for each of a group of several
@@ -135,7 +137,7 @@ class Child:
     """
 
     def __init__(self, send: Callable[[bytes], object], receive: Callable[[], tuple[Any, ...]]) -> None:
-        self._send, self._receive = send, receive
+        self._send, self._receive, self._process = send, receive, os.getpid()
         self._compiled: dict[str, Compiled] = {}
         self._inside = frozenset(sys.modules)  # before any plugin asked for anything
 
@@ -160,14 +162,19 @@ class Child:
             except BaseException:  # the plugin that imports it will tell
                 continue
         rehearse(CHILD_TIMES)
-        self._send(frame("ready"))
+        self._tell("ready")
+
+    def _tell(self, *message: Any) -> None:
+        if os.getpid() != self._process:
+            os._exit(0)  # forked by plugin code
+        self._send(frame(*message))
 
     def _compile(self, units: bytes) -> None:
         for unit in pickle.loads(units):
             one = compile_unit(unit)
             self._compiled[one.unit.name] = one
             told = dict(one.codes), tuple(one.imports), one.state_name, pack_error(one.error), one.state_version
-            self._send(frame("compiled", *told))
+            self._tell("compiled", *told)
 
     def _prove(
         self,
@@ -195,7 +202,7 @@ class Child:
             except Exception as fault:  # so odd that nobody thought of it: this group's fault alone
                 error = PluginError(main.name, shown(main), 0, f"it can't be read: {fault!r}")
             inside = sorted(name for name in self._new_modules() if isinstance(name, str))
-            self._send(frame("proved", number, longest, pack_error(error), trace, sorted(build.outside), inside))
+            self._tell("proved", number, longest, pack_error(error), trace, sorted(build.outside), inside)
 
     def _execute(self, build: Build, names: tuple[str, ...]) -> tuple[float, dict[str, Image]]:
         """Build one group and its table; return the seconds that the slowest of its steps took, and the images."""
@@ -210,7 +217,7 @@ class Child:
             finally:
                 longest = max(longest, time.perf_counter() - began)
             if len(names) > 1:
-                self._send(frame("begin", name))
+                self._tell("begin", name)
 
     def _reached(self, names: tuple[str, ...]) -> dict[str, Compiled]:
         """Return these units, and all that they import over any number of steps."""

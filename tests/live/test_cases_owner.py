@@ -230,6 +230,13 @@ async def test_p15_a_forked_child_that_comes_back_ends_and_says_nothing(stage: S
     assert await stage.ask("!children") == ["none"]
 
 
+async def test_what_is_forked_while_a_file_is_executed_ends_and_says_nothing(stage: Stage) -> None:
+    text = "import os\n\nos.fork()\n"
+    await stage.do(("write", "plugins/forks.py", text), ("write", "plugins/odd.py", "import os\n\nos._exit(5)\n"))
+    await stage.report(r"odd not loaded: odd\.py: ended the trial process \(exit code 5\); forks loaded g1 .*")
+    await stage.program.logged("a forked process, .* came back into the bot and was ended")
+
+
 # --- what can't be ended is told
 
 

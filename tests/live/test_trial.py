@@ -275,6 +275,12 @@ async def test_what_leaves_the_session_of_a_trial_ends_with_it(forked: Ground, t
     await ends(*await written(tmp_path / "pids"))
 
 
+async def test_a_forked_child_that_comes_back_does_not_answer_for_the_next_group(ground: Ground) -> None:
+    first, second = await ground.verdicts({"a": f"import os\nos.fork()\n{COMMAND}"}, {"b": "import os\nos._exit(5)"})
+    assert first.error is None
+    assert str(second.error) == "b.py: ended the trial process (exit code 5)"
+
+
 async def test_a_process_that_multiplies_is_ended_with_all_of_them(forked: Ground, tmp_path: Path) -> None:
     path = str(tmp_path / "pids")
     text = (
@@ -354,11 +360,22 @@ async def test_a_zygote_that_hangs_is_killed_and_started_anew(forked: Ground, mo
     await ends(first._process.pid)
 
 
+async def test_where_zygotes_keep_ending_trials_are_fresh_interpreters(forked: Ground, monkeypatch: Any) -> None:
+    class Dying(Zygote):
+        def __init__(self) -> None:
+            super().__init__()
+            self._process.kill()
+
+    monkeypatch.setattr("bot.live.trialspares.Zygote", Dying)
+    assert [verdict.error for verdict in await forked.verdicts({"a": COMMAND})] == [None]
+    assert forked.spares._zygote is None
+
+
 async def test_without_any_process_the_reload_says_so(forked: Ground, monkeypatch: Any) -> None:
-    def refuse() -> Zygote:
+    def refuse(*_: str) -> list[str]:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("bot.live.trialspares.Zygote", refuse)
+    monkeypatch.setattr("bot.live.trialspares._python", refuse)
     (one,) = await forked.trial.compile([unit("a", COMMAND)])
     assert str(one.error) == "a.py: it can't be tried: [Errno 11] Resource temporarily unavailable"
     good = Compiled(unit("a", COMMAND), {}, frozenset(), "a")
