@@ -14,12 +14,9 @@ from bot.live.report import FAILURE_WAITS_SECONDS, Entry, Report
 log = logging.getLogger(__name__)
 
 HELD = 20  # the newest reports, while the place that they go to is not reached yet
-
+AGAIN_SECONDS = 0.01  # until a failure is looked at again while a reload is under way
 
 Place = tuple[str, str]  # network, target
-
-
-AGAIN_SECONDS = 0.01  # until a failure is looked at again while a reload is under way
 
 
 class Announcer:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import bot
+import bot.live
 
 ROOT = Path(bot.__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT / "bot") for path in (ROOT / "bot").rglob("*.py") if "bundled" not in path.parts)
@@ -123,6 +124,12 @@ def test_the_door_draws_the_floors_as_they_are() -> None:
     floors = {name.strip("/"): int(number or -1) for names, _, number in drawn for name in names.split()}
     parts = {"configfile", "configschema", "yamltree", "__init__", "__main__"}  # of config, and of the door itself
     assert floors == {name: FLOORS.get(name, -1) for name in map(place, FILES) if name not in parts}
+
+
+def test_the_map_of_live_names_each_of_its_files_once() -> None:
+    lines = (bot.live.__doc__ or "").splitlines()[2:]
+    named = [name for line in lines for name in re.split(r" {3,}", line)[0].split(", ")]
+    assert sorted(named) == sorted(file.stem for file in FILES if file.parts[0] == "live" and file.stem != "__init__")
 
 
 def test_importing_a_file_never_goes_round_in_a_circle() -> None:

@@ -122,6 +122,27 @@ class Table:
                 yield Match(handler, groups=(unnamed, named))
 
 
+def replaced(table: Table, old: Sequence[Handler], new: Sequence[Handler]) -> Table | None:
+    """Return the table with the commands of one plugin replaced, or None where more than that has changed.
+
+    The common save, in a tenth of the time that indexing everything takes.
+    """
+    names = [handler.declaration.name for handler in new if isinstance(handler.declaration, Command)]
+    before = [handler.declaration.name for handler in old if isinstance(handler.declaration, Command)]
+    if len(names) != len(new) or len(before) != len(old) or names != before or table.dropped:
+        return None
+    commands, qualified = dict(table.commands), dict(table.qualified)
+    for was, handler, name in zip(old, new, names, strict=True):
+        if commands.get(name) is not was or _has_aliases(was) or _has_aliases(handler):
+            return None
+        commands[name] = qualified[f"{handler.plugin}.{name}".lower()] = handler
+    return Table(commands, qualified, table.events, table.rules, table.ruleset)
+
+
+def _has_aliases(handler: Handler) -> bool:
+    return isinstance(handler.declaration, Command) and bool(handler.declaration.aliases)
+
+
 def build(
     handlers: Iterable[Handler], previous: Table | None = None, built_in: Mapping[str, Handler] | None = None
 ) -> Table:

@@ -111,7 +111,8 @@ class Attempt:
         In steps, with the loop's turn in between; if one takes its time after all, all is done anew in the thread.
         """
         if verdict.is_quick:
-            await asyncio.sleep(0)  # the loop's turn between one group and the next
+            if len(self._plan.groups) > 1:
+                await asyncio.sleep(0)  # the loop's turn between one group and the next
             here = Takeover(self.compiled, live, self.staging, settings, seconds)
             try:
                 images = await in_steps(here.steps()) if here.is_plain else None

@@ -43,20 +43,20 @@ class Builder:
                 target=_work, args=(self._jobs, self._interruption), name="builder", daemon=True
             )
             self._thread.start()
-        loop = asyncio.get_running_loop()
+        loop, thread = asyncio.get_running_loop(), self._thread  # `stop` may come meanwhile
         future: asyncio.Future[Any] = loop.create_future()
         self._jobs.put((function, loop, future))
         try:
             done, _ = await asyncio.wait([future], timeout=deadline_seconds)
         except asyncio.CancelledError:
-            self._interrupt(self._thread)
+            self._interrupt(thread)
             try:
                 await asyncio.wait([future], timeout=1.0)
             finally:
                 self._leave()  # the interruption may have come too late for the function
             raise
         if not done:
-            self._interrupt(self._thread)
+            self._interrupt(thread)
             done, _ = await asyncio.wait([future], timeout=1.0)
         if not done:
             self._leave()

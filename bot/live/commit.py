@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 from bot.dispatch.owner import Owner
 from bot.dispatch.relay import Relay
-from bot.dispatch.table import Handler, Table, build, patterns
+from bot.dispatch.table import Handler, Table, build, patterns, replaced
 from bot.live.attempt import Attempt
 from bot.live.builder import Builder
 from bot.live.claims import Claims
@@ -88,6 +89,12 @@ class Live:
 
     async def table_of(self, images: Mapping[str, Image]) -> Table:
         """Build the table of these images, warm; off the loop where that takes its time."""
+        new = [(name, image) for name, image in images.items() if self.images.get(name) is not image]
+        if len(new) == 1 and images.keys() == self.images.keys():
+            name, image = new[0]
+            table = replaced(self.table, self.images[name].found.handlers, image.found.handlers)
+            if table is not None:
+                return table
         ordered = self._in_claim_order(images)
         handlers = [handler for image in ordered for handler in image.found.handlers]
         rules = tuple(pattern for image in ordered for pattern in image.found.patterns)
@@ -131,14 +138,14 @@ class Live:
         self.table, self.images = table, after
         self.commits += 1
         for one in good:
-            one.commit()
+            step(one.commit)
         step(publish, new, gone, self.images)
-        self._shelf.committed({image.state_name for image in self.images.values()})
+        step(self._shelf.committed, {image.state_name for image in self.images.values()})
         step(self._host.unloaded, gone)
         for name, image in new.items():
             if image.owner is not None:
                 self._generations[name] = self._generations.get(name, 0) + 1
-                self.claims.note(name, image.commands, live=True)
+                step(partial(self.claims.note, live=True), name, image.commands)
                 step(image.owner.go_live, self._generations[name])
                 step(self._host.committed, table, {name: image})
         self._shared += [image for image in before.values() if image.owner is None]
@@ -213,5 +220,5 @@ def step(deed: Callable[..., object], *arguments: object) -> None:
     """Do one of several things that must all be done, whatever becomes of the others."""
     try:
         deed(*arguments)
-    except Exception:
+    except BaseException:  # out of a plugin's own __hash__ comes SystemExit, too; nothing is awaited here
         log.exception("a step of the commit failed inside the bot; the others are done")

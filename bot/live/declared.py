@@ -117,6 +117,11 @@ def _handler(
     signature: Signature | None = None
     limit: Limit | None = None
     wants: tuple[str, ...] = ()
+    doc = inspect.getdoc(plain) or ""
+    if isinstance(declaration, Command) and declaration.limit is None:
+        signature = Signature.known(function)
+        if signature is not None:
+            return Handler(unit.name, key, function, declaration, owner, is_async, signature, help=doc, line=line)
     try:
         written = inspect.signature(function)
         parameters = list(written.parameters.values())
@@ -138,8 +143,7 @@ def _handler(
                 next_cron(cron, 0.0)
     except (TypeError, ValueError, NameError) as error:
         raise _error(unit, module, function, f"{type(error).__name__}: {error}") from error
-    text = inspect.getdoc(plain) or ""
-    return Handler(unit.name, key, function, declaration, owner, is_async, signature, limit, wants, text, line)
+    return Handler(unit.name, key, function, declaration, owner, is_async, signature, limit, wants, doc, line)
 
 
 def _wanted(event: str, parameters: list[inspect.Parameter]) -> tuple[str, ...]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from bot.live import report
+from bot.live.commit import step
 from bot.live.discover import Unit
 from bot.live.loader import Image
+from bot.live.outcome import Failed
 from bot.live.plan import Plan
 from bot.live.report import FAILURE_WAITS_SECONDS, Entry
+
+log = logging.getLogger(__name__)
 
 Signature = frozenset[tuple[str, str]]  # (unit, digest) of all of a group; the digest of one that is gone is ""
 
@@ -16,6 +21,15 @@ Signature = frozenset[tuple[str, str]]  # (unit, digest) of all of a group; the 
 def signature(names: Iterable[str], units: Mapping[str, Unit]) -> Signature:
     """Return what a group is, by content."""
     return frozenset((name, units[name].digest if name in units else "") for name in names)
+
+
+def tell(failed: Failed, listeners: Iterable[Callable[[Failed], object]]) -> None:
+    """Tell a failure to the log, with its traceback if it has one, and to those who listen."""
+    error = failed.error
+    if error.__cause__ is not None:
+        log.warning("%s can't be loaded: %s", error.plugin, error, exc_info=error.__cause__)
+    for listener in listeners:
+        step(listener, failed)
 
 
 class Failures:

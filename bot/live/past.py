@@ -85,7 +85,7 @@ class Past:
         if ended:  # their files were changed while the bot was down
             self.history.pinned(self._reloader.pinned)
             first = Report((*first.entries, *(report.unpinned(unit.name, unit.digest) for unit in ended)))
-        sets = [found for each in failed if (found := await self._last_good(each)) is not None]
+        sets = [found for each in failed if not each.was_live and (found := await self._last_good(each)) is not None]
         if not sets:
             return first
         pins = {name: pin for found in sets for name, pin in found.pins.items()}

@@ -33,9 +33,9 @@ from bot.live.builder import Builder
 from bot.live.claims import Refusal
 from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
-from bot.live.failures import Failures, signature
+from bot.live.failures import Failures, signature, tell
 from bot.live.graph import Group, closure
-from bot.live.handoff import Host, Shelf
+from bot.live.handoff import BREATH_SECONDS, Host, Shelf
 from bot.live.loader import Image, TookTooLong
 from bot.live.names import uninstall
 from bot.live.outcome import Failed, dropped_aliases, successes
@@ -46,7 +46,6 @@ from bot.live.state import to_rehearse
 from bot.live.trial import Ground
 
 log = logging.getLogger(__name__)
-
 FEW = 8  # versions whose commands are compared on the loop; of 300 that takes 0.1 s
 
 
@@ -82,7 +81,8 @@ class Reloader:
         self._planner = Planner(
             discovery, self._builder.run, lambda: self.patience, on_later, clock, ground, partial(to_rehearse, shelf)
         )
-        self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
+        self.on_failure: list[Callable[[Failed], object]] = []
+        self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder, self.on_failure)
         self._lock = asyncio.Lock()
         self._failures = Failures(clock)
         self._outlived: set[str] = set()  # pins of what their file holds by itself
@@ -92,7 +92,6 @@ class Reloader:
         self._rounds = 0  # of transactions
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
         self.on_commit = self._live.on_commit
-        self.on_failure: list[Callable[[Failed], object]] = []
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
 
     @property
@@ -294,6 +293,7 @@ class Reloader:
             self.live, off, force, everything=everything, first=self.commits == 0, hint=hint
         )
         held = self._held(plan)
+        self._refused = {name: why for name, why in self._refused.items() if name in self._planner.known}
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
         entries += self._failures.undone(plan, self.live, self._planner.missing, held)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
@@ -361,12 +361,10 @@ class Reloader:
             return entries
         images = {name: image for one in good for name, image in one.images.items()}
         gone = {name for one in good for name in one.group.gone} | displaced.keys()
-        after = {name: image for name, image in {**self.live, **images}.items() if name not in gone}
-        after = without_orphans(after)
+        after = without_orphans({name: one for name, one in {**self.live, **images}.items() if name not in gone})
         gone |= self.live.keys() - after.keys()
-        table = await self._live.table_of(after)
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
-        self._live.commit(table, after, images, gone, good, cause)
+        self._live.commit(await self._live.table_of(after), after, images, gone, good, cause)
         self._note_waiting(tried)
         self._refused = {name: refusal for name, refusal in self._refused.items() if name not in images}
         self._refused |= {name: (before[name].unit.digest, loss) for name, loss in displaced.items()}
@@ -380,7 +378,9 @@ class Reloader:
             self._live.retire_later(image for name, image in before.items() if name in starting)
         for entry in started.values():
             self._failures.note(entry.signature)
-        entries += started.values()
+            entries.append(entry)
+        if not force:  # nobody waits for the report
+            await asyncio.sleep(BREATH_SECONDS)
         told = partial(successes, good, before, gone, started, self._shelf, milliseconds)
         entries += await self._builder.run(told, 60.0) if len(images) > FEW else told()
         entries += dropped_aliases(self.table, images)
@@ -428,11 +428,8 @@ class Reloader:
         self._failures.note(what)
         names = [name for name in one.group.units if not name.startswith("_")] or list(one.group.units)
         names.sort(key=lambda name: (name != error.plugin, name))
-        if error.__cause__ is not None:
-            log.warning("%s can't be loaded: %s", error.plugin, error, exc_info=error.__cause__)
-        for listener in self.on_failure:
-            there = {name: units[name] for name in one.group.units if name in units}
-            step(listener, Failed(tuple(names), there, error, cause))
+        there = {name: units[name] for name in one.group.units if name in units}
+        tell(Failed(tuple(names), there, error, cause), self.on_failure)
         return [report.failed([(name, self._live.generation(name)) for name in names], str(error), what)]
 
     def _clash(self, error: Clash, one: Attempt, force: set[str]) -> list[Entry]:

@@ -35,7 +35,7 @@ QUICK_SECONDS: Final = (
 COMPILE_SECONDS: Final = 10.0  # for one unit; the largest that is read, 1 MiB, takes about 2
 INTERRUPTED_SECONDS: Final = 0.5  # after its deadline, for a child to say which line it came to
 
-can_try: Final = hasattr(signal, "setitimer") and bool(sys.executable)  # elsewhere processes have no such sockets
+can_try: Final = hasattr(signal, "setitimer") and bool(sys.executable)  # not on Windows, nor inside another program
 
 Kept = Mapping[str, tuple[int, bytes]]  # by unit: the version of its kept values, and these pickled
 Settings = Callable[[str], Mapping[str, Any]]
@@ -43,6 +43,11 @@ Settings = Callable[[str], Mapping[str, Any]]
 
 class InTrial(Exception):
     """What a plugin raised in a trial process: its traceback as text, for the log."""
+
+    @property
+    def remote_trace(self) -> str:
+        """The traceback; the log shows it in place of one of this process."""
+        return str(self.args[0])
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bot.live.imprint import Imprint, entry, imported
+from bot.live.imprint import Imprint, _world, entry, imported
 
 ORIGINAL = colorsys.rgb_to_hls
 
@@ -147,6 +147,12 @@ def test_what_it_has_undone_by_itself_is_not_done_again(version: Make) -> None:
     one = version("import colorsys\noriginal = colorsys.rgb_to_hls\n" + PATCH)
     one.runs("colorsys.rgb_to_hls = original")
     assert one.undo() == []
+
+
+def test_nothing_is_remembered_of_what_it_has_undone_by_itself(version: Make) -> None:
+    one = version("import colorsys\noriginal = colorsys.rgb_to_hls\n" + PATCH)
+    one.runs("colorsys.rgb_to_hls = original")
+    assert all(_world.stacks.values())
 
 
 def test_a_value_that_is_not_ours_any_more_stays(version: Make) -> None:

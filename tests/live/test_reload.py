@@ -413,6 +413,14 @@ async def test_a_newcomer_loads_by_itself_when_the_owner_goes(bench: Bench) -> N
     assert bench.answer("say") == "2"
 
 
+async def test_a_newcomer_whose_file_is_gone_waits_no_longer(bench: Bench) -> None:
+    await bench.save(a=says("1"))
+    await bench.save(b=says("2"))
+    assert bench.reloader.failed == {"b"}
+    await bench.remove("b")
+    assert bench.reloader.failed == set()
+
+
 async def test_an_owner_that_comes_back_takes_its_command_back(bench: Bench) -> None:
     await bench.save(a=says("1"))
     await bench.save(b=says("2"))

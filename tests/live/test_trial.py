@@ -125,7 +125,7 @@ async def test_an_error_comes_with_its_traceback(ground: Ground) -> None:
     (verdict,) = await ground.verdicts({"a": "x = 1\n\n1 / 0"})
     assert str(verdict.error) == "a.py:3: ZeroDivisionError: division by zero"
     cause = verdict.error.__cause__  # type: ignore[union-attr]
-    assert isinstance(cause, InTrial)
+    assert isinstance(cause, InTrial) and cause.remote_trace == str(cause).removeprefix("\n")
     assert str(cause).startswith('\nTraceback (most recent call last):\n  File "') and "    1 / 0\n" in str(cause)
     assert "bot/live" not in str(cause)
 
@@ -370,11 +370,22 @@ async def test_a_zygote_that_hangs_is_killed_and_started_anew(forked: Ground, mo
     await ends(first._process.pid)
 
 
+async def test_where_zygotes_keep_ending_trials_are_fresh_interpreters(forked: Ground, monkeypatch: Any) -> None:
+    class Dying(Zygote):
+        def __init__(self) -> None:
+            super().__init__()
+            self._process.kill()
+
+    monkeypatch.setattr("bot.live.trialspares.Zygote", Dying)
+    assert [verdict.error for verdict in await forked.verdicts({"a": COMMAND})] == [None]
+    assert forked.spares._zygote is None
+
+
 async def test_without_any_process_the_reload_says_so(forked: Ground, monkeypatch: Any) -> None:
-    def refuse() -> Zygote:
+    def refuse(*_: str) -> list[str]:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("bot.live.trialspares.Zygote", refuse)
+    monkeypatch.setattr("bot.live.trialspares._python", refuse)
     (one,) = await forked.trial.compile([unit("a", COMMAND)])
     assert str(one.error) == "a.py: it can't be tried: [Errno 11] Resource temporarily unavailable"
     good = Compiled(unit("a", COMMAND), {}, frozenset(), "a")

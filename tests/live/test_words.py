@@ -22,7 +22,7 @@ SHORTEST = 12  # letters: what is shorter is only a part of a line
 
 FILES = (
     *("attempt", "carry", "declared", "discover", "drift", "handoff", "installed", "loader", "outcome", "past"),
-    *("probation", "reload", "report", "start", "state", "trial", "watcher"),
+    *("probation", "reload", "report", "start", "state", "statename", "trial", "watcher"),
 )
 NO_LINES = {
     "trial.py": {'File "(.+?)", line (\\d+) in'},  # read, not said
