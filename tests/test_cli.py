@@ -167,11 +167,10 @@ async def stubborn(ctx):
 
 
 @asynccontextmanager
-async def running(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(folder: Path, port: int, *through: str) -> AsyncIterator[asyncio.subprocess.Process]:
     configured(folder, port)
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "bot", "run"),
+        *(*through, sys.executable, "-m", "bot", "run"),
         cwd=folder,
         env=environment(),
         stdout=asyncio.subprocess.PIPE,
@@ -230,8 +229,8 @@ async def test_it_ends_while_it_registers(tmp_path: Path, number: signal.Signals
 
 
 @asynccontextmanager
-async def in_channel(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, Server, Client]]:
-    """The program on an embedded server, in #a with `you`."""
+async def in_channel(folder: Path, *through: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Server, Client]]:
+    """The program, started `through` a command, on an embedded server, in #a with `you`."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "busy.py").write_text(BUSY)
     server = Server()
@@ -240,7 +239,7 @@ async def in_channel(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Pro
     you.send("JOIN #a")
     await you.expect(" 366 ")
     try:
-        async with running(folder, server.port) as process:
+        async with running(folder, server.port, *through) as process:
             await you.expect(lambda line: line.startswith(":neverquit!") and " JOIN " in line, timeout=SOON)
             yield process, server, you
     finally:
@@ -262,6 +261,19 @@ async def test_it_ends_with_quit_while_a_handler_runs(tmp_path: Path, what: str)
         await you.expect(":busy", timeout=SOON)
         await ends(process, signal.SIGTERM)
         await you.expect(" QUIT ")
+
+
+async def test_it_runs_and_reloads_with_its_standard_streams_closed(tmp_path: Path) -> None:
+    async with in_channel(tmp_path, "sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh") as (process, _, you):
+        plugin = "from bot import command\nprint('nowhere')\n@command('hello')\ndef hello(ctx): return 'hello there'\n"
+        (tmp_path / "plugins" / "hello.py").write_text(plugin)
+        answer = ""
+        async with asyncio.timeout(SOON):
+            while ":hello there" not in answer:
+                you.privmsg("#a", "!hello")
+                you.privmsg("#a", "!version")
+                answer = await you.expect(lambda line: ":hello there" in line or ":neverquit 0." in line, timeout=SOON)
+        await ends(process, signal.SIGTERM)
 
 
 async def test_it_ends_with_quit_when_asked_twice(tmp_path: Path) -> None:
