@@ -80,9 +80,8 @@ class Reloader:
         restart: str = "",
     ) -> None:
         self._host, self._relay, self._shelf, self.patience = host, relay, shelf, patience
-        self._disabled = disabled
+        self._disabled, self._restart = disabled, restart
         self._builder = Builder(TookTooLong)
-        self._restart = restart
         self._live = Live(
             host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience, restart
         )
@@ -91,13 +90,11 @@ class Reloader:
         )
         self.on_failure: list[Callable[[Failed], object]] = []
         self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder, self.on_failure)
-        self._lock = asyncio.Lock()
-        self._failures = Failures(clock)
+        self._lock, self._failures = asyncio.Lock(), Failures(clock)
         self._outlived: set[str] = set()  # pins of what their file holds by itself
         self._refused = Refused()
         self._under_way: set[asyncio.Task[Report]] = set()
-        self._closed = False
-        self._rounds = 0  # of transactions
+        self._closed, self._rounds = False, 0  # of transactions
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
         self.on_commit, self.generations = self._live.on_commit, self._live.generations
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
@@ -130,8 +127,7 @@ class Reloader:
 
     async def look(self) -> set[str]:
         """Sweep, and return the names of all plugins on disk, installed or live."""
-        await self._builder.run(self._planner.refresh, 60.0)
-        await self._builder.run(self._planner.look, 60.0)
+        await self.on_disk(())
         return self.known()
 
     async def on_disk(self, names: Collection[str]) -> Mapping[str, Unit]:
@@ -306,8 +302,7 @@ class Reloader:
         self._refused.keep(self._planner.known)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
         if everything and self._planner.drift.own_changed():
-            told = advised(f"the bot itself is another one on disk: {FIRST}", self._restart)
-            entries.append(Entry(told, (), True))
+            entries.append(Entry(advised(f"the bot itself is another one on disk: {FIRST}", self._restart), (), True))
         entries += self._failures.undone(plan, self.live, self._planner.missing, held)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
@@ -434,5 +429,5 @@ class Reloader:
         names.sort(key=lambda name: (name != error.plugin, name))
         there = {name: units[name] for name in one.group.units if name in units}
         tell(Failed(tuple(names), there, error, cause), self.on_failure)
-        why, live = advised(str(error), self._restart), self._live
-        return [report.failed([(name, live.generation(name)) for name in names], why, what)]
+        each = [(name, self._live.generation(name)) for name in names]
+        return [report.failed(each, advised(str(error), self._restart), what)]
