@@ -14,7 +14,7 @@ from bot.live.report import FAILURE_WAITS_SECONDS, Entry, Report
 log = logging.getLogger(__name__)
 
 HELD = 20  # the newest reports, while the place that they go to is not reached yet
-
+AGAIN_SECONDS = 0.01  # until a failure is looked at again while a reload is under way
 
 Place = tuple[str, str]  # network, target
 
@@ -28,6 +28,7 @@ class Announcer:
         same: tells whether two targets on a network are one.
         say: says a line at a place.
         still: tells whether a failure is still how things are.
+        busy: tells whether a reload is under way, which may mend what failed.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class Announcer:
         same: Callable[[str, str, str], bool],
         say: Callable[[Place, str], object],
         still: Callable[[Entry], bool] = lambda entry: True,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._busy = busy
         self._place, self._reachable, self._same, self._say, self._still = place, reachable, same, say, still
         self._unsure = Report()
         self._sure_at: asyncio.TimerHandle | None = None
@@ -51,13 +54,19 @@ class Announcer:
         else:
             self._tell_unsure()
             self._unsure = report
-            self._sure_at = asyncio.get_running_loop().call_later(FAILURE_WAITS_SECONDS, self._tell_unsure)
+            self._sure_at = asyncio.get_running_loop().call_later(FAILURE_WAITS_SECONDS, self._time_is_up)
 
     async def certain(self) -> None:
         """Wait until no failure is waiting to be told; for tests."""
         while self._sure_at is not None:
             told = self._told = asyncio.get_running_loop().create_future()
             await told
+
+    def _time_is_up(self) -> None:
+        if self._busy():
+            self._sure_at = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._time_is_up)
+        else:
+            self._tell_unsure()
 
     def _tell_unsure(self) -> None:
         if self._sure_at is not None:

@@ -37,6 +37,7 @@ from bot.dispatch.relay import Relay
 from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
 from bot.dispatch.table import Table
 from bot.errors import CannotConnect, NeverquitError
+from bot.handover import Handover
 from bot.jobs import Jobs
 from bot.ledger import Ledger
 from bot.live.discover import Discovery, directories
@@ -47,7 +48,7 @@ from bot.live.names import install
 from bot.live.past import Past
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
-from bot.live.trial import Trial, can_try
+from bot.live.trial import Ground, Trial, can_try
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks, be_in
 from bot.places import Places
@@ -78,6 +79,8 @@ class App:
         once: don't reconnect; a first connection that fails is `CannotConnect`.
         link: the end of the link to a keeper in another process; by default there is one in this process.
         installed: take the plugins that were installed with pip, too.
+        ground: where new versions are tried; by default in processes of their own.
+        handover: changes this worker for another, where a keeper runs beside it.
         safe: load no plugins until an admin asks for them: loading them has ended workers.
 
     Attributes:
@@ -93,12 +96,14 @@ class App:
         once: bool = False,
         link: LinkEnd | None = None,
         installed: bool = False,
+        ground: Ground | None = None,
+        handover: Handover | None = None,
         safe: bool = False,
         clock: Callable[[], float] = time.monotonic,
         job_clock: Clock | None = None,
         choice: random.Random | None = None,
     ) -> None:
-        self.config, self.once = config, once
+        self.config, self.once, self.handover = config, once, handover
         self.backend = backend or Backend.open(config.state_dir)
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
@@ -116,17 +121,17 @@ class App:
         pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults)
         self.calls = Calls(self, pipeline, self.networks, self.places, self.pending, self.backend.book)
         job_clock = job_clock or LoopClock()
-        self._scheduler = Scheduler(job_clock, self.calls.task)
+        self.scheduler = Scheduler(job_clock, self.calls.task)
         self.announcer = Announcer(
             lambda: self.resolve(self.config.reload.report_to) if self.config.reload.report_to else None,
             lambda name: self.networks[name].connection.registered and name not in self._not_ready,
             lambda name, one, other: self.networks[name].same(one, other),
             lambda place, text: CallOutlet(self, "-", "bot.report").send(*place, "say", text),
             lambda entry: self.reloader.still_failed(entry),
+            lambda: self.reloader.busy(),
         )
         self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
-        self._stopping: asyncio.Event = asyncio.Event()
-        self.quit_message = "neverquit: shutting down"
+        self.stopping, self.quit_message = asyncio.Event(), "neverquit: shutting down"
         self.failure: Exception | None = None
         self.owner = Owner("bot", trusted=True)
         self.owner.go_live(1)
@@ -139,22 +144,22 @@ class App:
             self._keeper = None
         self.reactor = Reactor(link, kept=self._keeper is None)
         ledger = Ledger(self.reactor.send, self.reactor.done, self.backend.own("timers"))
-        self.jobs = Jobs(self.backend.jobs, self._scheduler, self.calls.later, ledger, self.calls.task, job_clock.time)
+        self.jobs = Jobs(self.backend.jobs, self.scheduler, self.calls.later, ledger, self.calls.task, job_clock.time)
         self.reactor.on_boot, self.reactor.on_other = self._booted, self._other
         self.reactor.on_done, self.backend.book.when_heard = self.backend.book.finished, self.reactor.when_heard
-        self.reactor.on_live = self._scheduler.release
+        self.reactor.on_live = self.scheduler.release
         if self._keeper is None:
-            self._scheduler.hold()  # what a worker before has left comes first
+            self.scheduler.hold()  # what a worker before has left comes first
         self.vitals: Callable[[], Awaitable[dict[str, Any]]] = self._own_vitals
         folders = directories(config.plugins.directories)
-        self.reloader = self._reloader(Discovery(folders, elsewhere=Installed() if installed else None))
+        self.reloader = self._reloader(Discovery(folders, elsewhere=Installed() if installed else None), ground)
         self.past = self._past(pipeline)
         self.quarantine = Quarantine(self)
         self.watcher = self._watcher(folders)
         if safe:
-            self.reloader.only()
+            self.reloader.safety.begin()
 
-    def _reloader(self, discovery: Discovery) -> Reloader:
+    def _reloader(self, discovery: Discovery, ground: Ground | None) -> Reloader:
         return Reloader(
             discovery,
             self,
@@ -166,7 +171,8 @@ class App:
             disabled=self.places.off_everywhere,
             recent=lambda: tuple(self.calls.recent),
             on_later=self._later,
-            ground=Trial() if can_try else None,
+            ground=ground or (Trial() if can_try else None),
+            restart=f"{self.config.prefix[0]}restart" if self.handover is not None else "",
         )
 
     def _past(self, pipeline: Pipeline) -> Past:
@@ -211,7 +217,7 @@ class App:
             self._open(network)
         self.reactor.listen()
         self.announcer.report(report, starting=True)  # held until the network that it goes to is ready
-        if self.reloader.safe:
+        if self.reloader.safety.on:
             self.notice(SAFE_MODE)
         if self.config.reload.watch:
             await self.watcher.start()
@@ -225,7 +231,7 @@ class App:
         """
         kept.shelf.set(self.shelf)  # for the hooks of the end, too
         self.loop.set_task_factory(task_factory)
-        starting, stopping = self.loop.create_task(self.start()), self.loop.create_task(self._stopping.wait())
+        starting, stopping = self.loop.create_task(self.start()), self.loop.create_task(self.stopping.wait())
         try:
             # Plugins may take their time to load, and an end must not wait for that.
             await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -243,21 +249,21 @@ class App:
         """Ask the bot to end. Returns at once; safe to call again."""
         if message:
             self.quit_message = message
-        self._stopping.set()
+        self.stopping.set()
 
     async def close(self) -> None:
-        """End: QUIT on every network, plugins torn down, nothing left."""
+        """End: QUIT on every network, unless another worker goes on there; plugins torn down, nothing left."""
         await self.watcher.stop()
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                quits = (network.connection.stop(self.quit_message) for network in self.networks.values())
-                await asyncio.gather(*quits, return_exceptions=True)
+                up = () if self.calls.left else self.networks.values()
+                await asyncio.gather(*(each.connection.stop(self.quit_message) for each in up), return_exceptions=True)
                 await self.reloader.close()
         except TimeoutError:
             log.warning("not everything ended within %g s; ending all the same", STOP_SECONDS)
         await self.past.close()
         self.calls.cancel()
-        self._scheduler.stop()
+        self.scheduler.stop()
         if self._keeper is not None:
             await self._keeper.closed()
         await self.owner.let_go()
@@ -279,7 +285,7 @@ class App:
         try:
             await connection.wait_up()
         except CannotConnect as error:
-            if not self._stopping.is_set():
+            if not self.stopping.is_set():
                 self.failure = error
                 self.stop()
 
@@ -316,6 +322,8 @@ class App:
         """A frame of no network: a run that a worker before has begun."""
         if frame.verb == "line" and frame.fields[0] == NOWHERE:
             self.jobs.again(frame.fields[1])
+        elif self.handover is not None:
+            self.handover.stranger(frame)
 
     async def _own_vitals(self) -> dict[str, Any]:
         return vitals(self.keeper)
@@ -323,7 +331,7 @@ class App:
     def status(self) -> str:
         """Return how the bot is, in a few words."""
         states = [f"{name} {network.connection.state}" for name, network in self.networks.items()]
-        loaded = "safe mode" if self.reloader.safe else f"{len(self.reloader.plugins())} plugins"
+        loaded = "safe mode" if self.reloader.safety.on else f"{len(self.reloader.plugins())} plugins"
         return "; ".join([*states, loaded])
 
     # -- lines from connections: wire.connection.Listener
@@ -344,7 +352,7 @@ class App:
         if timer is not None:
             timer.cancel()
         self.calls.happened("disconnected", connection, reason=reason)
-        if self.once and not self._stopping.is_set():
+        if self.once and not self.stopping.is_set():
             self.failure = NeverquitError(f"{connection.name}: the connection was lost: {reason}")
             self.stop()
 
@@ -377,6 +385,8 @@ class App:
 
     def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[object] | None:
         """Queue one line."""
+        if self.calls.left and cause != "-":  # the next worker answers this line, from the beginning
+            return None
         known = self.networks.get(network)
         if known is None:
             log.warning("%s speaks to %s, a network that is not configured", handler, network)

@@ -53,6 +53,8 @@ class Calls:
 
     Attributes:
         recent: what channels said last, to warm new rules with.
+        limits: how often each user has run which command.
+        left: this worker is leaving; calls that have not ended by now are made again by the next one.
     """
 
     def __init__(
@@ -62,7 +64,8 @@ class Calls:
         self._bot, self._pipeline, self._networks = bot, pipeline, networks
         self._places, self._pending = places, pending
         self._unfinished: dict[tuple[str, str], int] = {}  # (network, number of the line) -> calls of it
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], float] = {}  # by the loop's clock, when they began
+        self.limits, self.left = pipeline.limits, False
         self.recent: deque[str] = deque(maxlen=RECENT_LINES)
 
     @property
@@ -133,8 +136,8 @@ class Calls:
     def task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start a task that is waited for or cancelled with the calls."""
         task = self._bot.loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = self._bot.loop.time()
+        task.add_done_callback(self._tasks.pop)
         return task
 
     # -- one call
@@ -181,7 +184,8 @@ class Calls:
             await self._pipeline.run(call)
         finally:
             deeds.current.reset(token)
-        deed.end()  # not if it was cancelled: then the next worker makes it again
+        if not self.left:
+            deed.end()  # not if it was cancelled: then the next worker makes it again
 
     def _begin(self, call: Call, connection: Connection, number: str, flag: int) -> None:
         event = call.event
@@ -191,7 +195,7 @@ class Calls:
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and task.exception() is not None:
                 log.error("a call of %s failed inside the bot", call.handler.key, exc_info=task.exception())
-            if not number:
+            if not number or self.left:
                 return
             left = self._unfinished[connection.name, number] - 1
             if left:
@@ -203,6 +207,16 @@ class Calls:
         task.add_done_callback(ended)
 
     # -- their end
+
+    async def quiet(self, seconds: float, at_most_seconds: float) -> None:
+        """Wait until no call has been under way for so long; new ones may begin meanwhile."""
+        loop = self._bot.loop
+        until = loop.time() + at_most_seconds
+        while (left := until - loop.time()) > 0:
+            old = [task for task, began in self._tasks.items() if loop.time() - began > seconds]
+            if not old:
+                return
+            await asyncio.wait(old, timeout=left)
 
     async def ended(self) -> None:
         """Wait until none is under way."""

@@ -158,11 +158,17 @@ class Care:
         try:
             report = await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(
-                lambda ended: ended.cancelled() or ctx.say(self._answer(ctx, ended.result(), nothing))
-            )
+            task.add_done_callback(lambda ended: self._say_late(ctx, ended, nothing))
             raise
         return self._answer(ctx, report, nothing)
+
+    def _say_late(self, ctx: Context, ended: asyncio.Task[Report], nothing: str) -> None:
+        if not ended.cancelled():
+            try:
+                text = self._answer(ctx, ended.result(), nothing)
+            except UserError as error:
+                text = str(error)
+            ctx.say(text)
 
     def _answer(self, ctx: Context, report: Report, nothing: str) -> str:
         self._app.announcer.report(report, asked_at=place_of(ctx))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bot.app import App
 
 CONFIRM_SECONDS = 30.0
+NO_KEEPER = "this bot is one process, which holds the connection too: end it (SIGTERM) and run it again"
 
 
 class Chat:
@@ -89,7 +90,7 @@ class Chat:
             "pinned": {name for name, pin in reloader.pinned.items() if pin.kept} - off,
         }
         told = [f"plugins: {', '.join(live)}" if live else "no plugin is live"]
-        told = ["safe mode", *told] if reloader.safe else told
+        told = ["safe mode", *told] if reloader.safety.on else told
         return "; ".join([*told, *(f"{word}: {', '.join(sorted(names))}" for word, names in others.items() if names)])
 
     @command("version")
@@ -145,6 +146,14 @@ class Chat:
     async def say(self, ctx: Context, target: str, text: str) -> None:
         """Say a text in a channel or to a nick: `say #channel text`, `say network/#channel text`."""
         await ctx.to(target).say(text)
+
+    @command("restart", admin=True)
+    async def restart(self, ctx: Context) -> str:
+        """Take the bot's own code and packages as they are on disk now; the bot stays connected, nothing is lost."""
+        if self._app.handover is None:
+            raise UserError(NO_KEEPER)
+        self._app.handover.restart(str(ctx.user.account or ctx.user.nick), place_of(ctx))
+        return "restarting: another worker gets ready, this one goes on until it is"
 
     @command("quit", admin=True)
     def quit(self, ctx: Context) -> str | None:

@@ -150,6 +150,7 @@ def ctl(
     ],
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="A plugin; reload alone takes all.")] = "",
     which: Annotated[str, typer.Argument(metavar="[N]", help="Of rollback: how many versions back, or a hash.")] = "",
+    python: Annotated[str, typer.Option("--python", metavar="PATH", help="Of restart: another interpreter.")] = "",
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Speak to the running bot: for deploy scripts. Exits with 1 if it failed, and says why on standard error."""
@@ -165,7 +166,7 @@ def ctl(
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(BAD_CONFIG) from None
-    raise SystemExit(client.main(Path(state_dir), do, name, which))
+    raise SystemExit(client.main(Path(state_dir), do, str(Path(python).absolute()) if python else name, which))
 
 
 # -- plugins

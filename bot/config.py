@@ -221,7 +221,12 @@ class Reload:
     watch: bool = option(True, "Whether saved files go live by themselves.")
     settle_ms: float = option(4.0, "Quiet after the last event on a file before it goes live, in milliseconds.", ge=0)
     delete_grace_ms: float = option(150.0, "How long a file may be missing before it unloads, in milliseconds.", ge=0)
-    sweep_seconds: float = option(2.0, "Pause between full looks at the folders, in seconds; 0: none.", ge=0)
+    sweep_seconds: float = option(
+        2.0,
+        "Pause between full looks at the folders, in seconds; 0: none. Where the system has no file events (limits of "
+        "inotify, network file systems) they are looked at every 0.25 s at the latest.",
+        ge=0,
+    )
     probation_seconds: float = option(
         120.0,
         "A new version that fails far more often than the one before is taken back so long, in seconds; 0: never.",

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from bot import __version__
 from bot.care import age, check, check_known, pinned
-from bot.ctl import BEAT_SECONDS, MOST_BYTES, SOCKET, at_path, user_at
+from bot.chat import NO_KEEPER
+from bot.ctl import BEAT_SECONDS, MOST_BYTES, REQUESTS, SOCKET, at_path, user_at
 from bot.errors import NeverquitError, UserError
 from bot.live.report import Report
 from bot.logs import clean
@@ -185,7 +186,7 @@ class Control:
         except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):
             return [], ['that is no request: write {"do": "status"}, or {"do": "reload", "name": "weather"}']
         if do not in _DOES:
-            return [], [f"this bot can't {clean(do)[:40]}; it knows {', '.join(_DOES)}"]
+            return [], [f"this bot can't {clean(do)[:40]}; it knows {', '.join(REQUESTS)}"]
         log.info("neverquit ctl: %s", clean(f"{do} {name} {which}".strip()))
         try:
             return await _DOES[do](self, name, which, _name_of(user))
@@ -248,7 +249,7 @@ class Control:
         live, off = len(app.reloader.plugins()), len(self._off())
         if keeper:
             lines.append(f"lines to send: {waiting}, in work: {keeper['held']}, lost: {keeper['lost']}")
-        safe = ", safe mode" if app.reloader.safe else ""
+        safe = ", safe mode" if app.reloader.safety.on else ""
         lines.append(f"plugins: {live} live, {off} off, {app.reloader.commits} commits{safe}")
         return [clean(line) for line in lines], []
 
@@ -260,10 +261,19 @@ class Control:
             return {}
 
     async def _restart(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
-        raise UserError(
-            "restart needs a second process that holds the connection, which this version does not have; "
-            "to take a new version of the bot itself, end it (SIGTERM) and run it again"
-        )
+        """Answer when this worker is about to leave; the client then asks the next one for `restarted`."""
+        if self._app.handover is None:
+            raise UserError(NO_KEEPER)
+        await asyncio.shield(self._app.handover.restart(f"{who} (ctl)", python=name))
+        return [], []
+
+    async def _restarted(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
+        handover = self._app.handover
+        if handover is not None and handover.retired:
+            await asyncio.Future()  # not this one; it hangs up in a moment
+        if handover is None or handover.told is None:
+            raise UserError("the worker that was to take over has ended, and another has begun; the log says more")
+        return [await asyncio.shield(handover.told)], []
 
     def _off(self) -> set[str]:
         return {*self._app.places.off_everywhere(), *self._app.reloader.stopped}
@@ -286,6 +296,7 @@ _DOES: dict[str, _Does] = {
     "plugins": Control._plugins,
     "status": Control._status,
     "restart": Control._restart,
+    "restarted": Control._restarted,
 }
 
 

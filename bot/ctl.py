@@ -4,8 +4,10 @@
     <- {"out": ["weather g4 -> g5 (...): ..."], "err": []}
 
 One line of JSON each way; what `err` holds has failed. While the bot is at work it sends an empty line every second, so
-that a silent one is told from a busy one. Only the owner of the bot and root may speak to it, and the client speaks
-only to a bot of theirs. The other end is `bot/control.py`. The standard library only: a deploy script waits for this.
+that a silent one is told from a busy one. A restart is answered when the worker that was asked is about to leave, with
+nothing; what came of it tells the next one, asked for `restarted`. Only the owner of the bot and root may speak to it,
+and the client speaks only to a bot of theirs. The other end is `bot/control.py`. The standard library only: a deploy
+script waits for this.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +36,8 @@ def main(state_dir: Path, do: str, name: str = "", which: str = "") -> int:
     """Ask, print what is answered, and return the exit code: 0, or 1 if it failed."""
     try:
         out, err = ask(state_dir, do, name, which)
+        if do == "restart" and not err:
+            out, err = ask_the_next(state_dir)
     except NeverquitError as error:
         out, err = [], [f"neverquit: {error}"]
     for stream, lines in ((sys.stdout, out), (sys.stderr, err)):
@@ -79,6 +84,22 @@ def ask(
         except (OSError, ValueError):
             raise NeverquitError("the bot ended, or went away, before it answered; its log may say why") from None
     return [str(line) for line in answer["out"]], [str(line) for line in answer["err"]]
+
+
+def ask_the_next(state_dir: Path, seconds: float = SILENCE_SECONDS) -> tuple[list[str], list[str]]:
+    """Ask the worker that takes the place of the one which has just said that it leaves, once it listens.
+
+    Raises:
+        NeverquitError: none did in so many seconds.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return ask(state_dir, "restarted")
+        except NeverquitError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 def at_path(act: Callable[[str], object], path: Path) -> None:

@@ -86,7 +86,11 @@ class _Passing:
 
 
 class Jobs:
-    """All jobs of all plugins. Called on the loop; `schedule` from any thread, too."""
+    """All jobs of all plugins. Called on the loop; `schedule` from any thread, too.
+
+    Attributes:
+        left: this worker is leaving; runs that have not ended by now are made again by the next one.
+    """
 
     def __init__(
         self,
@@ -98,12 +102,13 @@ class Jobs:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._rows, self._scheduler, self._run, self._wall = rows, scheduler, run, wall
-        self._ledger, self._spawn = ledger, spawn
+        self._ledger, self._spawn, self.left = ledger, spawn, False
         self._begun_before: set[str] = set()  # runs that the keeper has handed over
         self._later: dict[str, Mapping[str, Handler]] = {}
         self._periodics: dict[str, Sequence[Handler]] = {}
         self._owners: dict[str, Owner] = {}
-        self._armed: dict[int, Handle] = {}  # stored jobs whose timer runs
+        # Stored jobs whose timer runs, and what it will run.
+        self._armed: dict[int, tuple[Handle, Callable[[], Coroutine[Any, Any, None]]]] = {}
         self._running: set[int] = set()  # those that run: their rows are still there
         self._loop = asyncio.get_running_loop()
 
@@ -165,9 +170,9 @@ class Jobs:
         self._loop.call_soon_threadsafe(self._disarm, number)
 
     def _disarm(self, number: int) -> None:
-        timer = self._armed.pop(number, None)
-        if timer is not None:
-            timer.cancel()
+        armed = self._armed.pop(number, None)
+        if armed is not None:
+            armed[0].cancel()
         for name in self._begun_before:
             if (found := read_name(name)) is not None and found[1] == number:
                 self._ledger.done(name)
@@ -186,8 +191,11 @@ class Jobs:
         key, row = read_name(name) or ("", None)
         plugin = key.partition(".")[0]
         if row is not None:
-            # Its timer is over and runs it at once; else its row waits for the plugin, or the run had ended.
-            if row not in self._armed or plugin not in self._owners:
+            if row in self._armed and plugin in self._owners:
+                timer, run = self._armed[row]
+                timer.cancel()
+                self._spawn(run())  # now: the keeper may want to see it alone
+            else:  # its row waits for the plugin, or the run had ended
                 self._ledger.done(name)
             return
         handler = next((one for one in self._periodics.get(plugin, ()) if one.key == key), None)
@@ -210,9 +218,10 @@ class Jobs:
         try:
             await run
         finally:
-            if row is not None:
-                self._cross_off(row)
-            self._ledger.done(name)
+            if not self.left:
+                if row is not None:
+                    self._cross_off(row)
+                self._ledger.done(name)
 
     def _cross_off(self, row: int) -> None:
         try:
@@ -315,7 +324,7 @@ class Jobs:
             await self._entered(name, self._run(owner, handler, args, address, name, again), number)
 
         if number not in self._armed and number not in self._running:
-            self._armed[number] = self._scheduler.schedule(due, run)
+            self._armed[number] = self._scheduler.schedule(due, run), run
 
 
 def _when(handler: Handler) -> float | str:

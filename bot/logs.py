@@ -151,7 +151,8 @@ def trace_of(record: logging.LogRecord) -> list[str]:
     """The lines of a record's traceback and stack, cleaned."""
     text = ""
     if record.exc_info and record.exc_info[0]:
-        text = logging.Formatter().formatException(record.exc_info)
+        remote = getattr(record.exc_info[1], "remote_trace", None)  # of another process: it says what was raised itself
+        text = remote if isinstance(remote, str) else logging.Formatter().formatException(record.exc_info)
     return [clean(line) for line in f"{text}\n{record.stack_info or ''}".split("\n") if line.strip()]
 
 

@@ -2,7 +2,7 @@
 
 The keeper finds the line (or the run of a job) that ended workers, and hands it over no more; what it meant is known
 here only, by the live table. The plugin is unloaded as by `!unload`, but that is written down, since the next worker
-would load it again: it comes back when its content changes, or with `!load`.
+would load it again: it comes back when its content changes, or with `!load`. What imports it goes with it.
 
 Whose handler it was is certain for a command and for a job. Where several plugins listen, the stacks that the worker
 left say which it was, if it left any; else those whose rule matched are taken out, and of those that listen to all
@@ -43,7 +43,7 @@ class Quarantine:
     def begin(self) -> None:
         """Keep out what a worker before has condemned; before anything is loaded."""
         kept_out = dict(self._kept_out.items())
-        self._app.reloader.keep_out(kept_out)
+        self._app.reloader.stopped.update(kept_out)
         for name in kept_out:
             log.warning("%s has ended the bot's worker and stays unloaded until it changes, or !load %s", name, name)
 
@@ -64,28 +64,37 @@ class Quarantine:
         else:
             what, guilty = self._of_line(net, number, text, stacks)
         for plugin in guilty:
-            # Not the files' fault alone: the same content is not to be tried again by itself.
-            await self._app.reloader.unload(plugin, "it ended the bot's worker")
-            digest = self._app.reloader.stopped.get(plugin)
-            if digest is None:
-                self._app.notice(clean(f"{plugin} ended the bot's worker with {what} and can't be unloaded"))
-                continue
-            self._kept_out[plugin] = digest
-            self._app.notice(
-                clean(
-                    f"{plugin} ended the bot's worker with {what}: it is unloaded until it changes, or !load {plugin}"
-                )
-            )
+            others = self._app.reloader.importers(plugin)
+            out = [name for name in (*others, plugin) if await self._take_out(name)]
+            how = f"unloaded until they change, or !load: {', '.join(out)}" if out else "it can't be unloaded"
+            if out == [plugin]:
+                how = f"it is unloaded until it changes, or !load {plugin}"
+            self._app.notice(clean(f"{plugin} ended the bot's worker with {what}: {how}"))
         if not guilty:
             self._app.notice(
                 clean(f"the bot's worker was ended by {what}, which is not handled again; whose fault: unknown")
             )
 
+    async def _take_out(self, plugin: str) -> bool:
+        reloader = self._app.reloader
+        await reloader.unload(plugin, "it ended the bot's worker")
+        if plugin in reloader.plugins():
+            return False  # refused, for what the report says
+        digest = reloader.stopped.get(plugin)
+        if digest is None:  # in safe mode it is not there
+            unit = (await reloader.on_disk([plugin])).get(plugin)
+            if unit is None:
+                return False
+            digest = reloader.stopped[plugin] = unit.digest
+        # The same content is not to be tried again by the next worker.
+        self._kept_out[plugin] = digest
+        return True
+
     def _of_run(self, name: str) -> list[str]:
         key, _ = read_name(name) or ("", None)
         self._app.jobs.forget(name)
         plugin = key.partition(".")[0]
-        return [plugin] if plugin in self._app.reloader.plugins() else []
+        return [plugin] if plugin in self._app.reloader.known() else []
 
     def _of_line(self, net: str, number: str, text: str, stacks: str) -> tuple[str, list[str]]:
         try:

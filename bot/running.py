@@ -29,6 +29,8 @@ from bot.wire.systemd import Systemd
 
 if TYPE_CHECKING:
     from bot.config import Config
+    from bot.handover import Handover
+    from bot.live.trial import Ground
     from bot.terminal import Terminal
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ class Running:
         path: of the configuration, to be read again.
         once: never reconnect; exit 69 if the first connection fails.
         link: to the keeper, where that is another process.
+        ground: where plugins are tried, if they have been already.
+        handover: how another worker takes this one's place.
         safe: load no plugins until an admin asks for them.
 
     Attributes:
@@ -53,7 +57,15 @@ class Running:
     """
 
     def __init__(
-        self, settings: Config, path: Path, *, once: bool = False, link: LinkEnd | None = None, safe: bool = False
+        self,
+        settings: Config,
+        path: Path,
+        *,
+        once: bool = False,
+        link: LinkEnd | None = None,
+        ground: Ground | None = None,
+        handover: Handover | None = None,
+        safe: bool = False,
     ) -> None:
         self._path, self._terminal, self._alone = path, _terminal(), link is None
         self.on_reload: Callable[[bool], object] = lambda begins: None
@@ -62,7 +74,9 @@ class Running:
         # collection looks at those alone, which takes 5 ms instead of 20.
         gc.collect()
         gc.freeze()
-        self.app = App(settings, once=once, installed=True, link=link, safe=safe)
+        self.app = App(settings, once=once, installed=True, link=link, ground=ground, handover=handover, safe=safe)
+        if handover is not None:
+            handover.begin(self.app)
         if self._terminal is not None:
             self.app.reloader.on_failure.append(self._terminal.failed)
         self._reloads: set[asyncio.Task[None]] = set()

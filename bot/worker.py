@@ -18,18 +18,21 @@ import pickle
 import signal
 import socket
 import sys
+import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bot.errors import NeverquitError
-from bot.wire.link import Frame
+from bot.wire.link import Frame, encode
 from bot.wire.process import die_with_parent, hear_later
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
     from bot.config import Config
+    from bot.handover import Handover
+    from bot.live.trial import Ground
     from bot.running import Running
 
 BEAT_SECONDS = 1.0
@@ -38,13 +41,16 @@ GOODBYE_SECONDS = 1.0  # for the keeper to hear that we end
 FAILED = 1
 
 #: Frames about the bot as a whole.
-OURS = frozenset({"config", "stop", "hangup", "retire", "hand", "skipped", "stacks", "news", "vitals"})
+OURS = frozenset(
+    {"config", "stop", "hangup", "standby", "retire", "stays", "hold", "hand", "skipped", "stacks", "news", "vitals"}
+)
 
 
 class Fork:
     """The link to the keeper, forked: frames about the bot go to `on_ours`, all others to `on_frame`.
 
-    Either waits until there is somebody to take it; so the bot can be told to end while its plugins still load.
+    Either waits until there is somebody to take it; so the bot can be told to end while its plugins still load. Lines
+    wait for longer when the keeper tells what ended the worker before: until `release`, when that is dealt with.
     """
 
     def __init__(self, link: SocketEnd) -> None:
@@ -53,6 +59,7 @@ class Fork:
         self._others: deque[Frame] = deque()
         self._on_ours: Callable[[Frame], None] | None = None
         self._on_frame: Callable[[Frame], None] | None = None
+        self._lines_wait = False
         self.on_close: Callable[[], None] | None = None
         self.on_room: Callable[[], None] | None = None
         link.on_close = self._closed
@@ -82,8 +89,12 @@ class Fork:
     @on_frame.setter
     def on_frame(self, callback: Callable[[Frame], None] | None) -> None:
         self._on_frame = callback
-        while self._others and self._on_frame is not None:
-            self._on_frame(self._others.popleft())
+        self._pass_on()
+
+    def release(self) -> None:
+        """Let lines come."""
+        self._lines_wait = False
+        self._pass_on()
 
     def send(self, frame: Frame) -> None:
         """Hand a frame to the keeper."""
@@ -94,11 +105,19 @@ class Fork:
         self._link.close()
 
     def _take(self, frame: Frame) -> None:
-        waiting, callback = (self._ours, self._on_ours) if frame.verb in OURS else (self._others, self._on_frame)
-        if callback is None or waiting:
-            waiting.append(frame)
+        if frame.verb not in OURS:
+            self._others.append(frame)
+            self._pass_on()
+        elif self._on_ours is None or self._ours:
+            self._ours.append(frame)
         else:
-            callback(frame)
+            self._on_ours(frame)
+        self._lines_wait = self._lines_wait or frame.verb == "skipped"
+
+    def _pass_on(self) -> None:
+        others = self._others
+        while others and self._on_frame is not None and not (self._lines_wait and others[0].verb in ("line", "live")):
+            self._on_frame(others.popleft())
 
     def _closed(self) -> None:
         if self.on_close is not None:
@@ -108,15 +127,15 @@ class Fork:
 class Worker:
     """The bot in this process, and what the keeper tells it."""
 
-    def __init__(self, running: Running, link: Fork) -> None:
-        self._running, self._app, self._link = running, running.app, link
+    def __init__(self, running: Running, link: Fork, handover: Handover) -> None:
+        self._running, self._app, self._link, self._handover = running, running.app, link, handover
         self._stacks = ""
         self._skipped: list[tuple[str, str, bytes, str]] = []
         self._news: list[str] = []
         self._vitals: list[asyncio.Future[dict[str, Any]]] = []
         self._status = ""
         self._app.vitals = self._ask_vitals
-        self._app.reloader.on_sound = lambda: link.send(Frame("sound"))
+        self._app.reloader.safety.on_end = lambda: link.send(Frame("sound"))
         running.on_reload = self._reload
         self._limits()
         link.on_ours = self._frame
@@ -150,6 +169,7 @@ class Worker:
             self._app.announcer.tell(text)
         for net, number, line, stacks in self._skipped:
             await self._app.quarantine.convict(net, number, line, stacks)
+        self._link.release()
         self._link.send(Frame("ready"))
 
     def _reload(self, begins: bool) -> None:
@@ -186,6 +206,8 @@ class Worker:
                 for answer in asked:
                     if not answer.done():
                         answer.set_result(json.loads(frame.payload))
+            case _:
+                self._handover.frame(frame)
 
 
 def main() -> NoReturn:
@@ -196,6 +218,7 @@ def main() -> NoReturn:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--safe", action="store_true")
+    parser.add_argument("--standby", action="store_true")
     parser.add_argument("--stacks", type=int, required=True)
     parser.add_argument("descriptor", type=int)
     options = parser.parse_args(sys.argv[2:])
@@ -204,27 +227,62 @@ def main() -> NoReturn:
     die_with_parent(options.parent)
     faulthandler.enable(options.stacks)
     faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True)
-    from bot.running import run_to_end
-
+    try:
+        from bot.running import run_to_end
+    except Exception as error:
+        if options.standby:
+            tell_unfit(options.descriptor, error)
+        raise
     run_to_end(_main(options))
 
 
-async def _main(options: argparse.Namespace) -> int:
-    from bot.running import Running
+def tell_unfit(descriptor: int, error: Exception) -> None:
+    """Tell the keeper that the code on disk can't even be imported, and wait to be ended by it."""
+    traceback.print_exception(error)
+    link = socket.socket(fileno=descriptor)
+    why = " ".join(f"{type(error).__name__}: {error}".split())
+    link.sendall(encode(Frame("unfit", (), why.encode(errors="replace"))))
+    while link.recv(4096):
+        pass
 
+
+async def _main(options: argparse.Namespace) -> int:
     end = await SocketEnd.over(socket.socket(fileno=options.descriptor))
     link = Fork(end)
     link.on_close = lambda: os._exit(0)
-    settings = await _settings(link)
-    running = Running(settings, options.config, once=options.once, link=link, safe=options.safe)
+    ground: Ground | None = None
+    given: bytes | None
+    if options.standby:
+        from bot.standby import stand_by
+
+        settings, ground, given = await stand_by(link, options.config)
+        link.send(Frame("config", (), base64.b64encode(pickle.dumps(settings))))  # for those after this one
+    else:
+        settings, given = await _settings(link)
+    from bot.handover import Handover
+    from bot.running import Running
+
+    handover = Handover(link, given)
+    running = Running(
+        settings,
+        options.config,
+        once=options.once,
+        link=link,
+        ground=ground,
+        handover=handover,
+        safe=options.safe,
+    )
     try:
-        code = await Worker(running, link).run()
+        code = await Worker(running, link, handover).run()
     except NeverquitError as error:  # it has ended in words, and another worker would end the same way
         print(f"neverquit: {error}", file=sys.stderr, flush=True)
         code = FAILED
     heard = asyncio.Event()
     link.on_close = heard.set
-    link.send(Frame("end", (str(code),)))
+    if handover.leaving:
+        handover.leave()
+    else:
+        link.send(Frame("end", (str(code),)))
     try:
         # Gone before that is read, we would seem to have died.
         await asyncio.wait_for(heard.wait(), GOODBYE_SECONDS)
@@ -233,13 +291,18 @@ async def _main(options: argparse.Namespace) -> int:
     return code
 
 
-async def _settings(link: Fork) -> Config:
-    """Wait for the settings, which are the first that the keeper sends."""
-    came: asyncio.Future[Config] = asyncio.get_running_loop().create_future()
+async def _settings(link: Fork) -> tuple[Config, bytes | None]:
+    """Wait for the settings, and for what a worker before has left if it has; they are the first of all frames."""
+    came: asyncio.Future[tuple[Config, bytes | None]] = asyncio.get_running_loop().create_future()
+    given: list[bytes] = []
 
     def take(frame: Frame) -> None:
-        link.on_ours = None  # what follows waits for the bot
-        came.set_result(pickle.loads(base64.b64decode(frame.payload)))  # from our own parent, by inheritance
+        if frame.verb == "hand":
+            given.append(frame.payload)
+        elif frame.verb == "config":
+            link.on_ours = None  # what follows waits for the bot
+            settings = pickle.loads(base64.b64decode(frame.payload))  # from our own parent, by inheritance
+            came.set_result((settings, given[0] if given else None))
 
     link.on_ours = take
     return await came

@@ -17,10 +17,19 @@ class Channel:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.more = asyncio.Event()
-        self.mended = False
+        self.mended, self.turns_busy = False, 0
         self.announcer = Announcer(
-            lambda: ("net", "#ops"), lambda network: True, lambda *names: False, self.say, lambda entry: not self.mended
+            lambda: ("net", "#ops"),
+            lambda network: True,
+            lambda *names: False,
+            self.say,
+            lambda entry: not self.mended,
+            self.busy,
         )
+
+    def busy(self) -> bool:
+        self.turns_busy -= 1
+        return self.turns_busy >= 0
 
     def say(self, place: tuple[str, str], text: str) -> None:
         self.said.append(text)
@@ -51,6 +60,14 @@ async def test_a_failure_that_is_mended_while_it_waits_is_not_told() -> None:
     channel.mended = True
     channel.announcer.settled(report("live", True))
     assert channel.said == ["live"]
+
+
+async def test_a_failure_waits_for_the_end_of_the_reload_that_may_mend_it() -> None:
+    channel = Channel()
+    channel.turns_busy = 3
+    channel.announcer.settled(report("broken", False))
+    await channel.more.wait()
+    assert channel.said == ["broken"] and channel.turns_busy < 0
 
 
 async def test_a_newer_report_does_not_overtake_one_that_waits() -> None:

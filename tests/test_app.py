@@ -671,7 +671,7 @@ async def test_the_end_says_quit_and_leaves_nothing(tmp_path: Path) -> None:
         server, app = bot.server, bot.app
     assert (tmp_path / "gone").exists()
     assert [line for who, way, line in server.log if (who, way) == (BOT, "in")][-1] == "QUIT :the test has ended"
-    assert app.calls._tasks == set()
+    assert not app.calls._tasks
 
 
 async def test_an_end_does_not_wait_for_plugins_that_are_loading(tmp_path: Path) -> None:

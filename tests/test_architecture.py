@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import bot
+import bot.live
 
 ROOT = Path(bot.__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT / "bot") for path in (ROOT / "bot").rglob("*.py") if "bundled" not in path.parts)
@@ -28,6 +29,9 @@ FLOORS = {
     **dict.fromkeys(("networks", "places", "announce", "waits"), 5),
     **dict.fromkeys(("chat", "care", "keepsakes"), 5),
     **dict.fromkeys(("control", "ctl"), 5),
+    **dict.fromkeys(("handover", "packed"), 5),
+    **dict.fromkeys(("ledger", "quarantine"), 5),
+    **dict.fromkeys(("running", "worker", "reread", "standby"), 6),
     **dict.fromkeys(("check", "cli", "demo", "prompt", "server", "testing", "__main__", "terminal"), 6),
 }
 WINGS = {"wire": 2, "storage": 2, "web": 2}  # beside the floors: each may import floors up to this one
@@ -124,6 +128,12 @@ def test_the_door_draws_the_floors_as_they_are() -> None:
     floors = {name.strip("/"): int(number or -1) for names, _, number in drawn for name in names.split()}
     parts = {"configfile", "configschema", "yamltree", "__init__", "__main__"}  # of config, and of the door itself
     assert floors == {name: FLOORS.get(name, -1) for name in map(place, FILES) if name not in parts}
+
+
+def test_the_map_of_live_names_each_of_its_files_once() -> None:
+    lines = (bot.live.__doc__ or "").splitlines()[2:]
+    named = [name for line in lines for name in re.split(r" {3,}", line)[0].split(", ")]
+    assert sorted(named) == sorted(file.stem for file in FILES if file.parts[0] == "live" and file.stem != "__init__")
 
 
 def test_importing_a_file_never_goes_round_in_a_circle() -> None:
@@ -268,6 +278,11 @@ def test_the_configuration_as_values_imports_none_of_the_heavy_packages() -> Non
 
 def test_a_worker_imports_neither_yaml_nor_pydantic_nor_http() -> None:
     assert not modules_after("-c", "import bot.app").intersection(("aiohttp", "rich", "typer", "yaml", "pydantic"))
+
+
+def test_the_keepers_process_imports_nothing_but_the_standard_library_and_the_bot() -> None:
+    known = modules_after("-c", "pass") | sys.stdlib_module_names | {"bot"}
+    assert modules_after("-c", "import bot.wire.supervisor") - known == set()
 
 
 @pytest.mark.parametrize("name", bot.__all__)

@@ -7,6 +7,7 @@ import gc
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from bot.api.declare import Command, declarations
 from bot.chat import CLASSES
 from bot.config import Reload
 from bot.demo import BOT, NETWORK
+from bot.errors import UserError
 from bot.testing import Bot, running_bot
 
 WEATHER = '''
@@ -56,7 +58,7 @@ async def one(bot: Bot, text: str, nick: str = "you") -> str:
 
 
 def test_what_changes_the_bot_is_for_admins() -> None:
-    channels, plugins = ["join", "part", "quit", "say"], ["disable", "enable", "load", "reload", "unload"]
+    channels, plugins = ["join", "part", "quit", "restart", "say"], ["disable", "enable", "load", "reload", "unload"]
     assert sorted([*channels, *plugins, "error", "history", "rollback", "state"]) == FOR_ADMINS
 
 
@@ -170,12 +172,33 @@ async def test_a_reload_that_takes_longer_than_a_call_may_ends_and_is_told(bot: 
     assert await bot.say("!slow") == ["ok"]
 
 
+async def test_a_mistake_that_comes_out_when_the_time_is_up_is_told(
+    weather: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, over = asyncio.Event(), asyncio.Event()
+
+    async def late(*_: str) -> None:
+        asyncio.current_task().add_done_callback(lambda _: over.set())  # type: ignore[union-attr]
+        await gate.wait()
+        raise UserError("weather: no such version")
+
+    async def go_on() -> None:
+        gate.set()
+        await over.wait()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(weather.app.past, "rollback", late)
+    weather.app.calls.handler_seconds = 0.05
+    assert await weather.say("!rollback weather") == ["rollback took longer than 0.05 s and was stopped"]
+    assert await weather.heard(go_on) == ["weather: no such version"]
+
+
 async def waited_for(module: str) -> asyncio.Event:
     """The gate of a module that may still be in its trial."""
     async with asyncio.timeout(10):
         while True:
             for each in gc.get_objects():
-                if getattr(each, "__name__", "") == module and hasattr(each, "gate"):
+                if isinstance(each, ModuleType) and each.__name__ == module and hasattr(each, "gate"):
                     gate: asyncio.Event = each.gate
                     return gate
             await asyncio.sleep(0)
@@ -317,7 +340,7 @@ async def test_say_to_a_network_that_is_not_there(bot: Bot) -> None:
 
 async def test_quit_asks_once_more(bot: Bot) -> None:
     assert "say !quit again within 30 s" in await one(bot, "!quit")
-    assert not bot.app._stopping.is_set()
+    assert not bot.app.stopping.is_set()
     bot.you.privmsg("#demo", "!quit")
     line = await bot.you.expect(" QUIT ")
     assert "asked by you" in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -166,14 +167,25 @@ async def stubborn(ctx):
 """
 
 
+@pytest.fixture(params=[(), ("--single",)], ids=["two processes", "single"])
+def mode(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The two ways to run it, as arguments."""
+    found: tuple[str, ...] = request.param
+    return found
+
+
 @asynccontextmanager
-async def running(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    configured(folder, port)
+async def running(
+    folder: Path, port: int, *mode: str, more: str = "", tls: bool = False, path: str = ""
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    config = configured(folder, port, more)
+    if tls:
+        config.write_text(config.read_text().replace("tls: false", "tls: true"))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "bot", "run"),
+        *("-m", "bot", "run", *mode),
         cwd=folder,
-        env=environment(),
+        env={**environment(), "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), path)))},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -193,6 +205,13 @@ async def ends(process: asyncio.subprocess.Process, number: signal.Signals) -> N
     assert time.monotonic() - began < 5.0 + 1.0  # one for a busy machine
 
 
+async def up(process: asyncio.subprocess.Process, folder: Path) -> None:
+    """Wait until the bot answers `ctl`: it is dialling by then."""
+    async with asyncio.timeout(SOON):
+        while (await asyncio.to_thread(neverquit, folder, "ctl", "status"))[0]:
+            assert process.returncode is None
+
+
 async def connecting(listener: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]) -> asyncio.Server:
     return await asyncio.start_server(listener, "127.0.0.1", 0)  # type: ignore[arg-type]
 
@@ -201,8 +220,10 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids
 
 
 @SIGNALS
-async def test_it_ends_while_it_waits_to_connect_again(tmp_path: Path, number: signal.Signals) -> None:
-    async with running(tmp_path, dead_port()) as process:
+async def test_it_ends_while_it_waits_to_connect_again(
+    tmp_path: Path, mode: tuple[str, ...], number: signal.Signals
+) -> None:
+    async with running(tmp_path, dead_port(), *mode) as process:
         assert process.stdout is not None
         async with asyncio.timeout(SOON):
             while b"trying again" not in await process.stdout.readline():
@@ -211,7 +232,7 @@ async def test_it_ends_while_it_waits_to_connect_again(tmp_path: Path, number: s
 
 
 @SIGNALS
-async def test_it_ends_while_it_registers(tmp_path: Path, number: signal.Signals) -> None:
+async def test_it_ends_while_it_registers(tmp_path: Path, mode: tuple[str, ...], number: signal.Signals) -> None:
     heard = asyncio.Event()
     done = asyncio.Event()
 
@@ -222,15 +243,45 @@ async def test_it_ends_while_it_registers(tmp_path: Path, number: signal.Signals
         writer.close()
 
     server = await connecting(silent)
-    async with running(tmp_path, server.sockets[0].getsockname()[1]) as process:
+    async with running(tmp_path, server.sockets[0].getsockname()[1], *mode) as process:
         await asyncio.wait_for(heard.wait(), SOON)
         await ends(process, number)
     done.set()
     server.close()
 
 
+@SIGNALS
+@pytest.mark.parametrize("tls", [False, True], ids=["connecting", "in the TLS handshake"])
+async def test_it_ends_while_a_server_says_nothing(
+    tmp_path: Path, mode: tuple[str, ...], number: signal.Signals, tls: bool
+) -> None:
+    """A listener whose queue is full takes no connection; one that answers nothing has TLS wait."""
+    with socket.socket() as listener, contextlib.ExitStack() as others:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1 if tls else 0)
+        port = listener.getsockname()[1]
+        for _ in range(0 if tls else 4):
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(("127.0.0.1", port))
+        async with running(tmp_path, port, *mode, tls=tls) as process:
+            await up(process, tmp_path)
+            await ends(process, number)
+
+
+@SIGNALS
+async def test_it_ends_while_a_name_is_looked_up(tmp_path: Path, mode: tuple[str, ...], number: signal.Signals) -> None:
+    """A name server that never answers: the thread that waits for it must not hold up the end."""
+    (tmp_path / "site").mkdir()
+    slow = "import socket, time\nsocket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
+    (tmp_path / "site" / "sitecustomize.py").write_text(slow)
+    async with running(tmp_path, 6667, *mode, path=str(tmp_path / "site")) as process:
+        await up(process, tmp_path)
+        await ends(process, number)
+
+
 @asynccontextmanager
-async def in_channel(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, Server, Client]]:
+async def in_channel(folder: Path, *mode: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Server, Client]]:
     """The program on an embedded server, in #a with `you`."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "busy.py").write_text(BUSY)
@@ -240,7 +291,7 @@ async def in_channel(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Pro
     you.send("JOIN #a")
     await you.expect(" 366 ")
     try:
-        async with running(folder, server.port) as process:
+        async with running(folder, server.port, *mode) as process:
             await you.expect(lambda line: line.startswith(":neverquit!") and " JOIN " in line, timeout=SOON)
             yield process, server, you
     finally:
@@ -249,29 +300,29 @@ async def in_channel(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Pro
 
 
 @SIGNALS
-async def test_it_ends_with_quit_while_idle(tmp_path: Path, number: signal.Signals) -> None:
-    async with in_channel(tmp_path) as (process, _, you):
+async def test_it_ends_with_quit_while_idle(tmp_path: Path, mode: tuple[str, ...], number: signal.Signals) -> None:
+    async with in_channel(tmp_path, *mode) as (process, _, you):
         await ends(process, number)
         assert ":neverquit!" in await you.expect(" QUIT ")
 
 
 @pytest.mark.parametrize("what", ["async", "sleep", "spin", "stubborn"])
-async def test_it_ends_with_quit_while_a_handler_runs(tmp_path: Path, what: str) -> None:
-    async with in_channel(tmp_path) as (process, _, you):
+async def test_it_ends_with_quit_while_a_handler_runs(tmp_path: Path, mode: tuple[str, ...], what: str) -> None:
+    async with in_channel(tmp_path, *mode) as (process, _, you):
         you.privmsg("#a", f"!{what}")
         await you.expect(":busy", timeout=SOON)
         await ends(process, signal.SIGTERM)
         await you.expect(" QUIT ")
 
 
-async def test_it_ends_with_quit_when_asked_twice(tmp_path: Path) -> None:
-    async with in_channel(tmp_path) as (process, _, _you):
+async def test_it_ends_with_quit_when_asked_twice(tmp_path: Path, mode: tuple[str, ...]) -> None:
+    async with in_channel(tmp_path, *mode) as (process, _, _you):
         process.send_signal(signal.SIGTERM)
         await ends(process, signal.SIGINT)
 
 
-async def test_a_hang_up_reads_configuration_and_plugins_again(tmp_path: Path) -> None:
-    async with in_channel(tmp_path) as (process, _, you):
+async def test_a_hang_up_reads_configuration_and_plugins_again(tmp_path: Path, mode: tuple[str, ...]) -> None:
+    async with in_channel(tmp_path, *mode) as (process, _, you):
         (tmp_path / "config.yaml").write_text((tmp_path / "config.yaml").read_text().replace('["#a"]', '["#a", "#b"]'))
         you.send("JOIN #b")
         await you.expect(" 366 ")
@@ -286,8 +337,8 @@ async def test_a_hang_up_reads_configuration_and_plugins_again(tmp_path: Path) -
         await ends(process, signal.SIGTERM)
 
 
-async def test_a_hang_up_takes_all_plugins_anew(tmp_path: Path) -> None:
-    async with in_channel(tmp_path) as (process, _, you):
+async def test_a_hang_up_takes_all_plugins_anew(tmp_path: Path, mode: tuple[str, ...]) -> None:
+    async with in_channel(tmp_path, *mode) as (process, _, you):
         process.send_signal(signal.SIGHUP)
         await heard(process, b"configuration read again; busy g1 -> g2 (")
         you.privmsg("#a", "!version busy")
@@ -303,7 +354,9 @@ async def heard(process: asyncio.subprocess.Process, text: bytes) -> None:
             assert process.returncode is None
 
 
-async def test_a_hang_up_ends_it_neither_while_it_waits_nor_while_it_registers(tmp_path: Path) -> None:
+async def test_a_hang_up_ends_it_neither_while_it_waits_nor_while_it_registers(
+    tmp_path: Path, mode: tuple[str, ...]
+) -> None:
     came = asyncio.Event()
     done = asyncio.Event()
 
@@ -314,7 +367,7 @@ async def test_a_hang_up_ends_it_neither_while_it_waits_nor_while_it_registers(t
         writer.close()
 
     port = dead_port()
-    async with running(tmp_path, port) as process:
+    async with running(tmp_path, port, *mode) as process:
         await heard(process, b"trying again")
         process.send_signal(signal.SIGHUP)
         await heard(process, b"configuration read again")
@@ -328,8 +381,8 @@ async def test_a_hang_up_ends_it_neither_while_it_waits_nor_while_it_registers(t
 
 
 @pytest.mark.parametrize("what", ["async", "spin"])
-async def test_a_hang_up_is_heard_while_a_handler_runs(tmp_path: Path, what: str) -> None:
-    async with in_channel(tmp_path) as (process, _, you):
+async def test_a_hang_up_is_heard_while_a_handler_runs(tmp_path: Path, mode: tuple[str, ...], what: str) -> None:
+    async with in_channel(tmp_path, *mode) as (process, _, you):
         you.privmsg("#a", f"!{what}")
         await you.expect(":busy", timeout=SOON)
         process.send_signal(signal.SIGHUP)

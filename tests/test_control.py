@@ -21,6 +21,7 @@ import pytest
 import pytest_asyncio
 
 from bot import __version__, control
+from bot.chat import NO_KEEPER
 from bot.control import LOCK, MOST_CLIENTS, Control, alone
 from bot.ctl import MOST_BYTES, SOCKET, ask
 from bot.errors import NeverquitError
@@ -170,9 +171,14 @@ async def test_status_tells_of_networks_queues_and_plugins(door: Door) -> None:
     assert re.fullmatch(r"lines to send: \d+", lines) and plugins == "plugins: 1 live, 0 off, 1 commits"
 
 
-async def test_restart_says_what_it_would_need(door: Door) -> None:
+async def test_restart_in_one_process_says_how_it_is_done_by_hand(door: Door) -> None:
     out, (why,) = await door.ask("restart")
-    assert out == [] and why.startswith("restart needs a second process")
+    assert out == [] and why == f"{NO_KEEPER}" and "end it (SIGTERM) and run it again" in why
+
+
+async def test_who_took_over_from_none_has_nothing_to_tell(door: Door) -> None:
+    out, (why,) = await door.ask("restarted")
+    assert out == [] and "another has begun" in why
 
 
 # --- who asks, and how

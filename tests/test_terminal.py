@@ -23,6 +23,7 @@ from bot.errors import PluginError
 from bot.live.discover import Source, Unit
 from bot.live.outcome import Failed
 from bot.live.report import Entry, Report, failed
+from bot.live.trial import InTrial
 from bot.terminal import MOST_ENTRIES, Terminal
 
 ROOT = Path(__file__).parents[1]
@@ -157,6 +158,11 @@ def test_a_trace_stands_below_its_record(plain: Terminal) -> None:
         lines = plain.line(record("oops", logging.ERROR, exc_info=sys.exc_info())).split("\n")
     assert lines[1] == " " * 11 + "Traceback (most recent call last):"
     assert lines[-1] == " " * 11 + "ZeroDivisionError: division by zero"
+
+
+def test_a_trace_of_another_process_stands_there_as_it_is(plain: Terminal) -> None:
+    record = logging.LogRecord("bot", logging.WARNING, "", 0, "no", None, (InTrial, InTrial("Traceback:\n  1/0"), None))
+    assert [line.strip() for line in plain.line(record).splitlines()[1:]] == ["Traceback:", "1/0"]
 
 
 def test_nothing_that_it_shows_is_obeyed_or_a_secret(screen: TextIO, monkeypatch: pytest.MonkeyPatch) -> None:

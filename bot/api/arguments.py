@@ -22,7 +22,7 @@ import inspect
 import math
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
@@ -170,18 +170,28 @@ class Signature:
     flags: Mapping[str, Parameter]  # by flag, `--days`
 
     @classmethod
-    def of(cls, function: Callable[..., Any], *, bound: bool) -> Signature:
+    def known(cls, function: Callable[..., Any]) -> Signature | None:
+        """Return the signature of a function if one that is written just so was read before.
+
+        A reload reads the signatures of all commands of a plugin, nearly all of which are as they were.
+        """
+        shape = _shape(function)
+        return _known.get(shape) if shape is not None else None
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], *, bound: bool, written: inspect.Signature | None = None) -> Signature:
         """Read a function's signature.
 
         Args:
             function: takes `ctx` first.
             bound: it was defined in a class and still has its `self` in front.
+            written: its signature, where the caller has it already.
 
         Raises:
             TypeError: it can't take commands; says which parameter, and what to write instead.
         """
         name = getattr(function, "__name__", repr(function))
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = list((written or inspect.signature(function)).parameters.values())
         for missing in ("self", "ctx") if bound and not inspect.ismethod(function) else ("ctx",):
             if not parameters or parameters[0].kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD):
                 raise TypeError(f"`{name}` must take `{missing}` as its first parameter")
@@ -200,7 +210,12 @@ class Signature:
         if places and places[-1].kind is _KINDS[str] and not places[-1].many:
             last = places[-1]
             places[-1] = Parameter(last.name, last.kind, last.required, last.default, rest=True)
-        return cls(tuple(places), types.MappingProxyType(flags))
+        signature = cls(tuple(places), types.MappingProxyType(flags))
+        if not bound and (shape := _shape(function)) is not None:
+            if len(_known) >= MAX_KNOWN:
+                _known.clear()
+            _known[shape] = signature
+        return signature
 
     @property
     def usage(self) -> str:
@@ -217,6 +232,33 @@ class Signature:
         if not self.places and not self.flags:
             return (), {}
         return _Reading(self, text).result()
+
+
+_known: Final[dict[Hashable, Signature]] = {}
+MAX_KNOWN: Final = 1000
+_PLAIN_NAMES: Final = frozenset({"str", "int", "float", "bool"})
+
+
+def _shape(function: Callable[..., Any]) -> Hashable | None:
+    """Return all of a function that its signature depends on, or None where that is more than meets the eye."""
+    if type(function) is not types.FunctionType or not function.__dict__.keys().isdisjoint(_DISGUISES):
+        return None
+    code, notes, mine = function.__code__, function.__annotations__, function.__globals__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)]
+    written = tuple(notes.get(name, "str") for name in names[1:])
+    if code.co_argcount < 1 or code.co_flags & inspect.CO_VARKEYWORDS:
+        return None
+    if any(type(note) is not str or note not in _PLAIN_NAMES or note in mine for note in written):
+        return None
+    defaults = tuple((type(value), value) for value in function.__defaults__ or ())
+    flags = tuple((name, type(value), value) for name, value in (function.__kwdefaults__ or {}).items())
+    if any(kind not in _IMMUTABLE for kind, _ in defaults) or any(kind not in _IMMUTABLE for _, kind, _ in flags):
+        return None
+    return (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, names, written, defaults, flags)
+
+
+_DISGUISES: Final = frozenset({"__wrapped__", "__signature__", "__text_signature__"})
+_IMMUTABLE: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class _Reading:

@@ -9,7 +9,7 @@ else ident and host) and what a refusal says is the pipeline's.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,6 +55,15 @@ class Limits:
 
     def __len__(self) -> int:
         return len(self._windows)
+
+    def taken(self, now: float) -> list[tuple[Hashable, Hashable, list[float]]]:
+        """Return all windows: handler, user, and how many seconds ago each run was."""
+        return [(handler, user, [now - run for run in runs]) for (handler, user), runs in self._windows.items() if runs]
+
+    def go_on(self, taken: Iterable[tuple[Hashable, Hashable, list[float]]], now: float) -> None:
+        """Begin with the windows of another; see `taken`."""
+        for handler, user, ages in taken:
+            self._windows[handler, user] = deque(now - age for age in ages)
 
     def allow(self, handler: Hashable, user: Hashable, limit: Limit, now: float) -> float:
         """Take one run, if there is one to take.

@@ -52,6 +52,10 @@ class Pending:
             while len(self._left) > MAX_ASKERS:
                 self._left.popitem(last=False)
 
+    def all(self) -> dict[tuple[str, str, str], list[str]]:
+        """Return all that waits, as lines."""
+        return {key: [message.encode() for message in messages] for key, messages in self._left.items()}
+
     def take(self, key: tuple[str, str, str]) -> list[Message]:
         """Take all that waits for an asker."""
         return self._left.pop(key, [])

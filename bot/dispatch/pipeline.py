@@ -62,6 +62,7 @@ class Pipeline:
         faults: remembers what failed, for who asks.
 
     Attributes:
+        limits: how often each user has run which command.
         on_end: called at the end of each call with its owner and whether it failed; a time-out is a failure, a user's
             own mistake is none.
     """
@@ -76,7 +77,7 @@ class Pipeline:
         self._relay, self.handler_seconds, self._clock = relay, handler_seconds, clock
         self._faults = faults or Faults()
         self.on_end: Callable[[Owner, bool], object] = lambda owner, failed: None
-        self._limits = Limits()
+        self.limits = Limits()
         self._run = compose((self.errors, self.permission, self.limit, self.arguments, self.timeout), self.invoke)
 
     async def run(self, call: Call) -> None:
@@ -152,7 +153,7 @@ class Pipeline:
         declaration = call.handler.declaration
         if isinstance(declaration, Command) and declaration.admin and not call.ctx.is_admin:
             logging.getLogger(__name__).info("%s refused to %s: admins only", call.handler.key, call.ctx.user)
-            if not self._limits.allow("admins only", self._asker(call), ADMINS_ONLY, self._clock()):
+            if not self.limits.allow("admins only", self._asker(call), ADMINS_ONLY, self._clock()):
                 call.ctx.say(f"{call.ctx.command}: admins only")
             return
         await go(call)
@@ -162,10 +163,10 @@ class Pipeline:
         limit = call.handler.limit
         if limit is not None and not call.ctx.is_admin:
             asker = self._asker(call)
-            wait = self._limits.allow(call.handler.key, asker, limit, self._clock())
+            wait = self.limits.allow(call.handler.key, asker, limit, self._clock())
             if wait:
                 told = Limit(1, max(wait, 1.0))
-                if not self._limits.allow(("told", call.handler.key), asker, told, self._clock()):
+                if not self.limits.allow(("told", call.handler.key), asker, told, self._clock()):
                     call.ctx.say(f"{call.ctx.command}: not so fast, try again in {max(1, round(wait))} s")
                 return
         await go(call)

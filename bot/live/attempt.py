@@ -19,7 +19,7 @@ from bot.live.builder import Builder
 from bot.live.claims import Claims, Refusal
 from bot.live.compiled import Compiled
 from bot.live.discover import Unit
-from bot.live.drift import Drift, packages
+from bot.live.drift import FIRST, Drift, packages
 from bot.live.graph import Group
 from bot.live.handoff import Shelf, Staging, run_hooks
 from bot.live.loader import Image, TookTooLong, shown, too_long
@@ -27,8 +27,6 @@ from bot.live.plan import Plan, Planner
 from bot.live.state import Takeover
 from bot.live.steps import in_steps
 from bot.live.trial import Verdict
-
-RESTART = "restart first: {} on disk is not what runs"
 
 
 class Attempt:
@@ -98,7 +96,7 @@ class Attempt:
         if not packages(verdict.outside):
             return None
         name = await builder.run(lambda: drift.changed(verdict.outside), 10.0)
-        return PluginError(unit.name, shown(unit), 0, RESTART.format(name)) if name else None
+        return PluginError(unit.name, shown(unit), 0, not_what_runs(name)) if name else None
 
     async def _execute(
         self,
@@ -113,7 +111,8 @@ class Attempt:
         In steps, with the loop's turn in between; if one takes its time after all, all is done anew in the thread.
         """
         if verdict.is_quick:
-            await asyncio.sleep(0)  # the loop's turn between one group and the next
+            if len(self._plan.groups) > 1:
+                await asyncio.sleep(0)  # the loop's turn between one group and the next
             here = Takeover(self.compiled, live, self.staging, settings, seconds)
             try:
                 images = await in_steps(here.steps()) if here.is_plain else None
@@ -183,9 +182,14 @@ async def let_go(image: Image) -> None:
         image.imprint.undo()
 
 
+def not_what_runs(package: str) -> str:
+    """Return what is told where a package was upgraded under the running bot."""
+    return f"{FIRST}: {package} on disk is not what runs"
+
+
 def restart_first(error: PluginError, package: str) -> PluginError:
     """Return an error with the advice that mends it."""
-    text = f"{error.text}; {RESTART.format(package)}"
+    text = f"{error.text}; {not_what_runs(package)}"
     new = PluginError(error.plugin, error.path, error.line, text, error.column)
     new.__cause__ = error.__cause__
     return new

@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from bot.dispatch.guard import ended_child
+
 T = TypeVar("T")
 
 
@@ -41,20 +43,20 @@ class Builder:
                 target=_work, args=(self._jobs, self._interruption), name="builder", daemon=True
             )
             self._thread.start()
-        loop = asyncio.get_running_loop()
+        loop, thread = asyncio.get_running_loop(), self._thread  # `stop` may come meanwhile
         future: asyncio.Future[Any] = loop.create_future()
         self._jobs.put((function, loop, future))
         try:
             done, _ = await asyncio.wait([future], timeout=deadline_seconds)
         except asyncio.CancelledError:
-            self._interrupt(self._thread)
+            self._interrupt(thread)
             try:
                 await asyncio.wait([future], timeout=1.0)
             finally:
                 self._leave()  # the interruption may have come too late for the function
             raise
         if not done:
-            self._interrupt(self._thread)
+            self._interrupt(thread)
             done, _ = await asyncio.wait([future], timeout=1.0)
         if not done:
             self._leave()
@@ -96,6 +98,7 @@ def _work_off(jobs: queue.SimpleQueue[Any]) -> None:
             outcome = (False, function())
         except BaseException as error:
             outcome = (True, error)
+        ended_child()  # or a child that the function forked would wait here for work, for ever
         del function  # before anyone hears of it: it may hold the version that has just been replaced
         try:
             loop.call_soon_threadsafe(_deliver, future, outcome)

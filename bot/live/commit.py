@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 from bot.dispatch.owner import Owner
 from bot.dispatch.relay import Relay
-from bot.dispatch.table import Handler, Table, build, patterns
+from bot.dispatch.table import Handler, Table, build, patterns, replaced
 from bot.live.attempt import Attempt
 from bot.live.builder import Builder
 from bot.live.claims import Claims
@@ -42,11 +43,13 @@ class Live:
         claims: the mapping on disk that the ledger of commands is kept in.
         recent: gives the lines that channels said last, to warm new rules with.
         patience: gives the times in force.
+        restart: the command that restarts the whole bot, "" where there is none.
 
     Attributes:
         table: the live handlers; replaced by the commit.
         images: by unit name, shared modules included.
         commits: how many there were.
+        generations: the number of each plugin's last one; a worker that takes over goes on with those before it.
         on_commit: called after each commit, in order; what one of them raises is logged.
     """
 
@@ -60,6 +63,7 @@ class Live:
         built_in: Mapping[str, Handler],
         recent: Callable[[], Sequence[str]],
         patience: Callable[[], Patience],
+        restart: str = "",
     ) -> None:
         self.built_in = dict(built_in)
         self.table = build((), built_in=self.built_in)
@@ -69,27 +73,35 @@ class Live:
         self.on_commit: list[Callable[[Commit], object]] = []
         self._host, self._relay, self._shelf, self._builder = host, relay, shelf, builder
         self._recent, self._patience = recent, patience
-        self._generations: dict[str, int] = {}
+        self.generations: dict[str, int] = {}
         self._retiring: dict[asyncio.Task[None], Owner] = {}  # oldest first
         self._shared: list[Image] = []  # shared modules that are live no more, but perhaps in use
-        self._leaks = Leaks(host.notice, lambda: patience().leak)
+        self._leaks = Leaks(host.notice, lambda: patience().leak, restart=restart)
         self._tidy = Tidy(lambda: patience().collect, self._leaks.look)
         audit()
 
     def generation(self, name: str) -> int:
         """Return the number of a plugin's live generation, 0 where there is none."""
-        return self._generations.get(name, 0) if name in self.images else 0
+        return self.generations.get(name, 0) if name in self.images else 0
 
     def step_back(self, name: str) -> None:
         """The commit of this version is undone: the next one gets its number."""
-        self._generations[name] -= 1
+        self.generations[name] -= 1
 
     # -- before the commit
 
     async def table_of(self, images: Mapping[str, Image]) -> Table:
         """Build the table of these images, warm; off the loop where that takes its time."""
-        handlers = [handler for image in self._in_claim_order(images) for handler in image.handlers]
-        if len(handlers) <= FEW_HANDLERS and patterns(handlers) == patterns(self.table.rules):
+        new = [(name, image) for name, image in images.items() if self.images.get(name) is not image]
+        if len(new) == 1 and images.keys() == self.images.keys():
+            name, image = new[0]
+            table = replaced(self.table, self.images[name].found.handlers, image.found.handlers)
+            if table is not None:
+                return table
+        ordered = self._in_claim_order(images)
+        handlers = [handler for image in ordered for handler in image.found.handlers]
+        rules = tuple(pattern for image in ordered for pattern in image.found.patterns)
+        if len(handlers) <= FEW_HANDLERS and rules == patterns(self.table.rules):
             return build(handlers, self.table, self.built_in)
         recent = self._recent()
         return await self._builder.run(lambda: self._warm(build(handlers, self.table, self.built_in), recent), 60.0)
@@ -129,15 +141,15 @@ class Live:
         self.table, self.images = table, after
         self.commits += 1
         for one in good:
-            one.commit()
+            step(one.commit)
         step(publish, new, gone, self.images)
-        self._shelf.committed({image.state_name for image in self.images.values()})
+        step(self._shelf.committed, {image.state_name for image in self.images.values()})
         step(self._host.unloaded, gone)
         for name, image in new.items():
             if image.owner is not None:
-                self._generations[name] = self._generations.get(name, 0) + 1
-                self.claims.note(name, image.commands, live=True)
-                step(image.owner.go_live, self._generations[name])
+                self.generations[name] = self.generations.get(name, 0) + 1
+                step(partial(self.claims.note, live=True), name, image.commands)
+                step(image.owner.go_live, self.generations[name])
                 step(self._host.committed, table, {name: image})
         self._shared += [image for image in before.values() if image.owner is None]
         for listener in self.on_commit:
@@ -211,5 +223,5 @@ def step(deed: Callable[..., object], *arguments: object) -> None:
     """Do one of several things that must all be done, whatever becomes of the others."""
     try:
         deed(*arguments)
-    except Exception:
+    except BaseException:  # out of a plugin's own __hash__ comes SystemExit, too; nothing is awaited here
         log.exception("a step of the commit failed inside the bot; the others are done")

@@ -34,6 +34,7 @@ class Found:
     later: Mapping[str, Handler] = None  # type: ignore[assignment]  # set below; a mapping has no frozen literal
     hooks: Mapping[str, tuple[Handler, ...]] = None  # type: ignore[assignment]
     commands: tuple[str, ...] = field(init=False)
+    patterns: tuple[str, ...] = field(init=False)  # of its rules
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "later", self.later or {})
@@ -41,6 +42,8 @@ class Found:
         # Not a property: every reload asks every plugin.
         names = tuple(h.declaration.name for h in self.handlers if isinstance(h.declaration, Command))
         object.__setattr__(self, "commands", names)
+        rules = tuple(h.declaration.pattern for h in self.handlers if isinstance(h.declaration, Rule))
+        object.__setattr__(self, "patterns", rules)
 
 
 def find(
@@ -114,8 +117,14 @@ def _handler(
     signature: Signature | None = None
     limit: Limit | None = None
     wants: tuple[str, ...] = ()
+    doc = inspect.getdoc(plain) or ""
+    if isinstance(declaration, Command) and declaration.limit is None:
+        signature = Signature.known(function)
+        if signature is not None:
+            return Handler(unit.name, key, function, declaration, owner, is_async, signature, help=doc, line=line)
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        written = inspect.signature(function)
+        parameters = list(written.parameters.values())
         if not parameters or parameters[0].kind not in (
             inspect.Parameter.POSITIONAL_ONLY,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -124,7 +133,7 @@ def _handler(
             raise TypeError(f"{function.__name__}() must take ctx as its first argument")
         match declaration:
             case Command(limit=text):
-                signature = Signature.of(function, bound=False)
+                signature = Signature.of(function, bound=False, written=written)
                 limit = Limit.parse(text) if text else None
             case On(event=event):
                 wants = _wanted(event, parameters[1:])
@@ -134,8 +143,7 @@ def _handler(
                 next_cron(cron, 0.0)
     except (TypeError, ValueError, NameError) as error:
         raise _error(unit, module, function, f"{type(error).__name__}: {error}") from error
-    text = inspect.getdoc(plain) or ""
-    return Handler(unit.name, key, function, declaration, owner, is_async, signature, limit, wants, text, line)
+    return Handler(unit.name, key, function, declaration, owner, is_async, signature, limit, wants, doc, line)
 
 
 def _wanted(event: str, parameters: list[inspect.Parameter]) -> tuple[str, ...]:

@@ -168,7 +168,7 @@ class Discovery:
             return
         if is_package:
             name = entry.name
-            files: list[_AnyEntry] = list(_package_files(entry.path))
+            files: list[_AnyEntry] = list(_package_files(entry.path, directory))
             if not any(file.path == f"{entry.path}{os.sep}__init__.py" for file in files):
                 return  # not a package yet, or a folder of data
         elif entry.name.endswith(".py"):
@@ -244,12 +244,29 @@ def _entries(directory: Path | str) -> list[os.DirEntry[str]]:
         return []
 
 
-def _package_files(folder: str, depth: int = 0) -> Iterator[os.DirEntry[str]]:
+def _package_files(folder: str, directory: Path, depth: int = 0) -> Iterator[os.DirEntry[str]]:
     for entry in _entries(folder):
         if entry.name.endswith(".py") and IDENTIFIER.fullmatch(entry.name[:-3]):
             yield entry
-        elif depth < 8 and entry.is_dir() and IDENTIFIER.fullmatch(entry.name):
-            yield from _package_files(entry.path, depth + 1)
+        elif (
+            depth < 8
+            and entry.is_dir()
+            and IDENTIFIER.fullmatch(entry.name)
+            and (not entry.is_symlink() or _stays_inside(entry.path, directory))
+        ):
+            yield from _package_files(entry.path, directory, depth + 1)
+
+
+def _stays_inside(link: str, directory: Path) -> bool:
+    """Tell whether a folder that is linked into a package lies in the plugin directory, and not around the link.
+
+    One that leads to `/` would have each sweep walk the disk, one that leads back would be walked again and again.
+    """
+    try:
+        target, place = Path(link).resolve(), Path(link).parent.resolve()
+        return target.is_relative_to(directory.resolve()) and not place.is_relative_to(target)
+    except (OSError, RuntimeError):
+        return False
 
 
 def directories(names: Iterable[str]) -> list[Path]:

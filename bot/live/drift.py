@@ -17,6 +17,8 @@ from typing import Final
 
 Stamp = tuple[int, int]  # mtime in ns, size in bytes
 
+FIRST: Final = "restart first"  # in what is told of them; who tells it adds how
+
 _OWN: Final = "bot"
 _LACKING: Final = ("ImportError", "AttributeError", "ModuleNotFoundError", "TypeError")
 
@@ -41,6 +43,10 @@ class Drift:
         """Tell whether an error, as it is reported, may come from a `bot` on disk that is not the one that runs."""
         return text.partition(":")[0] in _LACKING and self._has_changed(_OWN)
 
+    def own_changed(self) -> bool:
+        """Tell whether the `bot` on disk is not the one that runs."""
+        return self._has_changed(_OWN)
+
     def _note(self, package: str) -> None:
         files = self._files.setdefault(package, {})
         for name, module in list(sys.modules.items()):
@@ -51,6 +57,15 @@ class Drift:
 
     def _has_changed(self, package: str) -> bool:
         return any(_stamp(path) != stamp for path, stamp in self._files.get(package, {}).items())
+
+
+def advised(text: str, restart: str) -> str:
+    """Return what is told with the way to restart.
+
+    Args:
+        restart: the command that does it, "" where there is none.
+    """
+    return text.replace(FIRST, f"{FIRST} ({restart or 'by hand: end the bot and run it again'})")
 
 
 def packages(names: Iterable[str]) -> list[str]:

@@ -31,6 +31,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 COMMITS_KEPT_AFTER_UNLOAD = 2
+BREATH_SECONDS = 0.002  # after a commit those are served first who wait for an answer; what has ended has time
 COMMITS_KEPT_UNASKED = 2  # of the plugin: an edit that drops a name, and one more before it is missed
 SNAPSHOTS = 5  # of one plugin's values, the latest
 
@@ -343,6 +344,7 @@ async def retire(
     assert owner is not None
     for task in owner.background():
         task.cancel()
+    await asyncio.sleep(BREATH_SECONDS)
     await owner.finish_calls(grace_seconds)
     try:
         await run_hooks("teardown", image, context, relay, teardown_seconds)

@@ -107,10 +107,14 @@ class History:
     def committed(self, commit: Commit) -> None:
         """A commit has been made."""
         self._news.append((commit, self._live(), self._wall()))
+        # After the commit, but soon, whatever the disk does: an image held here would keep an old generation.
+        asyncio.get_running_loop().call_soon(self._take_news)
         self._soon()
 
     def failed(self, failed: Failed) -> None:
-        """A group was tried and stays as it was."""
+        """A group was tried and stays as it was; what was live for a moment has its commits to tell of it."""
+        if failed.was_live:
+            return
         for name in failed.plugins:
             digest = failed.units[name].digest if name in failed.units else ""
             self._notes.append(
@@ -197,40 +201,42 @@ class History:
         try:
             while self._news or self._new_pins is not None or self._notes:
                 self._take_news()
-                pins, self._new_pins = self._new_pins, None
-                notes = list(self._notes)
-                done = await self._thread.run(lambda: self._put(notes, pins), WRITE_SECONDS)  # noqa: B023  # awaited
+                notes, pins = list(self._notes), self._new_pins
+                done, is_all = await self._thread.run(lambda: self._put(notes, pins), WRITE_SECONDS)  # noqa: B023
                 for _ in range(done):
                     self._notes.popleft()
-                if done < len(notes):
-                    while len(self._notes) > UNWRITTEN:
-                        self._notes.popleft()
+                if not is_all:
                     break  # the next change tries again
+                if self._new_pins is pins:
+                    self._new_pins = None
         except (Exception, TookTooLong):
             log.exception("the history could not be written; the next change tries again")
         finally:
             self._writing = None
+            self._take_news()
+            while len(self._notes) > UNWRITTEN:
+                self._notes.popleft()
 
     def _take_news(self) -> None:
-        # At once, so that no image is held here: an old generation must be free to go.
         while self._news:
             self._notes.extend(_notes_of(*self._news.popleft()))
 
-    def _put(self, notes: Sequence[_Note], pins: Mapping[str, Pin] | None) -> int:
-        """Write notes until one can't be written; return how many were. For the thread."""
-        done = 0
+    def _put(self, notes: Sequence[_Note], pins: Mapping[str, Pin] | None) -> tuple[int, bool]:
+        """Write notes until one can't be written, then the pins; return how many notes were, and whether that is all.
+        For the thread."""
+        done, is_all = 0, False
         try:
             for note in notes:
                 self._put_one(note)
                 done += 1
             if pins is not None:
                 self._put_pins(pins)
-            self._complained = False
+            self._complained, is_all = False, True
         except Exception as error:
             if not self._complained:
                 log.warning("the history could not be written, the next change tries again: %s", error)
             self._complained = True
-        return done
+        return done, is_all
 
     def _put_one(self, note: _Note) -> None:
         version, imports = note.version, json.dumps(note.version.imports, sort_keys=True)

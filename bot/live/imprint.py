@@ -1,9 +1,9 @@
 """What a generation changed in the process around it, and how that is undone when it ends.
 
-Around every execution of a module and every hook the places of `places.py` are looked at: cheap, since one copy of each
-is shared by all. What has changed belongs to the version that was entered if its code names it, or whose functions and
-classes it is made of; so what a handler patches is found as well, at the next look. What changed by itself, a lazily
-filled module or a cache, is nobody's and left alone.
+Around every execution of a module and every hook the places of `commons.py` are looked at: cheap, since one copy of
+each is shared by all. What has changed belongs to the version that was entered if its code names it, or whose functions
+and classes it is made of; so what a handler patches is found as well, at the next look. What changed by itself, a
+lazily filled module or a cache, is nobody's and left alone.
 
 Two versions of a plugin overlap for a moment, the new one built while the old one answers, and several plugins may
 patch the same thing. So changes of a name are a stack: taking one out of the middle lets the one above it fall back to
@@ -27,8 +27,8 @@ from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
 from bot.dispatch.owner import Owner
+from bot.live.commons import MISSING, Members, Place, common, may_change
 from bot.live.discover import PACKAGE
-from bot.live.places import MISSING, Members, Place, common, may_change
 from bot.live.strays import Strays
 
 _LONGEST_WORD = 200  # of a text constant that may name something, as in `mock.patch("json.loads")`
@@ -133,6 +133,8 @@ class Imprint:
         stack = _world.stacks.setdefault((id(change.place), change.name), [])
         if stack and stack[-1] in self._changes and stack[-1].before is change.after:
             self._changes.remove(stack.pop())  # it has undone it by itself
+            if not stack:
+                del _world.stacks[id(change.place), change.name]
             return
         self._changes.append(change)
         stack.append(change)

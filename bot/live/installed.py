@@ -30,6 +30,7 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 
 from bot.live.discover import IDENTIFIER, MAX_SOURCE_BYTES, OWN, PACKAGE, Disk, Source, Unit
+from bot.live.drift import FIRST
 
 GROUP = "neverquit.plugins"
 
@@ -104,7 +105,7 @@ def _read(name: str, distribution: Distribution, entries: list[EntryPoint]) -> U
     for root in sorted({_root(module) for module in modules} | _others(distribution)):
         spec = _spec(root)
         if spec is None:
-            why = f"the module {root} can't be found; if it was installed just now, restart first"
+            why = f"the module {root} can't be found; if it was installed just now, {FIRST}"
             fault = fault or f"{points}: {why}"
             continue
         roots.add(root)

@@ -69,13 +69,18 @@ class Leaks:
 
     Args:
         tell: takes the line.
+        restart: the command that ends a thread which nothing else can end, "" where there is none.
         seconds: gives how long a generation has to be gone before what is left of it is told.
     """
 
     def __init__(
-        self, tell: Callable[[str], object], seconds: Callable[[], float], clock: Callable[[], float] = time.monotonic
+        self,
+        tell: Callable[[str], object],
+        seconds: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
+        restart: str = "",
     ) -> None:
-        self._tell, self._seconds, self._clock = tell, seconds, clock
+        self._tell, self._seconds, self._clock, self._restart = tell, seconds, clock, restart
         self._ended: list[_Ended] = []
         self._told: deque[str] = deque(maxlen=REMEMBERED)
 
@@ -114,6 +119,8 @@ class Leaks:
             words += running or [f"its code, held by {held_by(alive)}"]
         more = [f"+{len(words) - NAMED} more"] if len(words) > NAMED else []
         line = f"{ended.who} left behind: {', '.join([*words[:NAMED], *more])}"
+        if self._restart and any(word.startswith("thread") for word in words):
+            line += f"; {self._restart} ends it"
         # The next version of a plugin that leaks does so as well; who saves often is told once.
         kind = re.sub(r"\d+", "#", line)
         if kind in self._told:

@@ -35,10 +35,11 @@ from bot.errors import PluginError
 from bot.live.compiled import Compiled, file_name
 from bot.live.declared import Found, find
 from bot.live.discover import PACKAGE, Source, Unit
+from bot.live.drift import FIRST
 from bot.live.imprint import Imprint, entry, imported, imprint_of
 from bot.live.modules import new_module
 
-_import = builtins.__import__  # a plugin may put another one there
+_import = builtins.__import__
 # As they were before any plugin: one that adds to them must not be in the modules of all others.
 _BUILTINS = dict(vars(builtins))
 
@@ -132,6 +133,7 @@ class Build:
         names = self._compiled.keys() if names is None else names
         tokens = (kept.shelf.set(self._shelf), settings_of_plugins.source.set(self._settings))
         self._executing = True
+        builtins.__import__ = _import  # a plugin that has put another one there would break every import from then on
         images = {}
         try:
             for name in names:
@@ -362,7 +364,7 @@ _natives: dict[str, str] = {}  # compiled modules of installed plugins that this
 def _native(unit: Unit, true: str) -> ModuleType:
     """Import a module that is no source, once and for all generations: no process can load another one of its name."""
     if _natives.setdefault(true, unit.native[true]) != unit.native[true]:
-        why = f"the compiled module {true} has changed, which no running program can take; restart first"
+        why = f"the compiled module {true} has changed, which no running program can take; {FIRST}"
         raise PluginError(unit.name, shown(unit), 0, why)
     return importlib.import_module(true)
 

@@ -52,10 +52,9 @@ def uninstall() -> None:
 def publish(images: Mapping[str, Image], gone: Iterable[str], live: Mapping[str, Image]) -> None:
     """Put the live modules under their names, and take those away that are live no more."""
     root = sys.modules.get(PACKAGE)
-    changed = {*images, *gone}
-    ours = [name for name in list(sys.modules) if isinstance(name, str) and name.startswith(PACKAGE + ".")]
-    for name in ours:
-        if name.split(".")[1] in changed:
+    changed, below = {*images, *gone}, PACKAGE + "."
+    for name in [name for name in list(sys.modules) if isinstance(name, str) and name.startswith(below)]:
+        if name.split(".", 2)[1] in changed:
             del sys.modules[name]
     for name in gone:
         if root is not None and hasattr(root, name):

@@ -35,6 +35,7 @@ class Failed:
     units: Mapping[str, Unit]
     error: PluginError
     cause: str
+    was_live: bool = False  # for a moment: it was its `@start` that failed
 
 
 def successes(

@@ -62,6 +62,15 @@ class Past:
         """End; what is not written yet is."""
         await self.history.close()
 
+    async def go_on(self, standing: Sequence[Mapping[str, Any]]) -> None:
+        """Judge on from where the worker before stood; see `Probation.standing`."""
+        for each in standing:
+            units = {name: await self.history.unit(name, digest) for name, digest in each["back"].items()}
+            # Without the sources of all of them there is no way back, and nothing to judge.
+            self.probation.go_on(
+                each, {name: unit for name, unit in units.items() if unit} if all(units.values()) else {}
+            )
+
     def _loaded(self, commit: Commit) -> None:
         for name in commit.new:
             self._faults.loaded(name)
@@ -85,7 +94,7 @@ class Past:
         if ended:  # their files were changed while the bot was down
             self.history.pinned(self._reloader.pinned)
             first = Report((*first.entries, *(report.unpinned(unit.name, unit.digest) for unit in ended)))
-        sets = [found for each in failed if (found := await self._last_good(each)) is not None]
+        sets = [found for each in failed if not each.was_live and (found := await self._last_good(each)) is not None]
         if not sets:
             return first
         pins = {name: pin for found in sets for name, pin in found.pins.items()}

@@ -17,6 +17,7 @@ from bot.live.discover import Discovery, Disk, Unit
 from bot.live.drift import Drift
 from bot.live.graph import Group, closure, groups
 from bot.live.loader import Image
+from bot.live.safety import Safety
 from bot.live.trial import Ground, Settings, Untried, Verdict
 from bot.live.window import OPEN_SECONDS, STEADY_SECONDS
 
@@ -108,7 +109,7 @@ class Planner:
 
     Attributes:
         stopped: plugins that stay unloaded until they are asked for or their content changes: name -> digest.
-        only: in safe mode, the plugins that were asked for: no other is taken.
+        safety: may leave plugins out.
         known: names of all plugins on disk at the last sweep.
         missing: live units whose file is missing or empty for the moment -> since when.
         drift: tells which packages on disk are not what runs.
@@ -123,9 +124,10 @@ class Planner:
         on_later: Callable[[float], None],
         clock: Callable[[], float],
         ground: Ground | None = None,
+        to_rehearse: Callable[[Compiled], tuple[int, bytes] | None] = lambda one: None,
     ) -> None:
         self.stopped: dict[str, str] = {}
-        self.only: set[str] | None = None
+        self.safety = Safety()
         self.known: set[str] = set()
         self.missing: dict[str, float] = {}
         self.pinned: dict[str, Pin] = {}
@@ -137,6 +139,7 @@ class Planner:
             clock,
         )
         self.drift = Drift()
+        self._to_rehearse = to_rehearse
         self._ground = ground or Untried(run)
         self._compiled: dict[str, Compiled] = {}
         self._verdicts: dict[Tried, Verdict] = {}  # of this transaction, or of the look ahead before it
@@ -163,6 +166,8 @@ class Planner:
             first: nothing was ever live, so nothing is worth waiting for.
             hint: file events named these units and no others: it is enough to look at them.
         """
+        if first:
+            self._ground.prepare()  # while the folders are swept
         asked = {name for name in force if name not in live or live[name].unit.roots}
         if (asked or everything) and self._discovery.elsewhere is not None:
             await self._run(lambda: self.refresh(None if everything else asked), 60.0)
@@ -228,7 +233,8 @@ class Planner:
         whole = [group for group in ready if all(one.error is None for one in group)]
         if whole:
             around = await self._around(whole, live)
-            verdicts = await self._ground.prove(whole, around, settings, seconds)
+            kept = {one.unit.name: crossing for group in whole for one in group if (crossing := self._to_rehearse(one))}
+            verdicts = await self._ground.prove(whole, around, settings, seconds, kept)
             for group, verdict in zip(whole, verdicts, strict=True):
                 self._verdicts[_content(one.unit for one in group)] = verdict
 
@@ -270,8 +276,7 @@ class Planner:
         """Sort what the sweep found into units to look at, and live units that are gone; the unsure wait."""
         units, gone, now = dict(disk.units), set[str](), self._clock()
         for name in [name for name, unit in units.items() if unit.is_plugin]:
-            left_out = name in off or (self.only is not None and name not in self.only)
-            if left_out or self.stopped.get(name) == units[name].digest:
+            if name in off or self.safety.leaves_out(name) or self.stopped.get(name) == units[name].digest:
                 del units[name]
                 if name in live:
                     gone.add(name)

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bot.config import Reload
 from bot.dispatch.owner import Owner
@@ -116,6 +117,41 @@ class Probation:
         for name in commit.gone:
             self._watched.pop(name, None)
 
+    def standing(self) -> list[dict[str, Any]]:
+        """Return how each version stands, as plain values."""
+        now = self._clock()
+        return [
+            {
+                "plugin": plugin,
+                "digest": each.digest,
+                "tally": _plain(each.tally),
+                "age": now - each.since,
+                "before": _plain(each.before) if each.before is not None else None,
+                "pair": each.pair,
+                "back": {name: unit.digest for name, unit in each.back.items()},
+                "judged": each.pair in self._judged,
+            }
+            for plugin, each in self._watched.items()
+        ]
+
+    def go_on(self, standing: Mapping[str, Any], back: Mapping[str, Unit]) -> None:
+        """Judge a version that is live on from where it stood in the worker before.
+
+        Args:
+            standing: one of `standing`.
+            back: the units that it names.
+        """
+        watched = self._watched.get(standing["plugin"])
+        if watched is None or watched.digest != standing["digest"]:
+            return
+        _, calls, failures = standing["tally"]
+        watched.tally.calls, watched.tally.failures = watched.tally.calls + calls, watched.tally.failures + failures
+        watched.since = self._clock() - standing["age"]
+        watched.before = Tally(*standing["before"]) if standing["before"] is not None else None
+        watched.pair, watched.back = tuple(standing["pair"]), back
+        if standing["judged"]:
+            self._judged.append(watched.pair)
+
     def ended(self, owner: Owner, failed: bool) -> None:
         """A call has ended."""
         watched = self._watched.get(owner.plugin)
@@ -137,6 +173,10 @@ class Probation:
             new, old = watched.tally, watched.before
             why = f"g{new.generation} failed {new} calls in {passed:.0f} s (g{old.generation}: {old})"
             self._condemn(Verdict(owner.plugin, watched.back, why))
+
+
+def _plain(tally: Tally) -> tuple[int, int, int]:
+    return tally.generation, tally.calls, tally.failures
 
 
 def _content(changed: Mapping[str, Unit], commit: Commit) -> str:

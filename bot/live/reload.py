@@ -20,6 +20,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, MutableMapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bot.dispatch.owner import unowned
@@ -32,18 +33,22 @@ from bot.live.builder import Builder
 from bot.live.claims import Refusal
 from bot.live.commit import Live, step, without_orphans
 from bot.live.discover import Discovery, Unit
-from bot.live.failures import Failures, signature
+from bot.live.drift import FIRST, advised
+from bot.live.failures import Failures, signature, tell
 from bot.live.graph import Group, closure
-from bot.live.handoff import Host, Shelf
+from bot.live.handoff import BREATH_SECONDS, Host, Shelf
 from bot.live.loader import Image, TookTooLong
 from bot.live.names import uninstall
 from bot.live.outcome import Failed, dropped_aliases, successes
 from bot.live.plan import Patience, Pin, Plan, Planner
+from bot.live.refused import Refused
 from bot.live.report import Entry, Report
 from bot.live.start import Starter
+from bot.live.state import to_rehearse
 from bot.live.trial import Ground
 
 log = logging.getLogger(__name__)
+FEW = 8  # versions whose commands are compared on the loop; of 300 that takes 0.1 s
 
 
 class Reloader:
@@ -51,9 +56,10 @@ class Reloader:
 
     Attributes:
         patience: times; may be replaced at any moment.
+        stopped: plugins that stay unloaded until `!load` or a change of their content, which was this: name -> digest.
         on_commit, on_failure: called after each commit, and for each group that was tried and stays as it was.
         on_pins: called with all pins when they have changed.
-        on_sound: called when safe mode ends.
+        generations: the number of each plugin's last one.
     """
 
     def __init__(
@@ -71,24 +77,31 @@ class Reloader:
         on_later: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
         ground: Ground | None = None,
+        restart: str = "",
     ) -> None:
         self._host, self._relay, self._shelf, self.patience = host, relay, shelf, patience
         self._disabled = disabled
         self._builder = Builder(TookTooLong)
-        self._live = Live(host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience)
-        self._planner = Planner(discovery, self._builder.run, lambda: self.patience, on_later, clock, ground)
-        self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder)
+        self._restart = restart
+        self._live = Live(
+            host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience, restart
+        )
+        self._planner = Planner(
+            discovery, self._builder.run, lambda: self.patience, on_later, clock, ground, partial(to_rehearse, shelf)
+        )
+        self.on_failure: list[Callable[[Failed], object]] = []
+        self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder, self.on_failure)
         self._lock = asyncio.Lock()
         self._failures = Failures(clock)
-        self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
+        self._outlived: set[str] = set()  # pins of what their file holds by itself
+        self._refused = Refused()
         self._under_way: set[asyncio.Task[Report]] = set()
         self._closed = False
         self._rounds = 0  # of transactions
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
-        self.on_commit = self._live.on_commit
-        self.on_failure: list[Callable[[Failed], object]] = []
+        self.on_commit, self.generations = self._live.on_commit, self._live.generations
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
-        self.on_sound: Callable[[], object] = lambda: None
+        self.safety, self.stopped = self._planner.safety, self._planner.stopped
 
     @property
     def table(self) -> Table:
@@ -126,6 +139,10 @@ class Reloader:
         await self._builder.run(lambda: self._planner.refresh(names), 60.0)
         return (await self._builder.run(self._planner.look, 60.0)).units
 
+    def busy(self) -> bool:
+        """Tell whether a transaction, or the trial before one, is under way."""
+        return self._lock.locked()
+
     def still_failed(self, entry: Entry) -> bool:
         """Tell whether a failure that was reported is still how things are."""
         return not entry.signature or entry.signature in self._failures
@@ -151,33 +168,12 @@ class Reloader:
             hint: file events named these units and no others; without it everything is looked at.
         """
         since, wanted = self._rounds, set(force)
-        if self._planner.only is not None:
-            self._asked_for(wanted, everything)
+        self.safety.asked(wanted, everything)
 
         async def transact(force: set[str]) -> Report:
             return await self._transaction(force, everything, cause, pins, without, hint)
 
         return await self._run(lambda: self._forced(wanted, since, transact) if not pins else transact(wanted))
-
-    @property
-    def safe(self) -> bool:
-        """Whether nothing is taken but what an admin asks for by name, or all of it at once, which ends this."""
-        return self._planner.only is not None
-
-    def only(self) -> None:
-        """Begin in safe mode."""
-        self._planner.only = set()
-
-    def _asked_for(self, names: set[str], everything: bool) -> None:
-        if everything:
-            self._planner.only = None
-            self.on_sound()
-        elif self._planner.only is not None:
-            self._planner.only |= names
-
-    def keep_out(self, stopped: Mapping[str, str]) -> None:
-        """Leave plugins out until they are asked for or are other than this: name -> digest."""
-        self._planner.stopped |= stopped
 
     async def _run(self, transaction: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """Run a transaction in a task of our own: a caller whose time is up, or who goes, cuts short only its wait."""
@@ -272,6 +268,7 @@ class Reloader:
     ) -> Report:
         pinned = self._planner.pinned
         self._planner.pinned = {name: pin for name, pin in pinned.items() if name not in force} | dict(pins or {})
+        self._outlived = set()
         try:
             report = await self._planned(force, everything, cause, without, hint)
         finally:
@@ -287,7 +284,7 @@ class Reloader:
         asked = self._planner.pinned
         self._planner.pinned = {
             name: pin
-            for name in {**before, **asked}
+            for name in ({**before, **asked}.keys() - self._outlived)
             for pin in [before.get(name), asked.get(name)]  # the last that fits
             if pin is not None and (name not in self.live or self.live[name].unit.digest == pin.unit.digest)
         }
@@ -306,8 +303,12 @@ class Reloader:
             self.live, off, force, everything=everything, first=self.commits == 0, hint=hint
         )
         held = self._held(plan)
+        self._refused.keep(self._planner.known)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
-        entries += self._failures.undone(plan, self.live, held | self._planner.missing.keys())
+        if everything and self._planner.drift.own_changed():
+            told = advised(f"the bot itself is another one on disk: {FIRST}", self._restart)
+            entries.append(Entry(told, (), True))
+        entries += self._failures.undone(plan, self.live, self._planner.missing, held)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
             return Report(tuple(entries))
@@ -334,23 +335,22 @@ class Reloader:
         return await self._finish(tried, displaced, plan.units, began, force, cause)
 
     def _held(self, plan: Plan) -> set[str]:
-        """Return the units that a pin stands in for, and forget pins of what the file itself holds by now."""
+        """Return the units that a pin stands in for, and note pins of what the file itself holds by now."""
         pinned = self._planner.pinned
         held = {name for name, pin in pinned.items() if plan.units.get(name) is pin.unit}
-        for name in [name for name in pinned if name in plan.units and name not in held]:
-            if plan.units[name].digest == pinned[name].unit.digest:
-                del pinned[name]
+        self._outlived = {
+            name
+            for name in pinned.keys() & plan.units.keys() - held
+            if plan.units[name].digest == pinned[name].unit.digest
+        }
         return held
 
     def _worth_a_try(self, group: Group, plan: Plan, force: set[str]) -> bool:
         """Tell whether a group may fare better than the last time it was tried."""
         if force.intersection(group.units):
             return True
-        for name in group.units:
-            digest, loss = self._refused.get(name, ("", None))
-            same = loss is not None and name in plan.units and digest == plan.units[name].digest
-            if loss is not None and same and loss.holder in self.live and loss.holder not in plan.touched:
-                return False  # it still waits for the same holder
+        if any(self._refused.waits(name, plan.units, self.live, plan.touched) for name in group.units):
+            return False
         return signature(group.units, plan.units) not in self._failures
 
     # -- commit
@@ -371,15 +371,12 @@ class Reloader:
             return entries
         images = {name: image for one in good for name, image in one.images.items()}
         gone = {name for one in good for name in one.group.gone} | displaced.keys()
-        after = {name: image for name, image in {**self.live, **images}.items() if name not in gone}
-        after = without_orphans(after)
+        after = without_orphans({name: one for name, one in {**self.live, **images}.items() if name not in gone})
         gone |= self.live.keys() - after.keys()
-        table = await self._live.table_of(after)
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
-        self._live.commit(table, after, images, gone, good, cause)
+        self._live.commit(await self._live.table_of(after), after, images, gone, good, cause)
         self._note_waiting(tried)
-        self._refused = {name: refusal for name, refusal in self._refused.items() if name not in images}
-        self._refused |= {name: (before[name].unit.digest, loss) for name, loss in displaced.items()}
+        self._refused.committed(images, {name: (before[name].unit, loss) for name, loss in displaced.items()})
         self._failures.forget({name for one in good for name in one.group.units})
         milliseconds = (time.perf_counter() - began) * 1000
         starting = {name for name, image in images.items() if image.found.hooks.get("start")}
@@ -390,8 +387,11 @@ class Reloader:
             self._live.retire_later(image for name, image in before.items() if name in starting)
         for entry in started.values():
             self._failures.note(entry.signature)
-        entries += started.values()
-        entries += successes(good, before, gone, started, self._shelf, milliseconds)
+            entries.append(entry)
+        if not force:  # nobody waits for the report
+            await asyncio.sleep(BREATH_SECONDS)
+        told = partial(successes, good, before, gone, started, self._shelf, milliseconds)
+        entries += await self._builder.run(told, 60.0) if len(images) > FEW else told()
         entries += dropped_aliases(self.table, images)
         return entries
 
@@ -422,38 +422,17 @@ class Reloader:
         edges = {other: image.imports for other, image in self.live.items()}
         return sorted(other for other in closure([name], edges) if other != name and self.live[other].owner is not None)
 
-    @property
-    def stopped(self) -> Mapping[str, str]:
-        """Plugins that stay unloaded until `!load` or a change of their content, which was this: name -> digest."""
-        return self._planner.stopped
-
     def _failure(self, one: Attempt, units: Mapping[str, Unit], force: set[str], cause: str) -> list[Entry]:
         error, what = one.error, signature(one.group.units, units)
         assert error is not None
         if isinstance(error, Clash):
-            return self._clash(error, one, force)
+            return self._refused.entries(error, one, force, self._planner.missing, self._live.generation)
         # An older failure of the same files is no news any more, should they come back to it.
         self._failures.forget(one.group.units)
         self._failures.note(what)
         names = [name for name in one.group.units if not name.startswith("_")] or list(one.group.units)
         names.sort(key=lambda name: (name != error.plugin, name))
-        if error.__cause__ is not None:
-            log.warning("%s can't be loaded: %s", error.plugin, error, exc_info=error.__cause__)
-        for listener in self.on_failure:
-            there = {name: units[name] for name in one.group.units if name in units}
-            step(listener, Failed(tuple(names), there, error, cause))
-        return [report.failed([(name, self._live.generation(name)) for name in names], str(error), what)]
-
-    def _clash(self, error: Clash, one: Attempt, force: set[str]) -> list[Entry]:
-        """A refused newcomer is told of once, and not at all while the holder's file is only missing for a moment."""
-        name, loss = error.plugin, error.loss
-        digest = one.compiled[name].unit.digest
-        told = self._refused.get(name)
-        self._refused[name] = (digest, loss)
-        holder_is_unsure = loss.holder in self._planner.missing
-        if holder_is_unsure:
-            self._refused.pop(name, None)
-        if (told == (digest, loss) or holder_is_unsure) and name not in force:
-            return []
-        others = [each for each in one.images if not each.startswith("_") and each != name]
-        return [report.failed([(each, self._live.generation(each)) for each in (name, *sorted(others))], str(error))]
+        there = {name: units[name] for name in one.group.units if name in units}
+        tell(Failed(tuple(names), there, error, cause), self.on_failure)
+        why, live = advised(str(error), self._restart), self._live
+        return [report.failed([(name, live.generation(name)) for name in names], why, what)]

@@ -7,7 +7,7 @@ sources and committed again under its number. Called by the reloader under its l
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from bot.dispatch.relay import Relay
 from bot.errors import PluginError
@@ -15,9 +15,10 @@ from bot.live import report
 from bot.live.attempt import Attempt
 from bot.live.builder import Builder
 from bot.live.commit import Live, without_orphans
+from bot.live.failures import tell
 from bot.live.handoff import Host, Shelf, run_hooks
 from bot.live.loader import Image
-from bot.live.outcome import START_FAILED
+from bot.live.outcome import START_FAILED, Failed
 from bot.live.plan import Patience, Planner, needed
 from bot.live.report import Entry
 
@@ -27,9 +28,18 @@ log = logging.getLogger(__name__)
 class Starter:
     """Brings up what is committed, or what was live before it."""
 
-    def __init__(self, live: Live, host: Host, relay: Relay, shelf: Shelf, planner: Planner, builder: Builder) -> None:
+    def __init__(
+        self,
+        live: Live,
+        host: Host,
+        relay: Relay,
+        shelf: Shelf,
+        planner: Planner,
+        builder: Builder,
+        on_failure: Collection[Callable[[Failed], object]] = (),
+    ) -> None:
         self._live, self._host, self._relay, self._shelf = live, host, relay, shelf
-        self._planner, self._builder = planner, builder
+        self._planner, self._builder, self._on_failure = planner, builder, on_failure
 
     async def start(
         self, names: Collection[str], images: Mapping[str, Image], before: Mapping[str, Image], patience: Patience
@@ -48,7 +58,7 @@ class Starter:
 
     async def _back(self, name: str, before: Mapping[str, Image], error: PluginError, patience: Patience) -> Entry:
         """Bring the version before back, made anew from its own sources; it has ended, and can't go on as it was."""
-        digest, why, old = self._live.images[name].unit.digest, str(error), before.get(name)
+        unit, why, old = self._live.images[name].unit, str(error), before.get(name)
         self._live.step_back(name)
         if old is None or old.owner is None:
             await self._take_out(name, patience)
@@ -59,7 +69,9 @@ class Starter:
                 log.error("%s: the version before can't come back: %s", name, second, exc_info=second.__cause__)
                 why += f"; the version before can't come back: {second}"
                 await self._take_out(name, patience)
-        return report.failed([(name, self._live.generation(name))], why, frozenset({(name, digest)}))
+        # Only now: what is live again would make those who listen forget it.
+        tell(Failed((name,), {name: unit}, error, START_FAILED, was_live=True), self._on_failure)
+        return report.failed([(name, self._live.generation(name))], why, frozenset({(name, unit.digest)}))
 
     async def _again(self, name: str, before: Mapping[str, Image], patience: Patience) -> None:
         """Commit a version that was live, under its number, with the shared modules that it had.

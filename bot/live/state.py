@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import pickle
 import re
 from array import array
 from collections import deque
@@ -73,6 +74,20 @@ def migrated(
         if isinstance(value, kept.IMMUTABLE):
             raise TypeError(f'migrate returned {type(value).__name__} for "{name}": keep a dict or list')
     return dict(result)
+
+
+def to_rehearse(shelf: Shelf, one: Compiled) -> tuple[int, bytes] | None:
+    """Return the version of the values that a unit's `migrate` is about to get, and these pickled, for its trial.
+
+    None where it will not be called, or where the values can't be pickled: then the trial does without.
+    """
+    version, values = shelf.versions.get(one.state_name, 1), shelf.values.get(one.state_name)
+    if not values or one.state_version <= version or not _may_migrate(one):
+        return None
+    try:
+        return version, pickle.dumps(values)
+    except Exception:  # the values' own code
+        return None
 
 
 class Takeover:

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Generator
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from bot.live.loader import TookTooLong
 
@@ -29,32 +29,37 @@ async def in_steps(steps: Generator[object, None, T]) -> T | None:
     Raises:
         Exception: whatever the generator raised.
     """
-    result: T | None = None
-    done, turn = False, time.perf_counter()
+    result: list[T] = []
+    turn = time.perf_counter()
     try:
-        while not done:
-            rang = False
-            alarm = Alarm()
-            if not alarm.set():
+        while not result:
+            if not _step(steps, result):
                 return None
-            try:
-                next(steps)
-            except StopIteration as end:
-                result, done = end.value, True
-            except BaseException:
-                if not alarm.rang:
-                    raise
-                rang = True
-            finally:
-                alarm.stop()
-            if rang or alarm.rang:
-                return None
-            if not done and time.perf_counter() - turn > TURN_SECONDS:
+            if not result and time.perf_counter() - turn > TURN_SECONDS:
                 await asyncio.sleep(0)
                 turn = time.perf_counter()
-        return result
+        return result[0]
     finally:
         steps.close()
+
+
+def _step(steps: Generator[object, None, T], result: list[T]) -> bool:
+    """Do one step, the last one into `result`; tell whether it could be done."""
+    alarm = Alarm()
+    try:
+        if not alarm.set():
+            return False
+        try:
+            next(steps)
+        except StopIteration as end:
+            result.append(end.value)
+        finally:
+            alarm.stop()
+    except BaseException:
+        if not alarm.rang:
+            raise
+        alarm.stop()  # it may have rung in the moment of stopping
+    return not alarm.rang
 
 
 class Alarm:
@@ -62,7 +67,6 @@ class Alarm:
 
     def __init__(self) -> None:
         self.rang = False
-        self._before: Any = None
 
     def set(self) -> bool:
         """Begin; tell whether that was possible."""
@@ -70,18 +74,16 @@ class Alarm:
             return False
         if signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL or signal.getitimer(signal.ITIMER_REAL)[0]:
             return False
-        self._before = signal.signal(signal.SIGALRM, self._ring)
-        signal.setitimer(signal.ITIMER_REAL, ALARM_SECONDS, ALARM_SECONDS / 5)  # again: the first may be caught
+        signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, ALARM_SECONDS)
         return True
 
     def _ring(self, number: int, frame: object) -> None:
         self.rang = True
+        signal.setitimer(signal.ITIMER_REAL, ALARM_SECONDS)  # again: this one may be caught
         raise TookTooLong
 
     def stop(self) -> None:
         """End it."""
-        try:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, self._before)
-        except TookTooLong:  # it rang in this moment
-            self.stop()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)

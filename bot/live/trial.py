@@ -17,6 +17,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from bot.errors import PluginError
@@ -34,13 +35,19 @@ QUICK_SECONDS: Final = (
 COMPILE_SECONDS: Final = 10.0  # for one unit; the largest that is read, 1 MiB, takes about 2
 INTERRUPTED_SECONDS: Final = 0.5  # after its deadline, for a child to say which line it came to
 
-can_try: Final = hasattr(signal, "setitimer") and bool(sys.executable)  # elsewhere processes have no such sockets
+can_try: Final = hasattr(signal, "setitimer") and bool(sys.executable)  # not on Windows, nor inside another program
 
+Kept = Mapping[str, tuple[int, bytes]]  # by unit: the version of its kept values, and these pickled
 Settings = Callable[[str], Mapping[str, Any]]
 
 
 class InTrial(Exception):
     """What a plugin raised in a trial process: its traceback as text, for the log."""
+
+    @property
+    def remote_trace(self) -> str:
+        """The traceback; the log shows it in place of one of this process."""
+        return str(self.args[0])
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -75,9 +82,19 @@ class Ground(Protocol):
         """Compile units. Never raises for what is in them."""
 
     async def prove(
-        self, groups: Sequence[Sequence[Compiled]], around: Mapping[str, Compiled], settings: Settings, seconds: float
+        self,
+        groups: Sequence[Sequence[Compiled]],
+        around: Mapping[str, Compiled],
+        settings: Settings,
+        seconds: float,
+        kept: Kept = MappingProxyType({}),
     ) -> list[Verdict]:
-        """Execute groups, each for at most so many seconds; `around` are live units that they import."""
+        """Execute groups, each for at most so many seconds.
+
+        Args:
+            around: live units that they import.
+            kept: what the `migrate` of units is to be tried with.
+        """
 
     def prepare(self) -> None:
         """Be ready soon."""
@@ -99,7 +116,12 @@ class Untried:
         return await self._run(lambda: [compile_unit(unit) for unit in units], 120.0)
 
     async def prove(
-        self, groups: Sequence[Sequence[Compiled]], around: Mapping[str, Compiled], settings: Settings, seconds: float
+        self,
+        groups: Sequence[Sequence[Compiled]],
+        around: Mapping[str, Compiled],
+        settings: Settings,
+        seconds: float,
+        kept: Kept = MappingProxyType({}),
     ) -> list[Verdict]:
         """Nothing is known of them before they are built."""
         return [Verdict() for _ in groups]
@@ -152,13 +174,14 @@ class Trial:
         return found
 
     async def prove(
-        self, groups: Sequence[Sequence[Compiled]], around: Mapping[str, Compiled], settings: Settings, seconds: float
+        self,
+        groups: Sequence[Sequence[Compiled]],
+        around: Mapping[str, Compiled],
+        settings: Settings,
+        seconds: float,
+        kept: Kept = MappingProxyType({}),
     ) -> list[Verdict]:
-        """Execute groups one after the other, each for at most so many seconds.
-
-        Args:
-            around: live units that they import.
-        """
+        """Execute groups one after the other; see `Ground`."""
         found: list[Verdict] = []
         plugins = {one.unit.name for group in groups for one in group} | around.keys()
         lent = pickle.dumps({name: dict(settings(name)) for name in plugins})
@@ -169,7 +192,7 @@ class Trial:
                 units = {one.unit.name: one for group in left for one in group} | dict(around)
                 unknown = [one for name, one in units.items() if child.known.get(name) != one.unit.digest]
                 names = [tuple(one.unit.name for one in group) for group in left]
-                child.send("prove", pickle.dumps(unknown), names, lent, seconds)
+                child.send("prove", pickle.dumps(unknown), names, lent, dict(kept), seconds)
                 for group in left:
                     at = group[0].unit
                     while (said := await self._answer(child, seconds + INTERRUPTED_SECONDS))[0] == "begin":

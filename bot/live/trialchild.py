@@ -1,10 +1,12 @@
 """Inside a trial process: compile units, execute groups of them as the bot would, and say what came of it.
 
 Here a plugin may do what it likes: the process is made for one transaction and killed after it. Whatever it says last
-is what it was at when it died. Where the process comes from is `trialzygote.py`; who asks is `trial.py`.
+is what it was at when it died. A process that plugin code forks here says nothing: it ends when it comes back out of
+that code, or one group would be answered twice and the next by an answer that is not its own. Where the process comes
+from is `trialzygote.py`; who asks is `trial.py`.
 
     compile  [unit]                                        -> compiled ...         for each, see `_compile`
-    prove    [known], [group], settings, seconds           -> begin NAME         for each of a group of several
+    prove    [known], [group], settings, kept, seconds     -> begin NAME         for each of a group of several
                                                               proved N ...       for each group, see `_prove`
     warm     [module]                                      -> ready
 
@@ -30,13 +32,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from bot.api.kept import Memory, Rows
+from bot.api.kept import Memory, Rows, shelf
 from bot.dispatch.table import build as build_table
 from bot.errors import PluginError
 from bot.live.compiled import Compiled, compile_unit
 from bot.live.discover import PACKAGE, Source, Unit
-from bot.live.loader import Build, Image, TookTooLong, shown
+from bot.live.loader import Build, Image, TookTooLong, place, sentence, shown
 from bot.live.names import install
+from bot.live.state import migrated
 from bot.live.trialframes import HEAD_BYTES, frame, receive
 
 T = TypeVar("T")
@@ -134,7 +137,7 @@ class Child:
     """
 
     def __init__(self, send: Callable[[bytes], object], receive: Callable[[], tuple[Any, ...]]) -> None:
-        self._send, self._receive = send, receive
+        self._send, self._receive, self._process = send, receive, os.getpid()
         self._compiled: dict[str, Compiled] = {}
         self._inside = frozenset(sys.modules)  # before any plugin asked for anything
 
@@ -159,16 +162,28 @@ class Child:
             except BaseException:  # the plugin that imports it will tell
                 continue
         rehearse(CHILD_TIMES)
-        self._send(frame("ready"))
+        self._tell("ready")
+
+    def _tell(self, *message: Any) -> None:
+        if os.getpid() != self._process:
+            os._exit(0)  # forked by plugin code
+        self._send(frame(*message))
 
     def _compile(self, units: bytes) -> None:
         for unit in pickle.loads(units):
             one = compile_unit(unit)
             self._compiled[one.unit.name] = one
             told = dict(one.codes), tuple(one.imports), one.state_name, pack_error(one.error), one.state_version
-            self._send(frame("compiled", *told))
+            self._tell("compiled", *told)
 
-    def _prove(self, known: bytes, groups: list[tuple[str, ...]], settings: bytes, seconds: float) -> None:
+    def _prove(
+        self,
+        known: bytes,
+        groups: list[tuple[str, ...]],
+        settings: bytes,
+        kept: Mapping[str, tuple[int, bytes]],
+        seconds: float,
+    ) -> None:
         self._compiled |= {one.unit.name: one for one in pickle.loads(known)}
         of_plugins: Mapping[str, Mapping[str, Any]] = pickle.loads(settings)
         for number, names in enumerate(groups):
@@ -177,7 +192,9 @@ class Child:
             main = self._compiled[names[-1]].unit
             try:
                 with _deadline(seconds):
-                    longest = self._execute(build, names)
+                    longest, images = self._execute(build, names)
+                    for name in kept.keys() & images.keys():
+                        _migrate(images[name], *kept[name], seconds)
             except PluginError as fault:
                 error, trace = fault, _trace(fault, build)
             except TookTooLong:  # not in a unit, but between two
@@ -185,10 +202,10 @@ class Child:
             except Exception as fault:  # so odd that nobody thought of it: this group's fault alone
                 error = PluginError(main.name, shown(main), 0, f"it can't be read: {fault!r}")
             inside = sorted(name for name in self._new_modules() if isinstance(name, str))
-            self._send(frame("proved", number, longest, pack_error(error), trace, sorted(build.outside), inside))
+            self._tell("proved", number, longest, pack_error(error), trace, sorted(build.outside), inside)
 
-    def _execute(self, build: Build, names: tuple[str, ...]) -> float:
-        """Build one group and its table; return the seconds that the slowest of its steps took."""
+    def _execute(self, build: Build, names: tuple[str, ...]) -> tuple[float, dict[str, Image]]:
+        """Build one group and its table; return the seconds that the slowest of its steps took, and the images."""
         longest, steps = 0.0, build.steps(names)
         while True:
             began = time.perf_counter()
@@ -196,11 +213,11 @@ class Child:
                 name = next(steps)
             except StopIteration as end:
                 _table_of(end.value)
-                return longest
+                return longest, end.value
             finally:
                 longest = max(longest, time.perf_counter() - began)
             if len(names) > 1:
-                self._send(frame("begin", name))
+                self._tell("begin", name)
 
     def _reached(self, names: tuple[str, ...]) -> dict[str, Compiled]:
         """Return these units, and all that they import over any number of steps."""
@@ -214,6 +231,34 @@ class Child:
 
     def _new_modules(self) -> Iterator[str]:
         return (name for name in sys.modules.keys() - self._inside if not str(name).startswith(f"{PACKAGE}."))
+
+
+def _migrate(image: Image, version: int, pickled: bytes, seconds: float) -> None:
+    """Call a unit's `migrate` with a copy of its kept values.
+
+    Raises:
+        PluginError: it raised, or returned what can't be kept.
+    """
+    unit = image.unit
+    function = getattr(image.modules[f"{PACKAGE}.{unit.name}"], "migrate", None)
+    if function is None:
+        return
+    first = getattr(getattr(function, "__code__", None), "co_firstlineno", 0)
+    try:
+        values = pickle.loads(pickled)
+    except Exception:  # objects of the plugin's own classes, which are found under their names in the bot only
+        return
+    token = shelf.set(Nowhere())
+    try:
+        migrated(function, version, values)
+    except TookTooLong as error:
+        path, line = place(error.__traceback__, unit)
+        raise PluginError(unit.name, path, line or first, f"migrate took longer than {seconds:g} s") from None
+    except BaseException as error:
+        path, line = place(error.__traceback__, unit)
+        raise PluginError(unit.name, path, line or first, f"migrate: {sentence(error)}") from error
+    finally:
+        shelf.reset(token)
 
 
 class Nowhere:
@@ -242,8 +287,10 @@ def _trace(error: PluginError, build: Build) -> str:
     trace = cause.__traceback__
     while trace is not None and not build.ran(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
+    if trace is None:
+        return ""  # found by us, not raised by it: the line says it all
     try:
-        return "".join(traceback.format_exception(type(cause), cause, trace or cause.__traceback__))
+        return "".join(traceback.format_exception(type(cause), cause, trace))
     except Exception:  # the exception is the plugin's own class
         return f"{type(cause).__name__}, which can't be shown"
 
@@ -260,7 +307,7 @@ def _deadline(seconds: float) -> Iterator[None]:
         raise TookTooLong
 
     signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 0.05)  # again and again: the first may be caught
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 0.25)  # again and again: the first may be caught
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
 """Trial processes for the bot: one is always ready, forked ahead, or made afresh where the system can't fork.
 
 A spare has done once all that a trial does, so that no time of a save goes into that; the next is asked for when one is
-taken back, off the clock. The zygote that they are forked from is started anew when it dies or hangs, a few times.
-All on the event loop, without a thread.
+taken back, off the clock. The zygote that they are forked from is started anew when it dies or hangs; when it does so a
+few times in a row, spares are made afresh from then on. All on the event loop, without a thread.
 """
 
 from __future__ import annotations
@@ -161,11 +161,12 @@ class Spares:
         while True:
             if self._zygote is None or not self._zygote.alive:
                 if self._starts >= STARTS:
-                    self._starts = 0  # the next reload tries again
-                    raise CannotTry("the process that trials are forked from keeps ending")
-                self._starts += 1
+                    self._fork = False
+                    log.warning("the process that trials are forked from keeps ending; each trial starts its own now")
+                    return await self._fresh()
                 await self._end_zygote()
                 self._zygote = Zygote()
+                self._starts += 1
             try:
                 async with asyncio.timeout(READY_SECONDS):
                     return await self._zygote.fork()
@@ -208,6 +209,7 @@ class Spares:
                 result.close()
         await self._end_zygote()
         await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.sleep(0)  # a transport lets go of its socket in a turn of the loop after it was closed
 
 
 class Zygote:
@@ -220,7 +222,7 @@ class Zygote:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._control, theirs = socket.socketpair()
-        with theirs:
+        try:
             self._process = subprocess.Popen(
                 _python("bot.live.trialzygote", f"main({theirs.fileno()}, {os.getpid()})"),
                 pass_fds=[theirs.fileno()],
@@ -228,6 +230,11 @@ class Zygote:
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        except BaseException:
+            self._control.close()
+            raise
+        finally:
+            theirs.close()
         self._control.setblocking(False)
         self._loop.add_reader(self._control, self._read)
         self._heard = bytearray()
@@ -245,7 +252,12 @@ class Zygote:
         wanted: asyncio.Future[tuple[int, socket.socket]] = self._loop.create_future()
         self._wanted.append(wanted)
         self._order("fork")
-        pid, channel = await wanted
+        try:
+            pid, channel = await wanted
+        except asyncio.CancelledError:  # which may meet the answer
+            if wanted.done() and not wanted.cancelled() and wanted.exception() is None:
+                wanted.result()[1].close()
+            raise
         reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LIMIT_BYTES)
         spare = Spare(pid, reader, writer, lambda: self._end(pid), self._loop.create_future())
         if not self.alive:
@@ -270,6 +282,8 @@ class Zygote:
             return
         except OSError:
             heard, sockets = b"", []
+        for descriptor in sockets:
+            os.set_inheritable(descriptor, False)  # what is sent this way would go to whatever a plugin starts
         self._sockets += sockets
         self._heard += heard
         try:

@@ -77,6 +77,7 @@ class Zygote:
             return
         finally:
             self._end_all()
+            signal.set_wakeup_fd(-1)  # the interpreter closes what it leads to before it is done with signals
 
     def _order(self, order: str, pid: int = 0) -> None:
         if order == "fork":

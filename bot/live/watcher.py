@@ -285,15 +285,14 @@ class Watcher:
             return True  # a writer that never rests must not hold up the rest for ever
         await self._look()
         files = [path for path in self._suspects if path.endswith(".py")]
-        open_for_writing = await asyncio.to_thread(lambda: {is_open_for_writing(path) for path in files})
-        if open_for_writing <= {False}:
+        if await asyncio.to_thread(_writers_of, files) <= {False}:
             return True
         before = self._seen
         self._changed.clear()
         if await self._changes_within(STEADY_SECONDS):
             return False
         await self._look()
-        return before == self._seen and not any(map(is_open_for_writing, files))
+        return before == self._seen and True not in await asyncio.to_thread(_writers_of, files)
 
     # -- the watch itself
 
@@ -331,6 +330,11 @@ class Watcher:
         source, self._source, self._watched = self._source, None, []
         if source is not None:
             source.close()
+
+
+def _writers_of(files: Iterable[str]) -> set[bool | None]:
+    """Return all that is told of who writes them; not on the loop, since they may lie on another machine."""
+    return {is_open_for_writing(path) for path in files}
 
 
 def _unit(parts: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ class Blame:
         self._alone: str | None = None
         self._since = 0.0
         self._heard_after = False
+        self._listening = True
         self._patience = PATIENCE_SECONDS
 
     @property
@@ -35,24 +36,33 @@ class Blame:
         """Whether lines are handed over one at a time."""
         return bool(self._suspects) or self._alone is not None
 
-    def died(self, in_hand: Collection[str], *, silent: bool) -> str | None:
-        """The worker ended by its own fault with these lines in hand; return the guilty one, if that is certain."""
+    def died(self, in_hand: Collection[str], *, silent: bool, strikes: int = 2) -> str | None:
+        """The worker ended by its own fault with these lines in hand; return the guilty one, if that is certain.
+
+        Args:
+            silent: it had to be killed, since it did not answer.
+            strikes: at so many deaths a line must have been in hand, at the last one alone.
+        """
         counts = {number: self._deaths(number) for number in in_hand}
         guilty = None
         if len(in_hand) == 1:
             (number,) = in_hand
-            if silent or counts[number] >= 2:
+            if silent or counts[number] >= strikes:
                 guilty = number
         self._patience = min(self._patience * 2, 30.0) if self.careful and guilty is None else PATIENCE_SECONDS
         self._suspects = {number: None for number in (*in_hand, *self._suspects) if number != guilty}
-        self._alone = None
+        self._alone, self._listening = None, False
         return guilty
 
     def interrupted(self) -> None:
         """The worker was ended from outside: whoever was alone has shown nothing, and is tried again."""
         if self._alone is not None:
             self._suspects = {self._alone: None, **self._suspects}
-            self._alone = None
+        self._alone, self._listening = None, False
+
+    def listening(self, now: float) -> None:
+        """The new worker takes lines from here on: what it was handed has been read now, and not when it started."""
+        self._since, self._heard_after, self._listening = now, False, True
 
     def over(self, now: float) -> bool:
         """Whether lines may be handed over as ever: no suspect waits, and the last one has taken its time."""
@@ -64,7 +74,7 @@ class Blame:
 
     def may_go(self, now: float) -> bool:
         """Whether the next suspect may be handed over."""
-        if self._alone is not None and self._heard_after and now >= self._since + self._patience:
+        if self._alone is not None and self._listening and self._heard_after and now >= self._since + self._patience:
             self._alone = None
         return self._alone is None
 

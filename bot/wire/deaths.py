@@ -28,6 +28,11 @@ def asked_to_end(code: int) -> bool:
     return code in _TO_END
 
 
+def strikes(code: int, silent: bool) -> int:
+    """Return at how many deaths a line must have been in hand, alone at the last, to be guilty of this one."""
+    return KILLS_AS_FAULT if code in _FROM_OUTSIDE and not silent else 2
+
+
 class Deaths:
     """The deaths of one bot's workers.
 
@@ -40,6 +45,7 @@ class Deaths:
         self.count = 0
         self.safe = False
         self._faults: deque[float] = deque()
+        self._waits = False
         self._kills = 0
         self._last: tuple[int, str | None] = (0, None)
 
@@ -65,6 +71,7 @@ class Deaths:
     def died(self, now: float, *, own_fault: bool) -> None:
         """Count a death."""
         self.count += 1
+        self._waits = own_fault
         if own_fault:
             self._faults.append(now)
         while self._faults and now - self._faults[0] > FAULT_WINDOW_SECONDS:
@@ -79,7 +86,7 @@ class Deaths:
     def pause(self) -> float:
         """Return for how many seconds the next worker waits."""
         late = len(self._faults) - FAULTS_AT_ONCE
-        return BACKOFF_SECONDS[min(late, len(BACKOFF_SECONDS)) - 1] if late > 0 else 0.0
+        return BACKOFF_SECONDS[min(late, len(BACKOFF_SECONDS)) - 1] if self._waits and late > 0 else 0.0
 
     def forgive(self) -> None:
         """An admin takes the plugins back, or wants a new worker: begin to count anew."""

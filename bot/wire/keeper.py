@@ -134,17 +134,17 @@ class Keeper:
         """Hand nothing more to the present worker; what it has in hand it may finish. The next one gets the rest."""
         self._holding = True
 
-    def died(self, *, own_fault: bool, silent: bool = False) -> tuple[str, str, bytes] | None:
+    def died(self, *, own_fault: bool, silent: bool = False, strikes: int = 2) -> tuple[str, str, bytes] | None:
         """The worker has ended; find out by what, and return (network, number, line) of what is skipped for it.
 
         Args:
             own_fault: no signal from outside ended it.
-            silent: it had to be killed, since it did not answer.
+            silent, strikes: see `Blame.died`.
         """
         if not own_fault or not self._listening:  # by no line: it may have read none of them
             self.blame.interrupted()
             return None
-        guilty = self.blame.died(self.entries.in_hand(), silent=silent)
+        guilty = self.blame.died(self.entries.in_hand(), silent=silent, strikes=strikes)
         entry = self.entries.get(guilty) if guilty is not None else None
         if guilty is None or entry is None:
             return None

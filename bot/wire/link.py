@@ -40,23 +40,27 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     "marked": (("number",), False),  # everything that was sent before this `mark` has been read
     "stop": ((), True),  # say QUIT everywhere with these words, end the plugins, and go
     "hangup": ((), False),  # read the configuration and all plugins again
-    "retire": ((), False),  # a successor is ready: finish what is in hand, hand over, and go
+    "standby": ((), True),  # the first frame of a successor: be ready to take over; as JSON, what runs now
+    "retire": ((), False),  # a successor is ready: ask to be held when that suits, hand over, and go
+    "stays": ((), True),  # there will be no successor, and why: go on as if nothing had been asked
     # this line, or work begun under this name (net is then `-`), ended workers and is not delivered any more
     "skipped": (("net", "number"), True),
     "stacks": ((), True),  # as JSON text: where the threads of the worker before were when it ended; before `skipped`
     "news": ((), True),  # a line for the admins about workers
     # both ways
     "config": ((), True),  # the settings in force, opaque to the keeper: base64
-    "hand": ((), True),  # what a worker leaves to the next one, opaque to the keeper: base64
+    "hand": ((), True),  # what a worker leaves to the next one, opaque to the keeper: base64; for a successor: begin
+    "hold": ((), False),  # hand me no more lines; answered by the same: no more will come
     "vitals": ((), True),  # the worker asks how the keeper is, with nothing; the keeper tells, as JSON
     # worker -> keeper
-    "ready": ((), False),  # the plugins are loaded, or a reload of everything is over
+    "ready": ((), False),  # plugins are loaded, or a reload of all is over; from a successor: I could take over now
+    "unfit": ((), True),  # from a successor: I can't take over, and why
     "reloading": ((), False),  # a reload of everything begins
     "sound": ((), False),  # an admin has taken all plugins back: no safe mode for the next worker
     # as JSON: how long the keeper has patience (silence_seconds, hold_seconds), and how it logs (level, format)
     "limits": ((), True),
     "status": ((), True),  # how things are, in words, for whoever supervises us both
-    "restart": ((), True),  # start a successor from the code on disk; who asked
+    "restart": ((), True),  # start a successor from the code on disk; as JSON, what runs now
     "end": (("code",), False),  # everything is closed; start no other, and exit with this code
     "open": (("net",), True),  # dial as this JSON says; nothing happens when up or dialling
     "go": (("net",), False),  # registered and joined: release the paced lines

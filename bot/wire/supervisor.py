@@ -7,8 +7,8 @@ it inherits; signals are ours, and reach it as frames. It is replaced when it en
 when it has been silent for too long, in which case it first writes the stack of each thread. What its end means is
 said by `deaths.py`, which line caused it by `blame.py`. Nobody stays behind, whatever ends.
 
-How a worker begins, and what it does with what it is told, is `bot/worker.py`; what the system does for us is
-`process.py` and `systemd.py`.
+How a worker begins, and what it does with what it is told, is `bot/worker.py`; how one takes the place of another
+that is well is `upgrade.py`; what the system does for us is `process.py` and `systemd.py`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from typing import IO
 
 from bot import logs
 from bot.wire import process
-from bot.wire.deaths import Deaths, asked_to_end
+from bot.wire.deaths import Deaths, asked_to_end, strikes
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.socketlink import SocketEnd
 from bot.wire.systemd import Systemd
+from bot.wire.upgrade import Upgrade
 from bot.wire.vitals import vitals
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 CLOSE_SECONDS = 0.5  # of these, for the QUITs of a keeper without a worker
 STRAYS_SECONDS = 1.0  # from SIGTERM to SIGKILL for what a worker has left behind
 GLANCE_SECONDS = 1.0  # how often we look whether we slept ourselves
+NEWS = 50  # frames about its predecessors that a worker is told
 STACKS_BYTES = 64 * 1024
 FAILED = 1
 
@@ -58,6 +60,8 @@ class Worker:
         self.spoken = False
         self.stopped = False  # by SIGSTOP or a debugger
         self.silent = False  # it is being killed for its silence
+        self.retired = False  # it has handed over to a successor
+        self.told: list[Frame] = []  # about those before it
 
 
 class Supervisor:
@@ -79,7 +83,7 @@ class Supervisor:
         systemd: Systemd | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.command, self.config, self.keeper, self._clock = list(command), config, keeper, clock
+        self.config, self.keeper, self._clock = config, keeper, clock
         self.systemd = systemd or Systemd({})
         self.deaths = Deaths()
         self.worker: Worker | None = None
@@ -90,8 +94,9 @@ class Supervisor:
         self._was_ready = False  # some worker was
         self._alone_since: float | None = self.started  # no worker is ready
         self._workers: dict[int, Worker] = {}
-        self._news: deque[Frame] = deque(maxlen=50)  # for the next worker
+        self._news: deque[Frame] = deque(maxlen=NEWS)  # for the next worker
         self._wake = asyncio.Event()
+        self.upgrade: Upgrade[Worker] = Upgrade(command, self._start, self._say, keeper.hold)
         keeper.on_other = self._frame
 
     async def run(self) -> int:
@@ -101,28 +106,32 @@ class Supervisor:
         self._watchdog()
         while not self._stopping:
             try:
-                worker = self.worker = await self._start()
+                successor = self.upgrade.take()
+                worker = self.worker = successor or await self._start(self._command())
             except OSError as error:
                 self._not_started(f"a worker can't be started: {error}")
             else:
-                self._introduce(worker)
+                self._introduce(worker, successor=successor is not None)
                 self.keeper.attach(worker.link)
                 await self._watch(worker)
                 self._after(worker)
             await self._pause()
+        self.upgrade.end()
         await self._close()
         return self._code or 0
 
     # -- one worker
 
-    async def _start(self, *options: str) -> Worker:
+    def _command(self) -> list[str]:
+        return [*self.upgrade.command, "--safe"] if self.deaths.safe else self.upgrade.command
+
+    async def _start(self, command: Sequence[str]) -> Worker:
         ours, its = socket.socketpair()
         stacks = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the worker
         try:
-            safe = ["--safe"] if self.deaths.safe else []
             given = [its.fileno(), stacks.fileno()]
             child = subprocess.Popen(  # noqa: ASYNC220  # 2 ms, which no PING notices
-                [*self.command, *safe, *options, "--stacks", str(stacks.fileno()), str(its.fileno())],
+                [*command, "--stacks", str(stacks.fileno()), str(its.fileno())],
                 pass_fds=given,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -139,10 +148,14 @@ class Supervisor:
         log.debug("worker %d started", worker.pid)
         return worker
 
-    def _introduce(self, worker: Worker) -> None:
-        worker.link.send(Frame("config", (), self.config))
-        while self._news:
-            worker.link.send(self._news.popleft())
+    def _introduce(self, worker: Worker, *, successor: bool) -> None:
+        worker.started = self._clock()
+        self.upgrade.introduce(worker, successor=successor)
+        if not successor:  # which has read its own
+            worker.link.send(Frame("config", (), self.config))
+        worker.told, self._news = list(self._news), deque(maxlen=NEWS)
+        for frame in worker.told:
+            worker.link.send(frame)
         if self._stopping:  # the end was asked for while it started
             self._end(worker)
 
@@ -193,6 +206,9 @@ class Supervisor:
             del self._workers[pid]
             worker.link.abort()
             self.keeper.detach(worker.link)
+            if worker is not self.worker:  # a successor that is not to be
+                worker.stacks.close()
+                self._bury(worker)
             if not worker.ended.done():
                 worker.ended.set_result(status)
 
@@ -208,6 +224,9 @@ class Supervisor:
             return
         if self._alone_since is None:
             self._alone_since = self._clock()
+        if worker.retired:
+            self.deaths.forgive()  # they were those of other code
+            return
         in_hand = self.keeper.entries.in_hand()
         own_fault = self.deaths.own_fault(
             code,
@@ -220,8 +239,12 @@ class Supervisor:
         if own_fault and not worker.spoken and not self._was_ready:
             self._not_started(f"the bot did not start: its worker {why}, as said above")
             return
+        if not worker.ready:  # who knows what it has made of that
+            self._news.extendleft(reversed(worker.told))
         self.deaths.died(self._clock(), own_fault=own_fault)
-        skipped = self.keeper.died(own_fault=own_fault, silent=worker.silent and not worker.stopped)
+        skipped = self.keeper.died(
+            own_fault=own_fault, silent=worker.silent and not worker.stopped, strikes=strikes(code, worker.silent)
+        )
         log.error("the worker %d %s; starting another", worker.pid, why)
         self.systemd.status(f"the worker {why}; starting another")
         self._tell(Frame("news", (), f"the bot's worker {why} and was replaced".encode()))
@@ -256,6 +279,10 @@ class Supervisor:
             record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (worker.pid,), None, sinfo=text)
             log.handle(record)
         return text
+
+    def _say(self, frame: Frame) -> None:
+        if self.worker is not None:
+            self.worker.link.send(frame)
 
     def _tell(self, frame: Frame) -> None:
         self._news.append(frame)
@@ -293,10 +320,14 @@ class Supervisor:
             return
         worker.spoken = True
         match frame.verb:
+            case "restart" | "hold" | "hand":
+                self.upgrade.heard(worker, frame)
             case "ready":
                 worker.ready = self._was_ready = True
                 self._alone_since = None
+                self.keeper.blame.listening(self.keeper.clock())
                 self.systemd.ready()
+                self.upgrade.heard(worker, frame)
             case "reloading":
                 self.systemd.reloading()
             case "status":
@@ -342,6 +373,7 @@ class Supervisor:
         if self._stopping:
             return
         self._finish()
+        self.upgrade.end()
         worker = self.worker
         if worker is not None and not worker.ended.done():
             self._end(worker, reason)

@@ -291,3 +291,32 @@ def test_words_lie_in_order_and_hold_no_space_between(line: str) -> None:
         assert not line[end : word.start].strip()
         end = word.end
     assert not line[end:].strip()
+
+
+def test_a_signature_that_was_read_before_is_known_again() -> None:
+    def f(ctx: object, place: str = "", *, days: int = 1) -> None: ...
+    def g(ctx: object, place: str = "", *, days: int = 1) -> None: ...
+
+    read = Signature.of(f, bound=False)
+    assert Signature.known(g) is read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def g(ctx, place: str = '', *, days: int = True): ...",  # equal, and another type
+        "def g(ctx, place: str = '', *, days: float = 1): ...",
+        "def g(ctx, town: str = '', *, days: int = 1): ...",
+        "def g(ctx, place: str, *, days: int = 1): ...",
+        "def g(ctx, place: str = '', days: int = 1): ...",
+        "int = str\ndef g(ctx, place: str = '', *, days: int = 1): ...",  # another `int`
+        "import functools\n@functools.wraps(len)\ndef g(ctx, place: str = '', *, days: int = 1): ...",
+    ],
+)
+def test_a_signature_that_differs_in_anything_is_not_known(text: str) -> None:
+    scope: dict[str, Any] = {}
+    exec("from __future__ import annotations\ndef f(ctx, place: str = '', *, days: int = 1): ...", scope)
+    Signature.of(scope["f"], bound=False)
+    other: dict[str, Any] = {}
+    exec(f"from __future__ import annotations\n{text}", other)
+    assert Signature.known(other["g"]) is None

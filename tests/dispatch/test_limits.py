@@ -105,3 +105,13 @@ def test_no_window_holds_more_runs_than_the_count(gaps: list[float]) -> None:
             ran.append(now)
     for index, start in enumerate(ran):
         assert sum(moment < start + 9.0 for moment in ran[index:]) <= 3
+
+
+def test_the_windows_go_on_elsewhere_by_the_age_of_their_runs() -> None:
+    here, there = Limits(), Limits()
+    for now in (100.0, 101.0, 102.0):
+        assert here.allow("h", "u", THREE, now) == 0.0
+    there.go_on(here.taken(103.0), 5.0)  # of a process with another clock
+    assert there.allow("h", "u", THREE, 5.0) == pytest.approx(6.0)
+    assert there.allow("h", "other", THREE, 5.0) == 0.0
+    assert there.allow("h", "u", THREE, 11.0) == 0.0

@@ -10,7 +10,7 @@ import pytest
 from bot.api.declare import Command, Declaration, On, Rule
 from bot.api.events import Event, User
 from bot.dispatch.owner import Owner
-from bot.dispatch.table import Handler, Match, Table, build
+from bot.dispatch.table import Handler, Match, Table, build, replaced
 
 NETWORK: Any = SimpleNamespace(name="libera", nick="Bot", same=lambda one, other: one.lower() == other.lower())
 
@@ -206,3 +206,33 @@ def test_the_rules_stay_warm_where_no_pattern_changed() -> None:
 
 def test_an_empty_table_matches_nothing() -> None:
     assert Table().match(event("!roll tea++"), ("!",), lambda plugin: True) == []
+
+
+# --- one plugin replaced
+
+
+def test_one_plugin_with_the_same_commands_is_replaced_without_indexing_the_others() -> None:
+    new, qualified = command("karma", "karma"), command("karma", "top")
+    before = build([ROLL, KARMA, qualified])
+    table = replaced(before, [KARMA, qualified], [new, (other := command("karma", "top"))])
+    whole = build([ROLL, new, other], before)
+    assert table is not None
+    assert (table.commands, table.qualified, table.dropped) == (whole.commands, whole.qualified, whole.dropped)
+    assert before.commands["karma"] is KARMA
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ([KARMA], [command("karma", "karma"), command("karma", "top")]),
+        ([KARMA], [command("karma", "top")]),
+        ([KARMA], [command("karma", "karma", "k")]),
+        ([ROLL], [command("dice", "roll")]),
+        ([KARMA, PLUS], [command("karma", "karma"), PLUS]),
+        ([KARMA], [command("karma", "karma"), handler("karma", "spoke", On("message"))]),
+    ],
+)
+def test_where_more_than_commands_of_the_same_names_changes_all_is_indexed(
+    old: list[Handler], new: list[Handler]
+) -> None:
+    assert replaced(TABLE, old, new) is None

@@ -130,6 +130,17 @@ async def test_stopping_ends_the_thread() -> None:
     assert not thread.is_alive()
 
 
+async def test_what_runs_can_be_cancelled_though_it_was_stopped_meanwhile() -> None:
+    builder, free = Builder(TooLong), threading.Event()
+    waiting = asyncio.create_task(builder.run(lambda: free.wait(10), 10.0))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    builder.stop()
+    free.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_stopping_what_never_ran_leaves_no_thread() -> None:
     before = threading.enumerate()
     Builder(TooLong).stop()

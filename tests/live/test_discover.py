@@ -273,6 +273,57 @@ def test_folders_that_lead_round_in_a_circle_are_left(tmp_path: Path) -> None:
     assert "pkg" in swept(tmp_path)
 
 
+def test_a_folder_that_is_linked_into_a_package_counts_if_it_stays_in_the_plugin_directory(tmp_path: Path) -> None:
+    write(tmp_path / "here", pkg____init__="", shared__words="x = 1")
+    write(tmp_path / "there", words="x = 2")
+    (tmp_path / "here" / "pkg" / "inner").symlink_to(tmp_path / "here" / "shared")
+    (tmp_path / "here" / "pkg" / "outer").symlink_to(tmp_path / "there")
+    assert set(swept(tmp_path / "here")["pkg"].sources) == {"plugins.pkg", "plugins.pkg.inner.words"}
+
+
+def test_a_package_that_links_to_the_whole_disk_is_read_at_once(tmp_path: Path) -> None:
+    write(tmp_path, pkg____init__="")
+    (tmp_path / "pkg" / "all").symlink_to("/")
+    assert set(swept(tmp_path)["pkg"].sources) == {"plugins.pkg"}
+
+
+# --- a look at a few
+
+
+def test_a_look_at_one_unit_sees_its_change_and_no_other(tmp_path: Path) -> None:
+    write(tmp_path, a="x = 1", b="x = 1")
+    discovery = Discovery([tmp_path])
+    discovery.sweep()
+    write(tmp_path, a="x = 2", b="x = 2", c="x = 2")
+    units = discovery.look(["a"]).units
+    assert [units[name].sources[f"plugins.{name}"].content for name in units] == [b"x = 1", b"x = 2"]
+    assert set(discovery.sweep().units) == {"a", "b", "c"}
+
+
+def test_a_look_finds_what_is_new_what_is_gone_and_what_became_a_package(tmp_path: Path) -> None:
+    write(tmp_path, a="x = 1", b="x = 1")
+    discovery = Discovery([tmp_path])
+    discovery.sweep()
+    (tmp_path / "b.py").unlink()
+    write(tmp_path, c="x = 1", a____init__="x = 3")
+    units = discovery.look(["a", "b", "c"]).units
+    assert set(units) == {"a", "c"} and units["a"].sources["plugins.a"].is_package
+
+
+def test_a_look_keeps_to_the_order_of_the_directories(tmp_path: Path) -> None:
+    write(tmp_path / "one", a="x = 1")
+    write(tmp_path / "two", a="x = 2")
+    discovery = Discovery([tmp_path / "one", tmp_path / "two"])
+    discovery.sweep()
+    (tmp_path / "one" / "a.py").unlink()
+    assert discovery.look(["a"]).units["a"].sources["plugins.a"].content == b"x = 2"
+
+
+def test_the_first_look_sees_everything(tmp_path: Path) -> None:
+    write(tmp_path, a="x = 1", b="x = 1")
+    assert set(Discovery([tmp_path]).look(["a"]).units) == {"a", "b"}
+
+
 def test_a_folder_with_the_name_of_a_file_is_no_plugin(tmp_path: Path) -> None:
     (tmp_path / "weather.py").mkdir()
     assert swept(tmp_path) == {}

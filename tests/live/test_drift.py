@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_reload import Bench, says
 
-from bot.live.drift import Drift, packages
+from bot.live.drift import Drift, advised, packages
 from bot.live.names import install
 from bot.live.trial import Trial
 
@@ -88,7 +88,8 @@ async def test_a_reload_over_another_version_of_a_package_says_restart_first(lib
         stat = (lib / "part.py").stat()
         (lib / "part.py").write_text("value = 2\n")
         os.utime(lib / "part.py", ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000_000))
-        told = "a stays g1: a.py: restart first: somelib on disk is not what runs; the old version goes on answering"
+        why = "restart first (by hand: end the bot and run it again): somelib on disk is not what runs"
+        told = f"a stays g1: a.py: {why}; the old version goes on answering"
         assert await bench.save(a=says("2", more="import somelib")) == told
         assert bench.answer("say") == "1"
         assert await bench.save(a=says("3")) == "a g1 -> g2: ~say"
@@ -105,7 +106,26 @@ async def test_a_plugin_for_another_version_of_the_bot_is_told_so(tmp_path: Path
         files[path] = (time - 1, size)
         told = await bench.save(a="from bot import nothing_of_that_name")
         assert told.startswith("a not loaded: a.py:1: ") and told.endswith(
-            "; restart first: bot on disk is not what runs"
+            "; restart first (by hand: end the bot and run it again): bot on disk is not what runs"
         )
+    finally:
+        await bench.close()
+
+
+def test_what_is_told_names_the_command_where_there_is_one() -> None:
+    assert advised("restart first: x", "!restart") == "restart first (!restart): x"
+    assert advised("nothing of that kind", "!restart") == "nothing of that kind"
+
+
+async def test_a_reload_of_everything_tells_of_another_bot_on_disk(tmp_path: Path) -> None:
+    install([str(tmp_path / "plugins")])
+    bench = Bench(tmp_path / "plugins")
+    try:
+        assert await bench.save(a=says("1")) == "a loaded g1"
+        files = bench.reloader._planner.drift._files["bot"]
+        path, (time, size) = next(iter(files.items()))
+        files[path] = (time - 1, size)
+        told = str(await bench.reloader.settle(everything=True))
+        assert "the bot itself is another one on disk: restart first (by hand: " in told
     finally:
         await bench.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -192,6 +193,25 @@ async def test_no_image_is_held(shelf: Shelf) -> None:
     assert not shelf.history._news and not shelf.history._notes
 
 
+async def test_no_image_is_held_while_the_disk_hangs(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+    add = shelf.backend.versions.add
+
+    def slowly(*row: Any) -> None:
+        hangs.set()
+        goes_on.wait(10)
+        add(*row)
+
+    monkeypatch.setattr(shelf.backend.versions, "add", slowly)
+    shelf.commit(unit("weather", "a"))
+    assert await asyncio.to_thread(hangs.wait, 10)
+    shelf.commit(unit("weather", "b"))
+    await asyncio.sleep(0)
+    assert not shelf.history._news
+    goes_on.set()
+    assert [each[1] for each in await shelf.told("weather")] == ["b", "a"]
+
+
 async def test_pins_are_kept_unless_they_stand_in_for_what_is_broken(shelf: Shelf) -> None:
     shelf.commit(unit("weather", "a"), unit("other", "a"))
     kept, passing = Pin(unit("weather", "a"), "b"), Pin(unit("other", "a"), "b", kept=False)
@@ -201,6 +221,19 @@ async def test_pins_are_kept_unless_they_stand_in_for_what_is_broken(shelf: Shel
     shelf.history.pinned({})
     await shelf.history.written()
     assert await shelf.opened().pins() == {}
+
+
+async def test_pins_that_the_disk_did_not_take_are_written_with_the_next_change(shelf: Shelf) -> None:
+    shelf.commit(unit("weather", "a"))
+    await shelf.history.written()
+    shelf.backend.ask("PRAGMA query_only = 1")
+    pin = Pin(unit("weather", "a"), "b")
+    shelf.history.pinned({"weather": pin})
+    await shelf.history.written()
+    shelf.backend.ask("PRAGMA query_only = 0")
+    shelf.commit(unit("weather", "a"))
+    await shelf.history.written()
+    assert await shelf.opened().pins() == {"weather": pin}
 
 
 async def test_the_end_writes_what_is_left(shelf: Shelf) -> None:

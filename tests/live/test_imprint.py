@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bot.live.imprint import Imprint, entry, imported
+from bot.live.imprint import Imprint, _world, entry, imported
 
 ORIGINAL = colorsys.rgb_to_hls
 
@@ -135,8 +135,9 @@ def test_what_a_handler_patches_while_it_runs_is_found_at_the_end(version: Make)
     assert colorsys.rgb_to_hls is ORIGINAL
 
 
-def test_what_a_library_does_to_itself_is_nobodys(version: Make) -> None:
-    mimetypes.inited = False
+def test_what_a_library_does_to_itself_is_nobodys(version: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mimetypes, "_db", None)  # or an earlier use has left it nothing to do
+    monkeypatch.setattr(mimetypes, "inited", False)
     one = version("import mimetypes\nmimetypes.guess_type('a.txt')")
     assert mimetypes.inited and one.undo() == []
     assert mimetypes.inited
@@ -146,6 +147,12 @@ def test_what_it_has_undone_by_itself_is_not_done_again(version: Make) -> None:
     one = version("import colorsys\noriginal = colorsys.rgb_to_hls\n" + PATCH)
     one.runs("colorsys.rgb_to_hls = original")
     assert one.undo() == []
+
+
+def test_nothing_is_remembered_of_what_it_has_undone_by_itself(version: Make) -> None:
+    one = version("import colorsys\noriginal = colorsys.rgb_to_hls\n" + PATCH)
+    one.runs("colorsys.rgb_to_hls = original")
+    assert all(_world.stacks.values())
 
 
 def test_a_value_that_is_not_ours_any_more_stays(version: Make) -> None:

@@ -450,3 +450,19 @@ def test_a_command_that_is_imported_stays_its_plugins_alone(backend: Backend) ->
     first = unit("a", "from bot import command\n@command('x')\ndef x(ctx): ...")
     images = bench.build(first, unit("b", "from plugins.a import x"))
     assert [len(images[name].handlers) for name in "ab"] == [1, 0]
+
+
+def test_a_plugin_that_replaces_import_does_not_break_what_is_loaded_after_it(bench: Bench, monkeypatch: Any) -> None:
+    import builtins
+
+    monkeypatch.setattr(builtins, "__import__", builtins.__import__)  # put back afterwards
+    bench.module("import builtins\ndef no(*a): raise OSError\nbuiltins.__import__ = no", "bad")
+    try:
+        assert bench.module("import colorsys\nfrom xml import sax\nvalue = colorsys", "good").value
+    finally:
+        monkeypatch.undo()
+
+
+def test_what_is_imported_from_outside_is_written_down(bench: Bench) -> None:
+    module = bench.module("import json.decoder\nfrom xml import sax\nfrom . import _common", _common="import csv")
+    assert module.__dict__["__builtins__"]["__import__"].__self__.outside == {"json.decoder", "xml", "csv"}

@@ -385,6 +385,32 @@ async def test_the_error_of_a_plugin_is_why_it_could_not_be_loaded(bot: Bot) -> 
     assert await one(bot, "!error work") == "no error work is remembered"
 
 
+STARTING = FAILING.format("pass", "{}") + "\nfrom bot import start\n@start\ndef s(ctx):\n    {}\n"
+
+
+async def test_the_error_of_a_start_is_told_and_logged_with_its_trace(
+    bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bot.write("work", STARTING.format("one", "pass"))
+    await bot.write("work", STARTING.format("two", "1 / 0"))
+    head, _, frame, *_ = await bot.say("!error work")
+    assert re.fullmatch(r"work could not be loaded, \d+ s ago: work\.py:14: start: ZeroDivisionError: .*", head)
+    assert re.fullmatch(r"plugins/work\.py@[0-9a-f]{7}:14 in s: 1 / 0", frame)
+    (record,) = [record for record in caplog.records if "work can't be loaded" in record.getMessage()]
+    assert record.exc_info and record.exc_info[0] is ZeroDivisionError
+    assert [": its start failed" in line for line in await bot.say("!history work")] == [True, False]
+
+
+async def test_a_start_that_fails_at_a_start_of_the_bot_is_no_broken_file(tmp_path: Path) -> None:
+    """What it opens may be at fault; so nothing before it is tried."""
+    async with restarted(tmp_path) as bot:
+        await bot.write("work", STARTING.format("one", "pass"))
+    save(tmp_path, work=STARTING.format("two", "1 / 0"))
+    async with restarted(tmp_path) as bot:
+        assert await one(bot, "!plugins") == "no plugin is live; failed: work"
+        assert "work.py:14: start: ZeroDivisionError" in (await bot.say("!error work"))[0]
+
+
 # --- disable
 
 

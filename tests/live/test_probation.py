@@ -191,3 +191,40 @@ def test_a_plugin_that_went_and_came_begins_anew(court: Court) -> None:
     court.commit(weather="c")
     court.call("weather", badly=50)
     assert court.verdicts == []
+
+
+def moved(court: Court, back: dict[str, Unit]) -> Court:
+    """The same bot in another worker: its plugins are live there for the first time."""
+    there = Court()
+    there.generations = dict(court.generations)
+    there.commit(**{name: image.unit.digest for name, image in court.live.items()})
+    for standing in court.probation.standing():
+        there.probation.go_on(standing, back if standing["back"] else {})
+    return there
+
+
+def test_another_worker_judges_on_from_where_this_one_stood(court: Court) -> None:
+    court.call("weather", well=2, badly=4)
+    court.now += 30
+    there = moved(court, {"weather": Unit("weather", {}, "a")})
+    there.now += 10
+    there.call("weather", badly=1)
+    (verdict,) = there.verdicts
+    assert verdict.why == "g3 failed 5 of 7 calls in 40 s (g1: 0 of 200)" and there.backs == [{"weather": "a"}]
+
+
+def test_what_was_judged_is_not_judged_again_there(court: Court) -> None:
+    court.call("weather", badly=5)
+    there = moved(court, {"weather": Unit("weather", {}, "a")})
+    there.call("weather", badly=50)
+    assert there.verdicts == []
+
+
+def test_another_content_begins_anew_there(court: Court) -> None:
+    court.call("weather", badly=4)
+    there = Court()
+    there.commit(weather="c")
+    for standing in court.probation.standing():
+        there.probation.go_on(standing, {"weather": Unit("weather", {}, "a")})
+    there.call("weather", badly=50)
+    assert there.verdicts == []

@@ -28,7 +28,7 @@ from bot.live.discover import Discovery
 from bot.live.handoff import Shelf
 from bot.live.loader import Image
 from bot.live.names import install
-from bot.live.plan import Patience
+from bot.live.plan import Patience, Pin
 from bot.live.reload import Reloader
 from bot.storage import Backend
 
@@ -413,6 +413,14 @@ async def test_a_newcomer_loads_by_itself_when_the_owner_goes(bench: Bench) -> N
     assert bench.answer("say") == "2"
 
 
+async def test_a_newcomer_whose_file_is_gone_waits_no_longer(bench: Bench) -> None:
+    await bench.save(a=says("1"))
+    await bench.save(b=says("2"))
+    assert bench.reloader.failed == {"b"}
+    await bench.remove("b")
+    assert bench.reloader.failed == set()
+
+
 async def test_an_owner_that_comes_back_takes_its_command_back(bench: Bench) -> None:
     await bench.save(a=says("1"))
     await bench.save(b=says("2"))
@@ -495,7 +503,7 @@ async def test_reloading_everything_leaves_out_what_was_unloaded(bench: Bench) -
     await bench.save(a=says("1"), b=says("2", "tell"))
     await bench.reloader.unload("a")
     assert await bench.settle(everything=True) == "b g1 -> g2:"
-    assert bench.reloader.stopped == {"a"}
+    assert set(bench.reloader.stopped) == {"a"}
 
 
 async def test_what_others_import_cannot_be_unloaded_and_the_refusal_says_why(bench: Bench) -> None:
@@ -747,3 +755,22 @@ async def test_closing_tears_everything_down_and_leaves_no_name(bench: Bench) ->
     await bench.reloader.close()
     assert "teardown" in bench.told and bench.answer("say") is None
     assert not [name for name in sys.modules if name.startswith("plugins")]
+
+
+# --- pins
+
+
+async def test_a_mistake_that_is_undone_behind_a_pin_is_nothing_to_tell(bench: Bench) -> None:
+    """What the file holds again is not what is live."""
+    await bench.save(a="x = 1")
+    old = bench.reloader.live["a"].unit
+    await bench.save(a="x = 2")
+    there = (await bench.reloader.on_disk(()))["a"].digest
+    await bench.reloader.settle({"a"}, pins={"a": Pin(old, there)})
+    assert "a stays g3" in await bench.save(a="(")
+    assert bench.reloader.failed == {"a"}
+    bench.now += 10
+    assert await bench.save(a="x = 2") == ""
+    assert bench.reloader.failed == set() and bench.reloader.live["a"].unit is old
+    await bench.save(a="x = 1")
+    assert bench.reloader.pinned == {}

@@ -55,6 +55,17 @@ async def _leave_a_file(stage: Stage) -> None:
     (stage.folder / "plugins" / "stray").touch()
 
 
+THREAD = """import threading
+
+threading.Thread(target=threading.Event().wait, name="left", daemon=True).start()
+"""
+
+
+async def _leave_a_thread(stage: Stage) -> None:
+    await stage.write("left.py", THREAD)
+    await stage.report(r"left loaded g1 .*")
+
+
 async def _say_a_trace(stage: Stage) -> None:
     await stage.edit("hello.py", 'return "hello 1"', 'return "Traceback (most recent call last):"')
     await stage.report(r"hello g1 -> g2 .*")
@@ -95,6 +106,7 @@ BREAKS = {
     _forget_a_commit: "'hello': 2",
     _lose_the_counter: "I2: ",
     _leave_a_file: "I7: ",
+    _leave_a_thread: "I5, I6: .*threads",
     _say_a_trace: "I8: ",
     _log_an_error: "errors in the log",
     _leave_a_channel: "I1: .*PART",
@@ -106,9 +118,13 @@ BREAKS = {
 
 
 @pytest.mark.parametrize(("break_it", "complaint"), BREAKS.items(), ids=[each.__name__.strip("_") for each in BREAKS])
-async def test_what_is_broken_is_said(tmp_path: Path, break_it: Break, complaint: str) -> None:
+async def test_what_is_broken_is_said(
+    tmp_path: Path, break_it: Break, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with opened(tmp_path) as stage:
         await break_it(stage)
+        if break_it is _leave_a_thread:
+            monkeypatch.setattr("stage.PATIENCE_SECONDS", 1.0)  # it asks again and again until it is right
         with pytest.raises(AssertionError, match=complaint):
             await stage.verify()
 

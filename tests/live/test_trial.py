@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import marshal
 import os
+import pickle
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -124,7 +125,7 @@ async def test_an_error_comes_with_its_traceback(ground: Ground) -> None:
     (verdict,) = await ground.verdicts({"a": "x = 1\n\n1 / 0"})
     assert str(verdict.error) == "a.py:3: ZeroDivisionError: division by zero"
     cause = verdict.error.__cause__  # type: ignore[union-attr]
-    assert isinstance(cause, InTrial)
+    assert isinstance(cause, InTrial) and cause.remote_trace == str(cause).removeprefix("\n")
     assert str(cause).startswith('\nTraceback (most recent call last):\n  File "') and "    1 / 0\n" in str(cause)
     assert "bot/live" not in str(cause)
 
@@ -147,6 +148,29 @@ async def test_settings_are_lent(ground: Ground) -> None:
     (one,) = await ground.trial.compile([unit("a", "from bot import settings\nassert settings()['x'] == 9")])
     (verdict,) = await ground.trial.prove([[one]], {}, lambda plugin: {"x": 9}, 5.0)
     assert verdict.error is None
+
+
+MIGRATE = (
+    "from bot import keep\nSTATE_VERSION = 2\nbox = keep('box', dict)\n\ndef migrate(old_version, state):\n    {}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("state['box']['n'] += 1; assert state['box']['n'] == 8 and old_version == 1", ""),
+        ("1 / 0", "a.py:6: migrate: ZeroDivisionError: division by zero"),
+        ("while True: pass", "a.py:6: migrate took longer than 1 s"),
+        ("import os; os._exit(1)", "a.py: ended the trial process (exit code 1)"),
+        ("return {'box': 1}", 'a.py:5: migrate: TypeError: migrate returned int for "box": keep a dict or list'),
+    ],
+    ids=["good", "raises", "endless", "exits", "wrong"],
+)
+async def test_migrate_is_tried_with_a_copy_of_the_values(ground: Ground, body: str, told: str) -> None:
+    values = {"box": {"n": 7}}
+    (one,) = await ground.trial.compile([unit("a", MIGRATE.format(body))])
+    (verdict,) = await ground.trial.prove([[one]], {}, nothing, 1.0, {"a": (1, pickle.dumps(values))})
+    assert str(verdict.error or "") == told and values == {"box": {"n": 7}}
 
 
 # --- what plugins do to it
@@ -251,6 +275,12 @@ async def test_what_leaves_the_session_of_a_trial_ends_with_it(forked: Ground, t
     await ends(*await written(tmp_path / "pids"))
 
 
+async def test_a_forked_child_that_comes_back_does_not_answer_for_the_next_group(ground: Ground) -> None:
+    first, second = await ground.verdicts({"a": f"import os\nos.fork()\n{COMMAND}"}, {"b": "import os\nos._exit(5)"})
+    assert first.error is None
+    assert str(second.error) == "b.py: ended the trial process (exit code 5)"
+
+
 async def test_a_process_that_multiplies_is_ended_with_all_of_them(forked: Ground, tmp_path: Path) -> None:
     path = str(tmp_path / "pids")
     text = (
@@ -330,11 +360,22 @@ async def test_a_zygote_that_hangs_is_killed_and_started_anew(forked: Ground, mo
     await ends(first._process.pid)
 
 
+async def test_where_zygotes_keep_ending_trials_are_fresh_interpreters(forked: Ground, monkeypatch: Any) -> None:
+    class Dying(Zygote):
+        def __init__(self) -> None:
+            super().__init__()
+            self._process.kill()
+
+    monkeypatch.setattr("bot.live.trialspares.Zygote", Dying)
+    assert [verdict.error for verdict in await forked.verdicts({"a": COMMAND})] == [None]
+    assert forked.spares._zygote is None
+
+
 async def test_without_any_process_the_reload_says_so(forked: Ground, monkeypatch: Any) -> None:
-    def refuse() -> Zygote:
+    def refuse(*_: str) -> list[str]:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("bot.live.trialspares.Zygote", refuse)
+    monkeypatch.setattr("bot.live.trialspares._python", refuse)
     (one,) = await forked.trial.compile([unit("a", COMMAND)])
     assert str(one.error) == "a.py: it can't be tried: [Errno 11] Resource temporarily unavailable"
     good = Compiled(unit("a", COMMAND), {}, frozenset(), "a")

@@ -22,7 +22,7 @@ SHORTEST = 12  # letters: what is shorter is only a part of a line
 
 FILES = (
     *("attempt", "carry", "declared", "discover", "drift", "handoff", "installed", "loader", "outcome", "past"),
-    *("probation", "reload", "report", "start", "state", "trial", "watcher"),
+    *("probation", "reload", "report", "start", "state", "statename", "trial", "watcher"),
 )
 NO_LINES = {
     "trial.py": {'File "(.+?)", line (\\d+) in'},  # read, not said
@@ -51,7 +51,7 @@ def fragments(node: ast.expr) -> list[str]:
     if isinstance(node, ast.JoinedStr):
         return [part.value for part in node.values if isinstance(part, ast.Constant) and isinstance(part.value, str)]
     assert isinstance(node, ast.Constant)
-    return [str(node.value)]
+    return str(node.value).split("{}")  # some are filled in later
 
 
 def lines() -> Iterator[tuple[str, str]]:

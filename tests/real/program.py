@@ -31,10 +31,11 @@ class Program:
         self.config.write_text(json.dumps(config, indent=2) + "\n")
         self.config.chmod(0o600)  # it holds a password, and the bot says so when others may read it
         self.log: list[str] = []
+        self.code = CHECKOUT  # where the package is that it runs
 
     async def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        environment["PYTHONPATH"] = str(CHECKOUT)
+        environment["PYTHONPATH"] = str(self.code)
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bot", "run", "--config", str(self.config), *self.options),
             cwd=self.folder,

@@ -60,6 +60,7 @@ def test_a_suspect_has_the_worker_for_itself_until_it_is_done() -> None:
 def test_one_that_takes_its_time_is_passed_over_when_the_worker_has_shown_that_it_lives() -> None:
     one = blame()
     one.died(["1", "2"], silent=False)
+    one.listening(0.0)
     one.handed("1", 0.0)
     one.heard(ALIVE_SECONDS / 2)
     assert not one.may_go(PATIENCE_SECONDS * 2), "what was heard may have been said before the line was read"
@@ -67,11 +68,25 @@ def test_one_that_takes_its_time_is_passed_over_when_the_worker_has_shown_that_i
     assert not one.may_go(PATIENCE_SECONDS / 2) and one.may_go(PATIENCE_SECONDS)
 
 
+def test_the_time_of_a_suspect_begins_when_the_worker_listens() -> None:
+    """Handed over while it starts, a line is read only when the plugins are loaded; its beats mean nothing so far."""
+    one = blame()
+    one.died(["1", "2"], silent=False)
+    one.handed("1", 0.0)
+    one.heard(5.0)
+    assert not one.may_go(10.0)
+    one.listening(10.0)
+    assert not one.may_go(10.0 + PATIENCE_SECONDS)
+    one.heard(10.0 + ALIVE_SECONDS)
+    assert one.may_go(10.0 + PATIENCE_SECONDS)
+
+
 def test_the_patience_doubles_when_an_accused_was_not_alone() -> None:
     one = blame()
     one.died(["1", "2"], silent=False)
     one.handed("1", 0.0)
     one.died(["1", "2"], silent=False)
+    one.listening(0.0)
     one.handed("1", 0.0)
     one.heard(1.0)
     assert not one.may_go(PATIENCE_SECONDS) and one.may_go(2 * PATIENCE_SECONDS)
@@ -83,6 +98,7 @@ def test_it_is_over_when_the_last_suspect_is_done_or_has_taken_its_time() -> Non
         one.died(["1"], silent=False)
         assert not one.over(0.0)
         one.handed("1", 0.0)
+        one.listening(0.0)
         assert not one.over(0.0)
         if is_done:
             one.finished("1")

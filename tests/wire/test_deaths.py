@@ -84,6 +84,14 @@ def test_kills_from_outside_are_counted_but_never_waited_for() -> None:
     assert (deaths.count, deaths.pause(), deaths.safe) == (100, 0.0, False)
 
 
+def test_a_kill_from_outside_is_answered_at_once_whatever_was_before() -> None:
+    deaths = Deaths()
+    for now in range(FAULTS_AT_ONCE + 1):
+        deaths.died(now, own_fault=True)
+    deaths.died(10.0, own_fault=False)
+    assert deaths.pause() == 0.0
+
+
 def test_many_faults_end_in_safe_mode_and_few_in_a_long_time_do_not() -> None:
     often, seldom = Deaths(), Deaths()
     for number in range(FAULTS_TO_SAFETY):

@@ -36,12 +36,13 @@ def descriptors():
 
 @command("census")
 async def census(ctx):
-    """Tell how much there is of what a reload must not add to."""
+    """Tell how much there is of what a reload must not add to, and whether the bot is about to open more itself."""
     collect()
     threads = [thread.name for thread in threading.enumerate() if not thread.name.startswith(POOLS)]
     tasks = [task.get_name() for task in asyncio.all_tasks()]
     counts = {"threads": len(threads), "tasks": len(tasks), "descriptors": len(list(descriptors()))}
-    return json.dumps({**counts, "old": sorted({*old_code()})[:5]})
+    coming = "trial spare" in tasks or ("watcher" in tasks) != ctx._services.config.reload.watch
+    return json.dumps({**counts, "old": sorted({*old_code()})[:8], "coming": coming})
 
 
 @command("inventory")

@@ -5,7 +5,7 @@ A place tells what has changed since the last look, and can be written back. Loo
 changes: a namespace is compared with its copy in C, value by value, by identity first. Whose a change is, is decided in
 `imprint.py`.
 
-Borrowed private names, each with what happens without it (`tests/live/test_places.py` holds them): `_signal.getsignal`,
+Borrowed private names, each with what happens without it (held by `tests/live/test_commons.py`): `_signal.getsignal`,
 which takes a tenth of the time of `signal.getsignal`; `threading._trace_hook` and `_profile_hook`, by being names in
 `threading`; the loop's `_signal_handlers`, without which handlers of `add_signal_handler` are not undone.
 """

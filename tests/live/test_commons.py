@@ -1,4 +1,4 @@
-"""bot/live/places.py: the places of this process that plugin code may change."""
+"""bot/live/commons.py: the places of this process that plugin code may change."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bot.live import places
-from bot.live.places import MISSING, Entries, Members, Place, common, may_change
+from bot.live import commons
+from bot.live.commons import MISSING, Entries, Members, Place, common, may_change
 
 
 def test_a_place_tells_what_changed_since_the_last_look() -> None:
@@ -73,7 +73,7 @@ def test_only_modules_and_classes_made_in_python_can_be_patched(value: Any, so: 
 
 
 async def test_the_borrowed_names_are_there() -> None:
-    assert places.getsignal is not signal.getsignal
+    assert commons.getsignal is not signal.getsignal
     assert {"_trace_hook", "_profile_hook"} <= vars(threading).keys()
     assert isinstance(asyncio.get_running_loop()._signal_handlers, dict)  # type: ignore[attr-defined]
 
