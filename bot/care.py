@@ -91,9 +91,11 @@ class Care:
 
     @command("state", admin=True)
     async def state(self, ctx: Context, name: str, plugin: str = "", key: str = "") -> str:
-        """Tell what a plugin keeps and stores; `state drop NAME KEY` forgets a kept value or a store, without KEY
+        """Tell what a plugin keeps and stores; `!state drop NAME KEY` forgets a kept value or a store, without KEY
         all kept ones.
         """
+        if name == "drop" and not plugin and name not in self._app.reloader.known():
+            raise UserError("say whose: `!state drop NAME KEY`, or without KEY all that it keeps")
         keepsakes = Keepsakes(self._app.shelf, self._app.backend)
         if name != "drop" or not plugin:
             return keepsakes.told(name)
