@@ -152,6 +152,7 @@ class Reloader:
         pins: Mapping[str, Pin] | None = None,
         without: Collection[str] = (),
         hint: Collection[str] = frozenset(),
+        loaded: Collection[str] = (),
     ) -> Report:
         """Take what has changed on disk live, and rebuild what is forced; return what came of it.
 
@@ -162,11 +163,13 @@ class Reloader:
             pins: versions to be taken in place of what the files hold, if that works.
             without: plugins to be left out this time.
             hint: file events named these units and no others; without it everything is looked at.
+            loaded: plugins that are unloaded no more, should an `unload` have come before.
         """
         since, wanted = self._rounds, set(force)
         self.safety.asked(wanted, everything)
 
         async def transact(force: set[str]) -> Report:
+            self._planner.stopped = {name: was for name, was in self._planner.stopped.items() if name not in loaded}
             return await self._transaction(force, everything, cause, pins, without, hint)
 
         return await self._run(lambda: self._forced(wanted, since, transact) if not pins else transact(wanted))
@@ -221,8 +224,7 @@ class Reloader:
 
     async def load(self, name: str, cause: str = "load") -> Report:
         """Load a plugin that is not live, or build it anew."""
-        self._planner.stopped.pop(name, None)
-        return await self.settle({name}, cause=cause, pins=self._pin_of(name))
+        return await self.settle({name}, cause=cause, pins=self._pin_of(name), loaded=[name])
 
     def _pin_of(self, name: str) -> dict[str, Pin]:
         return {name: self._planner.pinned[name]} if name in self._planner.pinned else {}
@@ -270,8 +272,9 @@ class Reloader:
         finally:
             ended = self._settle_pins(pinned)
         self._rounds += 1
-        for name in {name for entry in report.entries for name in entry.plugins}:
-            self._news[name] = self._rounds, tuple(entry for entry in report.entries if name in entry.plugins)
+        for name, entry in ((name, each) for each in report.entries for name in each.plugins):
+            at, told = self._news.get(name, (0, ()))
+            self._news[name] = self._rounds, (*(told if at == self._rounds else ()), entry)
         return Report((*report.entries, *ended))
 
     def _settle_pins(self, before: Mapping[str, Pin]) -> list[Entry]:
