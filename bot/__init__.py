@@ -16,10 +16,10 @@ where folders are floors and a floor imports only the floors below it:
     announce waits            floor 5   what admins are told
     chat care keepsakes       floor 5   the commands that are built in
     control ctl               floor 5   `neverquit ctl`, both ends
-    ledger quarantine         floor 5   what outlives a worker: runs of jobs, and who is to blame for its end
     handover packed           floor 5   what one worker leaves to the next
-    running worker reread     floor 6   one bot while it runs, in a process of its own or with the keeper in one
+    ledger quarantine         floor 5   what outlives a worker: runs of jobs, and who is to blame for its end
     cli check terminal        floor 6   the program
+    running worker reread     floor 6   one bot while it runs, in a process of its own or with the keeper in one
     standby                   floor 6   a worker that is to take the place of another
     demo prompt server        floor 6   the demo, with an IRC server of its own
     testing                   floor 6   the test kit

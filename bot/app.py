@@ -111,12 +111,10 @@ class App:
         # Before the link and the clock are made: calls run in the context that they copy.
         kept.shelf.set(self.shelf)
         plugin_settings.source.set(self.settings)
-        self.pending = Pending()
-        self.networks = Networks()
+        self.pending, self.networks = Pending(), Networks()
         self.started = time.monotonic()
         self._clock, self._choice = clock, choice or random.Random()
-        self._relay = Relay()
-        self.faults = Faults()
+        self._relay, self.faults = Relay(), Faults()
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
         pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults)
         self.calls = Calls(self, pipeline, self.networks, self.places, self.pending, self.backend.book)
@@ -131,11 +129,10 @@ class App:
             lambda: self.reloader.busy(),
         )
         self._not_ready: dict[str, asyncio.TimerHandle] = {}  # registered, but not yet in all channels
-        self.stopping, self.quit_message = asyncio.Event(), "neverquit: shutting down"
+        self.ready, self.stopping, self.quit_message = asyncio.Event(), asyncio.Event(), "neverquit: shutting down"
         self.failure: Exception | None = None
         self.owner = Owner("bot", trusted=True)
         self.owner.go_live(1)
-        self.ready = asyncio.Event()
         if link is None:
             within = MemoryLink()
             self._keeper: Keeper | None = Keeper(within.keeper, clock=clock)

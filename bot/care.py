@@ -93,9 +93,11 @@ class Care:
 
     @command("state", admin=True)
     async def state(self, ctx: Context, name: str, plugin: str = "", key: str = "") -> str:
-        """Tell what a plugin keeps and stores; `state drop NAME KEY` forgets a kept value or a store, without KEY
+        """Tell what a plugin keeps and stores; `!state drop NAME KEY` forgets a kept value or a store, without KEY
         all kept ones.
         """
+        if name == "drop" and not plugin and name not in self._app.reloader.known():
+            raise UserError("say whose: `!state drop NAME KEY`, or without KEY all that it keeps")
         keepsakes = Keepsakes(self._app.shelf, self._app.backend)
         if name != "drop" or not plugin:
             return keepsakes.told(name)
@@ -158,11 +160,17 @@ class Care:
         try:
             report = await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(
-                lambda ended: ended.cancelled() or ctx.say(self._answer(ctx, ended.result(), nothing))
-            )
+            task.add_done_callback(lambda ended: self._say_late(ctx, ended, nothing))
             raise
         return self._answer(ctx, report, nothing)
+
+    def _say_late(self, ctx: Context, ended: asyncio.Task[Report], nothing: str) -> None:
+        if not ended.cancelled():
+            try:
+                text = self._answer(ctx, ended.result(), nothing)
+            except UserError as error:
+                text = str(error)
+            ctx.say(text)
 
     def _answer(self, ctx: Context, report: Report, nothing: str) -> str:
         self._app.announcer.report(report, asked_at=place_of(ctx))

@@ -28,7 +28,7 @@ NAME = re.compile(r"[A-Za-z]\w{0,63}")
 
 IMPORT_SECONDS = 5.0  # as `timeouts.import_seconds`, which stands in a configuration that a check does not need
 
-TEMPLATE = '''"""What NAME does, in a line: this is what !help NAME shows."""
+TEMPLATE = '''"""What this plugin is for, in a line."""
 
 from bot import Context, command, keep
 
@@ -37,7 +37,7 @@ asked = keep("asked", dict)  # the same dict after every reload
 
 @command("NAME", examples=[("!NAME you", "Hello, you!")])
 def NAME(ctx: Context, name: str = "world") -> str:
-    """Greet somebody."""
+    """Greet somebody."""  # what !help NAME shows
     asked["times"] = asked.get("times", 0) + 1
     return f"Hello, {name}!"
 '''
@@ -117,8 +117,8 @@ def unfit(name: str, directory: Path) -> str:
         return f"{name!r} can't be a plugin: use letters, digits and _, and begin with a letter"
     if keyword.iskeyword(name):
         return f"{name!r} is a word of Python; take another name"
-    if name.lower() in built_in_names():
-        return f"!{name} is built in; take another name"
+    if name.lower() in (*built_in_names(), "bot"):
+        return f"{name} is the name of what is built in; take another name"
     compiled = {one: compile_unit(unit) for one, unit in Discovery([directory]).sweep().units.items()}
     images: dict[str, Image] = {}
     backend = Backend.memory()

@@ -72,6 +72,7 @@ def run(
             "`neverquit demo` shows the bot at once without any",
             BAD_CONFIG,
         )
+    _open_standard_streams()
     settings = _load(config)
     if not settings.networks:
         _leave(f"{config}: networks: nobody to connect to; add a network there, or try `neverquit demo`", BAD_CONFIG)
@@ -261,6 +262,22 @@ def _load(path: Path) -> Config:
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(BAD_CONFIG) from None
+
+
+def _open_standard_streams() -> None:
+    """Let the standard streams lead nowhere where whoever started us has closed them: else sockets get their numbers,
+    and what is printed goes to IRC, or to the processes that trials run in."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, number)
+            if opened != number:
+                os.close(opened)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  # for as long as we live
 
 
 def _leave(text: str, code: int) -> NoReturn:

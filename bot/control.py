@@ -228,11 +228,14 @@ class Control:
 
     async def _plugins(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
         lines, now = [], time.monotonic()
-        for plugin, image in self._app.reloader.plugins().items():
+        live, failed = self._app.reloader.plugins(), self._app.reloader.failed - self._off()
+        for plugin, image in live.items():
             if image.owner is not None:
                 since, calls = age(now - image.owner.since), len(image.owner.calls)
                 number = f"g{image.owner.generation} {image.unit.digest[:7]}"
-                lines.append(f"{plugin} {number}, age {since}, {calls} in flight{pinned(self._app, plugin)}")
+                stays = pinned(self._app, plugin) or (", the file can't be loaded" if plugin in failed else "")
+                lines.append(f"{plugin} {number}, age {since}, {calls} in flight{stays}")
+        lines += [f"{plugin} failed" for plugin in sorted(failed - live.keys())]
         return [*lines, *(f"{plugin} off" for plugin in sorted(self._off()))], []
 
     async def _status(self, name: str, which: str, who: str) -> tuple[list[str], list[str]]:
@@ -246,11 +249,11 @@ class Control:
             lasts = f", connected for {age(up)}" if up is not None else ""
             lines.append(f"{network.name}: {connection.state}, {joined} of {len(connection.channels)} channels{lasts}")
         waiting = keeper.get("queued", 0) + sum(len(network.connection.outbox) for network in app.networks.values())
-        live, off = len(app.reloader.plugins()), len(self._off())
+        live, off, failed = len(app.reloader.plugins()), len(self._off()), len(app.reloader.failed - self._off())
         if keeper:
             lines.append(f"lines to send: {waiting}, in work: {keeper['held']}, lost: {keeper['lost']}")
         safe = ", safe mode" if app.reloader.safety.on else ""
-        lines.append(f"plugins: {live} live, {off} off, {app.reloader.commits} commits{safe}")
+        lines.append(f"plugins: {live} live, {off} off, {failed} failed, {app.reloader.commits} commits{safe}")
         return [clean(line) for line in lines], []
 
     async def _keeper(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Keepsakes:
             ), False
         gone = self._shelf.drop(state, name or None) if kind != "store" else []
         if not gone:
-            raise UserError(f"{plugin[:64]} has no {name[:64] or 'kept value'}; see `state {plugin[:64]}`")
+            raise UserError(f"{plugin[:64]} has no {name[:64] or 'kept value'}; see `!state {plugin[:64]}`")
         return clean(f"{plugin}: no longer kept: {_listed(gone)}"), True
 
 

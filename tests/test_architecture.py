@@ -29,10 +29,9 @@ FLOORS = {
     **dict.fromkeys(("networks", "places", "announce", "waits"), 5),
     **dict.fromkeys(("chat", "care", "keepsakes"), 5),
     **dict.fromkeys(("control", "ctl"), 5),
-    **dict.fromkeys(("ledger", "quarantine"), 5),
-    **dict.fromkeys(("running", "worker", "reread"), 6),
     **dict.fromkeys(("handover", "packed"), 5),
-    "standby": 6,
+    **dict.fromkeys(("ledger", "quarantine"), 5),
+    **dict.fromkeys(("running", "worker", "reread", "standby"), 6),
     **dict.fromkeys(("check", "cli", "demo", "prompt", "server", "testing", "__main__", "terminal"), 6),
 }
 WINGS = {"wire": 2, "storage": 2, "web": 2}  # beside the floors: each may import floors up to this one

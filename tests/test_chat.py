@@ -17,6 +17,7 @@ from bot.api.declare import Command, declarations
 from bot.chat import CLASSES
 from bot.config import Reload
 from bot.demo import BOT, NETWORK
+from bot.errors import UserError
 from bot.testing import Bot, running_bot
 
 WEATHER = '''
@@ -169,6 +170,27 @@ async def test_a_reload_that_takes_longer_than_a_call_may_ends_and_is_told(bot: 
     heard = await bot.heard(lambda: released(gate, built))
     assert re.fullmatch(r"slow loaded g1 \(.{7}\)", heard[0])
     assert await bot.say("!slow") == ["ok"]
+
+
+async def test_a_mistake_that_comes_out_when_the_time_is_up_is_told(
+    weather: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, over = asyncio.Event(), asyncio.Event()
+
+    async def late(*_: str) -> None:
+        asyncio.current_task().add_done_callback(lambda _: over.set())  # type: ignore[union-attr]
+        await gate.wait()
+        raise UserError("weather: no such version")
+
+    async def go_on() -> None:
+        gate.set()
+        await over.wait()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(weather.app.past, "rollback", late)
+    weather.app.calls.handler_seconds = 0.05
+    assert await weather.say("!rollback weather") == ["rollback took longer than 0.05 s and was stopped"]
+    assert await weather.heard(go_on) == ["weather: no such version"]
 
 
 async def waited_for(module: str) -> asyncio.Event:

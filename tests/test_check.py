@@ -114,7 +114,8 @@ def test_a_new_plugin_may_be_called_so(tmp_path: Path, name: str) -> None:
         ("1a", "can't be a plugin"),
         ("a-b", "can't be a plugin"),
         ("class", "is a word of Python"),
-        ("help", "!help is built in"),
+        ("help", "help is the name of what is built in"),
+        ("bot", "bot is the name of what is built in"),
         ("roll", "!roll belongs to dice"),
     ],
 )

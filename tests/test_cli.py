@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -176,14 +176,13 @@ def mode(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def running(
-    folder: Path, port: int, *mode: str, more: str = "", tls: bool = False, path: str = ""
+    folder: Path, port: int, *mode: str, more: str = "", tls: bool = False, path: str = "", through: Sequence[str] = ()
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     config = configured(folder, port, more)
     if tls:
         config.write_text(config.read_text().replace("tls: false", "tls: true"))
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "bot", "run", *mode),
+        *(*through, sys.executable, "-m", "bot", "run", *mode),
         cwd=folder,
         env={**environment(), "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), path)))},
         stdout=asyncio.subprocess.PIPE,
@@ -281,8 +280,10 @@ async def test_it_ends_while_a_name_is_looked_up(tmp_path: Path, mode: tuple[str
 
 
 @asynccontextmanager
-async def in_channel(folder: Path, *mode: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Server, Client]]:
-    """The program on an embedded server, in #a with `you`."""
+async def in_channel(
+    folder: Path, *mode: str, through: Sequence[str] = ()
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Server, Client]]:
+    """The program, started `through` a command, on an embedded server, in #a with `you`."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "busy.py").write_text(BUSY)
     server = Server()
@@ -291,7 +292,7 @@ async def in_channel(folder: Path, *mode: str) -> AsyncIterator[tuple[asyncio.su
     you.send("JOIN #a")
     await you.expect(" 366 ")
     try:
-        async with running(folder, server.port, *mode) as process:
+        async with running(folder, server.port, *mode, through=through) as process:
             await you.expect(lambda line: line.startswith(":neverquit!") and " JOIN " in line, timeout=SOON)
             yield process, server, you
     finally:
@@ -313,6 +314,20 @@ async def test_it_ends_with_quit_while_a_handler_runs(tmp_path: Path, mode: tupl
         await you.expect(":busy", timeout=SOON)
         await ends(process, signal.SIGTERM)
         await you.expect(" QUIT ")
+
+
+async def test_it_runs_and_reloads_with_its_standard_streams_closed(tmp_path: Path, mode: tuple[str, ...]) -> None:
+    closed = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
+    async with in_channel(tmp_path, *mode, through=closed) as (process, _, you):
+        plugin = "from bot import command\nprint('nowhere')\n@command('hello')\ndef hello(ctx): return 'hello there'\n"
+        (tmp_path / "plugins" / "hello.py").write_text(plugin)
+        answer = ""
+        async with asyncio.timeout(SOON):
+            while ":hello there" not in answer:
+                you.privmsg("#a", "!hello")
+                you.privmsg("#a", "!version")
+                answer = await you.expect(lambda line: ":hello there" in line or ":neverquit 0." in line, timeout=SOON)
+        await ends(process, signal.SIGTERM)
 
 
 async def test_it_ends_with_quit_when_asked_twice(tmp_path: Path, mode: tuple[str, ...]) -> None:

@@ -149,7 +149,7 @@ async def test_rollback_goes_back_to_a_version_and_pins_it(door: Door) -> None:
     assert "one" in await door.bot.say("!hello")
     (line,), _ = await door.ask("plugins")
     assert line.startswith("hello g3 ") and line.endswith(", pinned until its file changes")
-    assert (await door.ask("rollback", "hello", "9"))[1][0].startswith("hello: no such version")
+    assert (await door.ask("rollback", "hello", "9"))[1][0] == "hello: there is no good version to go back to"
     assert await door.ask("rollback", "helo") == ([], ["no such plugin: helo; did you mean hello?"])
     await door.ask("unload", "hello")
     assert await door.ask("rollback", "hello") == ([], ["hello is off; load it, or !enable hello, first"])
@@ -168,10 +168,17 @@ async def test_status_tells_of_networks_queues_and_plugins(door: Door) -> None:
     (head, network, lines, plugins), err = await door.ask("status")
     assert re.fullmatch(rf"neverquit {re.escape(__version__)}, process {os.getpid()}, up \d+ s", head) and err == []
     assert re.fullmatch(r"demo: up as neverquit, 1 of 1 channels, connected for \d+ s", network)
-    assert (
-        re.fullmatch(r"lines to send: \d+, in work: \d+, lost: 0", lines)
-        and plugins == "plugins: 1 live, 0 off, 1 commits"
-    )
+    assert re.fullmatch(r"lines to send: \d+, in work: \d+, lost: 0", lines)
+    assert plugins == "plugins: 1 live, 0 off, 0 failed, 1 commits"
+
+
+async def test_plugins_and_status_tell_what_failed(door: Door) -> None:
+    await door.bot.write("hello", HELLO.format("hello", "one"))
+    for name in ("hello", "other"):
+        await door.bot.write(name, "def (")
+    (hello, other), _ = await door.ask("plugins")
+    assert hello.endswith(", the file can't be loaded") and other == "other failed"
+    assert (await door.ask("status"))[0][-1] == "plugins: 1 live, 0 off, 2 failed, 1 commits"
 
 
 async def test_restart_in_one_process_says_how_it_is_done_by_hand(door: Door) -> None:

@@ -103,6 +103,7 @@ async def test_state_is_told(bot: Bot) -> None:
     assert await bot.say("!add tea") == ["1 kept, 1 stored"]
     assert await bot.say("!state todo") == ["todo: version 2; kept: tasks (dict of 1); stored: notes (1 row)"]
     assert await bot.say("!state nothing") == ["nothing keeps and stores nothing"]
+    assert await bot.say("!state drop") == ["say whose: `!state drop NAME KEY`, or without KEY all that it keeps"]
 
 
 async def test_after_a_drop_the_plugin_begins_anew(bot: Bot) -> None:

@@ -427,7 +427,7 @@ async def test_status_tells_of_both_processes(tmp_path: Path, mode: str) -> None
             rf"neverquit \S+, {who if mode == 'two' else f'process {bot.process.pid}, up .* s'}", told[0]
         )
         assert re.fullmatch(r"here: up as neverquit, 1 of 1 channels, connected for \d+ s", told[1])
-        assert told[2:] == ["lines to send: 0, in work: 0, lost: 0", "plugins: 1 live, 0 off, 1 commits"]
+        assert told[2:] == ["lines to send: 0, in work: 0, lost: 0", "plugins: 1 live, 0 off, 0 failed, 1 commits"]
         await bot.ends()
 
 

@@ -152,7 +152,7 @@ class Pipeline:
         """Let only admins use what is for admins; others are told so, at most once a minute."""
         declaration = call.handler.declaration
         if isinstance(declaration, Command) and declaration.admin and not call.ctx.is_admin:
-            logging.getLogger(__name__).info("%s refused to %s: admins only", call.handler.key, call.ctx.user)
+            logging.getLogger(__name__).info("%s refused to %s: admins only", call.handler.key, _seen_as(call))
             if not self.limits.allow("admins only", self._asker(call), ADMINS_ONLY, self._clock()):
                 call.ctx.say(f"{call.ctx.command}: admins only")
             return
@@ -255,6 +255,14 @@ def _about(call: Call) -> str:
     where = f" in {call.ctx.channel}" if call.ctx.channel else ""
     who = f" for {call.ctx.user}" if call.ctx.user else ""
     return f"{call.handler.key} g{call.handler.owner.generation}{who}{where}"
+
+
+def _seen_as(call: Call) -> str:
+    """Tell what of the user `admins` is compared with, for who wonders why it does not match."""
+    user = call.ctx.user
+    if user is None:
+        return "nobody"
+    return f"{user.nick}!{user.ident}@{user.host} ({f'account {user.account}' if user.account else 'no account'})"
 
 
 def _from_plugin(trace: TracebackType | None) -> TracebackType | None:

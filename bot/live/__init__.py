@@ -23,6 +23,7 @@ handoff     what one version hands to the next: `keep` values, `setup`, `start`,
 state       kept values as the next version gets them: as they are, or through its `migrate`
 carry       kept objects of a plugin's own classes, brought over to the new ones
 attempt     one group on its way to the commit
+refused     who waits for a command that somebody else has
 reload      the transaction: plan, try, build, prepare, commit, retire, report
 commit      what is live, and the one step that changes it
 start       `start`, and the way back when it fails
@@ -36,6 +37,8 @@ outcome     what a transaction came to
 failures    what failed, and how that ended
 report      the lines that admins read
 history     what each unit has been, and its sources
+rehearsal   all plugins tried for a worker that is to take over
+safety      safe mode: no plugin until an admin asks for one
 past        going back: rollbacks, and the last good version at a start
 probation   new versions that fail far more often than the one before
 """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 from bot.dispatch.owner import Owner
@@ -140,14 +141,14 @@ class Live:
         self.table, self.images = table, after
         self.commits += 1
         for one in good:
-            one.commit()
+            step(one.commit)
         step(publish, new, gone, self.images)
-        self._shelf.committed({image.state_name for image in self.images.values()})
+        step(self._shelf.committed, {image.state_name for image in self.images.values()})
         step(self._host.unloaded, gone)
         for name, image in new.items():
             if image.owner is not None:
                 self.generations[name] = self.generations.get(name, 0) + 1
-                self.claims.note(name, image.commands, live=True)
+                step(partial(self.claims.note, live=True), name, image.commands)
                 step(image.owner.go_live, self.generations[name])
                 step(self._host.committed, table, {name: image})
         self._shared += [image for image in before.values() if image.owner is None]
@@ -222,5 +223,5 @@ def step(deed: Callable[..., object], *arguments: object) -> None:
     """Do one of several things that must all be done, whatever becomes of the others."""
     try:
         deed(*arguments)
-    except Exception:
+    except BaseException:  # out of a plugin's own __hash__ comes SystemExit, too; nothing is awaited here
         log.exception("a step of the commit failed inside the bot; the others are done")

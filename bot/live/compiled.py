@@ -63,7 +63,8 @@ def compile_unit(unit: Unit) -> Compiled:
             line = problem.lineno or _line_of_fault(source.content)
             error = error or PluginError(unit.name, source.shown, line, why, problem.offset or 0)
         except (ValueError, RecursionError, MemoryError, OverflowError, SystemError) as problem:
-            error = error or PluginError(unit.name, source.shown, 0, f"{type(problem).__name__}: {problem}")
+            why = f"{type(problem).__name__}: {problem}".rstrip(": ")
+            error = error or PluginError(unit.name, source.shown, 0, why)
     return Compiled(unit, codes, frozenset(imports), told.name, error, told.version)
 
 

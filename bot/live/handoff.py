@@ -19,7 +19,7 @@ from bot.api import kept
 from bot.api.context import Context
 from bot.api.kept import Rows
 from bot.dispatch.owner import Overrun, Owner
-from bot.dispatch.relay import Relay
+from bot.dispatch.relay import CallEnded, Relay
 from bot.dispatch.table import Handler, Table
 from bot.errors import PluginError
 from bot.live.carry import Carry
@@ -296,6 +296,8 @@ async def run_hooks(
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                     raise
+                if isinstance(error, CallEnded) and error.__cause__ is not None:
+                    error = error.__cause__
                 shown, line = place(error.__traceback__, image.unit)
                 raise PluginError(image.unit.name, shown, line or hook.line, f"{kind}: {sentence(error)}") from error
 

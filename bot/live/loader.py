@@ -39,6 +39,8 @@ from bot.live.drift import FIRST
 from bot.live.imprint import Imprint, entry, imported, imprint_of
 from bot.live.modules import new_module
 
+LONGEST_TEXT = 300  # of what an error says: a report is one line; the log has all of it
+
 _import = builtins.__import__
 # As they were before any plugin: one that adds to them must not be in the modules of all others.
 _BUILTINS = dict(vars(builtins))
@@ -131,9 +133,9 @@ class Build:
             A unit's name, before it is executed, and again before its declarations are collected.
         """
         names = self._compiled.keys() if names is None else names
+        before = dict(sys.modules)
         tokens = (kept.shelf.set(self._shelf), settings_of_plugins.source.set(self._settings))
         self._executing = True
-        builtins.__import__ = _import  # a plugin that has put another one there would break every import from then on
         images = {}
         try:
             for name in names:
@@ -150,6 +152,9 @@ class Build:
             self._executing = False
             self._marked = {}
             self.discard()
+            builtins.__import__ = _import  # another one would be in the way of every import and pickle from now on
+            for name in before.keys() - sys.modules.keys():  # of what is gone from there nothing can be pickled
+                sys.modules[name] = before[name]
             kept.shelf.reset(tokens[0])
             settings_of_plugins.source.reset(tokens[1])
 
@@ -409,10 +414,13 @@ def place(trace: TracebackType | None, unit: Unit, *others: Unit) -> tuple[str, 
 
 
 def sentence(error: BaseException) -> str:
+    """Return what is told of an error: its class and text, cut where a report would become many lines."""
     try:
         text = str(error)
     except BaseException:  # it is the plugin's own code
         text = "(its text can't be shown)"
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]}..."
     if isinstance(error, ImportError) and isinstance(error.path, str):
         text = text.replace(f" ({error.path})", "")  # where the bot's files lie is nobody's business
     name = error.name if isinstance(error, ModuleNotFoundError) else None

@@ -158,7 +158,7 @@ class Past:
         choices = earlier(await self.history.versions(name), {now})
         version = _chosen(choices, which)
         if version is None:
-            raise UserError(f"{name}: no such version; {_offer(choices)}")
+            raise UserError(f"{name}: {_offer(choices)}")
         unit = await self.history.unit(name, version.digest)
         if unit is None:
             raise UserError(f"{name}: the sources of {version.digest[:7]} are not kept any more")
@@ -181,7 +181,7 @@ class Past:
         for name, unit in before.items():
             self.history.judge(name, unit.digest, sin)
         entries = [
-            report.rolled_back(name, unit.digest, shown(disk[name]), why if name == list(units)[-1] else "")
+            report.rolled_back(name, unit.digest, _all_of(disk[name]), why if name == list(units)[-1] else "")
             for name, unit in units.items()
         ]
         return True, Report((*entries, *done.entries))
@@ -212,10 +212,17 @@ def _chosen(choices: Sequence[Version], which: str) -> Version | None:
     return next((version for version in choices if len(which) >= 4 and version.digest.startswith(which)), None)
 
 
+def _all_of(unit: Unit) -> str:
+    """Return the file of a unit, or the folder of a package: a change of any file in it ends a pin."""
+    main = shown(unit)
+    return f"{unit.name}/" if main.endswith("/__init__.py") else main
+
+
 def _offer(choices: Sequence[Version]) -> str:
     if not choices:
-        return "nothing that was good before is kept"
-    return "there are " + ", ".join(f"{number}: {each.digest[:7]}" for number, each in enumerate(choices[:8], 1))
+        return "there is no good version to go back to"
+    listed = ", ".join(f"{number}: {each.digest[:7]}" for number, each in enumerate(choices[:8], 1))
+    return f"no such version; you can go back to {listed}"
 
 
 def _day(at: float) -> str:

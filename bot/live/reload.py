@@ -41,6 +41,7 @@ from bot.live.loader import Image, TookTooLong
 from bot.live.names import uninstall
 from bot.live.outcome import Failed, dropped_aliases, successes
 from bot.live.plan import Patience, Pin, Plan, Planner
+from bot.live.refused import Refused
 from bot.live.report import Entry, Report
 from bot.live.start import Starter
 from bot.live.state import to_rehearse
@@ -91,7 +92,7 @@ class Reloader:
         self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder, self.on_failure)
         self._lock, self._failures = asyncio.Lock(), Failures(clock)
         self._outlived: set[str] = set()  # pins of what their file holds by itself
-        self._refused: dict[str, tuple[str, Refusal]] = {}  # plugin -> (digest, why)
+        self._refused = Refused()
         self._under_way: set[asyncio.Task[Report]] = set()
         self._closed, self._rounds = False, 0  # of transactions
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
@@ -151,6 +152,7 @@ class Reloader:
         pins: Mapping[str, Pin] | None = None,
         without: Collection[str] = (),
         hint: Collection[str] = frozenset(),
+        loaded: Collection[str] = (),
     ) -> Report:
         """Take what has changed on disk live, and rebuild what is forced; return what came of it.
 
@@ -161,11 +163,13 @@ class Reloader:
             pins: versions to be taken in place of what the files hold, if that works.
             without: plugins to be left out this time.
             hint: file events named these units and no others; without it everything is looked at.
+            loaded: plugins that are unloaded no more, should an `unload` have come before.
         """
         since, wanted = self._rounds, set(force)
         self.safety.asked(wanted, everything)
 
         async def transact(force: set[str]) -> Report:
+            self._planner.stopped = {name: was for name, was in self._planner.stopped.items() if name not in loaded}
             return await self._transaction(force, everything, cause, pins, without, hint)
 
         return await self._run(lambda: self._forced(wanted, since, transact) if not pins else transact(wanted))
@@ -220,8 +224,7 @@ class Reloader:
 
     async def load(self, name: str, cause: str = "load") -> Report:
         """Load a plugin that is not live, or build it anew."""
-        self._planner.stopped.pop(name, None)
-        return await self.settle({name}, cause=cause, pins=self._pin_of(name))
+        return await self.settle({name}, cause=cause, pins=self._pin_of(name), loaded=[name])
 
     def _pin_of(self, name: str) -> dict[str, Pin]:
         return {name: self._planner.pinned[name]} if name in self._planner.pinned else {}
@@ -269,8 +272,9 @@ class Reloader:
         finally:
             ended = self._settle_pins(pinned)
         self._rounds += 1
-        for name in {name for entry in report.entries for name in entry.plugins}:
-            self._news[name] = self._rounds, tuple(entry for entry in report.entries if name in entry.plugins)
+        for name, entry in ((name, each) for each in report.entries for name in each.plugins):
+            at, told = self._news.get(name, (0, ()))
+            self._news[name] = self._rounds, (*(told if at == self._rounds else ()), entry)
         return Report((*report.entries, *ended))
 
     def _settle_pins(self, before: Mapping[str, Pin]) -> list[Entry]:
@@ -298,7 +302,7 @@ class Reloader:
             self.live, off, force, everything=everything, first=self.commits == 0, hint=hint
         )
         held = self._held(plan)
-        self._refused = {name: why for name, why in self._refused.items() if name in self._planner.known}
+        self._refused.keep(self._planner.known)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
         if everything and self._planner.drift.own_changed():
             entries.append(Entry(advised(f"the bot itself is another one on disk: {FIRST}", self._restart), (), True))
@@ -343,11 +347,8 @@ class Reloader:
         """Tell whether a group may fare better than the last time it was tried."""
         if force.intersection(group.units):
             return True
-        for name in group.units:
-            digest, loss = self._refused.get(name, ("", None))
-            same = loss is not None and name in plan.units and digest == plan.units[name].digest
-            if loss is not None and same and loss.holder in self.live and loss.holder not in plan.touched:
-                return False  # it still waits for the same holder
+        if any(self._refused.waits(name, plan.units, self.live, plan.touched) for name in group.units):
+            return False
         return signature(group.units, plan.units) not in self._failures
 
     # -- commit
@@ -373,8 +374,7 @@ class Reloader:
         before = {name: self.live[name] for name in (*images, *gone) if name in self.live}
         self._live.commit(await self._live.table_of(after), after, images, gone, good, cause)
         self._note_waiting(tried)
-        self._refused = {name: refusal for name, refusal in self._refused.items() if name not in images}
-        self._refused |= {name: (before[name].unit.digest, loss) for name, loss in displaced.items()}
+        self._refused.committed(images, {name: (before[name].unit, loss) for name, loss in displaced.items()})
         self._failures.forget({name for one in good for name in one.group.units})
         milliseconds = (time.perf_counter() - began) * 1000
         starting = {name for name, image in images.items() if image.found.hooks.get("start")}
@@ -424,7 +424,7 @@ class Reloader:
         error, what = one.error, signature(one.group.units, units)
         assert error is not None
         if isinstance(error, Clash):
-            return self._clash(error, one, force)
+            return self._refused.entries(error, one, force, self._planner.missing, self._live.generation)
         # An older failure of the same files is no news any more, should they come back to it.
         self._failures.forget(one.group.units)
         self._failures.note(what)
@@ -434,17 +434,3 @@ class Reloader:
         tell(Failed(tuple(names), there, error, cause), self.on_failure)
         each = [(name, self._live.generation(name)) for name in names]
         return [report.failed(each, advised(str(error), self._restart), what)]
-
-    def _clash(self, error: Clash, one: Attempt, force: set[str]) -> list[Entry]:
-        """A refused newcomer is told of once, and not at all while the holder's file is only missing for a moment."""
-        name, loss = error.plugin, error.loss
-        digest = one.compiled[name].unit.digest
-        told = self._refused.get(name)
-        self._refused[name] = (digest, loss)
-        holder_is_unsure = loss.holder in self._planner.missing
-        if holder_is_unsure:
-            self._refused.pop(name, None)
-        if (told == (digest, loss) or holder_is_unsure) and name not in force:
-            return []
-        others = [each for each in one.images if not each.startswith("_") and each != name]
-        return [report.failed([(each, self._live.generation(each)) for each in (name, *sorted(others))], str(error))]

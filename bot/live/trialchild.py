@@ -48,6 +48,7 @@ T = TypeVar("T")
 MEMORY_BYTES: Final = 2 << 30
 _PR_SET_PDEATHSIG: Final = 1
 CHILD_TIMES: Final = 1
+CUT_OFF_SECONDS: Final = 1.0
 FLAG: Final = "NEVERQUIT_TRIAL"  # set to 1 in the environment of a trial, for plugins that have to know
 
 # What plugins do. Done often in the zygote, and in each child once more: the first time takes three times as long, for
@@ -143,6 +144,12 @@ class Child:
 
     def serve(self) -> None:
         """Do what is asked until the other end is gone."""
+        try:
+            self._serve()
+        except OSError:  # plugin code has closed our end. The bot sees that, and that we are alive, and ends us
+            time.sleep(CUT_OFF_SECONDS)
+
+    def _serve(self) -> None:
         orders: dict[str, Callable[..., None]] = {
             "warm": self._warm,
             "compile": self._compile,
@@ -365,6 +372,8 @@ def die_with_parent(parent: int, by: int) -> None:
 
 def main() -> None:
     """Be a fresh process for one transaction, which speaks over its standard input and output."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
     source, target = os.dup(0), os.dup(1)
     confine(os.dup(2), os.getppid())
     faulthandler.enable(2)

@@ -201,6 +201,7 @@ def main(descriptor: int, parent: int) -> None:
     Args:
         descriptor: of the socket to it. parent: its process.
     """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # who started the bot, or a plugin, may have blocked some
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     if sys.platform == "linux":

@@ -358,6 +358,15 @@ async def test_an_admin_may_use_what_is_for_admins(bench: Bench) -> None:
     assert await bench.said(lambda ctx: "done", declaration=ADMIN, is_admin=True) == ["done"]
 
 
+@pytest.mark.parametrize(("account", "seen"), [(None, "no account"), ("robert", "account robert")])
+async def test_the_log_tells_as_whom_the_refused_are_seen(
+    bench: Bench, caplog: pytest.LogCaptureFixture, account: str | None, seen: str
+) -> None:
+    caplog.set_level("INFO")
+    await bench.said(lambda ctx: "x", declaration=ADMIN, user=User("bob", "b", "h", account))
+    assert caplog.messages[-1].endswith(f" refused to bob!b@h ({seen}): admins only")
+
+
 async def test_others_are_told_so_at_most_once_a_minute(bench: Bench) -> None:
     ran: list[str] = []
     function = lambda ctx: ran.append("ran")  # noqa: E731  # shorter than the rest

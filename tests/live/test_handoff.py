@@ -266,7 +266,7 @@ async def test_whatever_a_hook_raises_is_a_fault_of_the_plugin(relay: Relay, err
 
     with pytest.raises(PluginError) as caught:
         await run(image(plain if kind == "def" else slow), relay)
-    assert str(caught.value).startswith("weather.py:7: setup: ") and type(error).__name__ in str(caught.value)
+    assert str(caught.value).startswith(f"weather.py:7: setup: {type(error).__name__}")
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import gc
 import inspect
@@ -190,6 +191,24 @@ def test_after_a_build_the_live_module_is_there_again(bench: Bench) -> None:
     assert sys.modules["plugins.weather"] is images["weather"].modules["plugins.weather"]
 
 
+def test_what_a_plugin_takes_out_of_sys_modules_is_there_again(bench: Bench) -> None:
+    before = dict(sys.modules)
+    try:
+        bench.module("import sys\nsys.modules.clear()")
+        assert sys.modules == before
+    finally:
+        sys.modules.update(before)
+
+
+def test_another_import_function_lasts_no_longer_than_the_build(bench: Bench) -> None:
+    before = builtins.__import__
+    try:
+        bench.module("import builtins\nbuiltins.__import__ = None")
+        assert builtins.__import__ is before
+    finally:
+        builtins.__import__ = before
+
+
 # --- imports between plugins
 
 
@@ -282,6 +301,10 @@ def test_a_name_that_a_module_lacks_is_an_import_error(bench: Bench) -> None:
 def test_whatever_leaves_a_module_is_a_fault_of_the_plugin(bench: Bench, text: str, words: str) -> None:
     error = bench.fault(unit("weather", text))
     assert error.plugin == "weather" and error.text.startswith(words)
+
+
+def test_a_long_text_of_an_error_is_cut(bench: Bench) -> None:
+    assert bench.fault(unit("weather", "raise ValueError('x' * 1000)")).text == f"ValueError: {'x' * 300}..."
 
 
 def test_a_fault_is_placed_at_the_innermost_line_of_a_plugin(bench: Bench) -> None:

@@ -74,7 +74,7 @@ async def test_a_second_rollback_goes_further_and_not_to_what_was_rolled_back(he
     await hello.say("!rollback hello")
     await hello.say("!rollback hello")
     assert await one(hello, "!hello") == "hello 1 for 1"
-    assert await one(hello, "!rollback hello") == "hello: no such version; nothing that was good before is kept"
+    assert await one(hello, "!rollback hello") == "hello: there is no good version to go back to"
 
 
 async def test_a_rollback_takes_a_number_or_a_hash(hello: Bot) -> None:
@@ -120,6 +120,15 @@ async def test_a_file_that_fails_does_not_end_the_pin(hello: Bot) -> None:
     assert await one(hello, "!plugins") == "plugins: hello; failed: hello; pinned: hello"
     await hello.write("hello", HELLO.format(3))
     assert await one(hello, "!hello") == "hello 2 for 1"
+
+
+async def test_the_pin_of_a_package_lasts_until_any_of_its_files_changes(bot: Bot) -> None:
+    (bot.plugins / "pkg").mkdir()
+    await bot.write("pkg/part", "TEXT = 'one'")
+    for number in (1, 2):
+        await bot.write("pkg/__init__", HELLO.format(number))
+    assert "pinned until pkg/ changes" in await one(bot, "!rollback pkg")
+    assert "pkg is no longer pinned" in str(await bot.write("pkg/part", "TEXT = 'two'"))
 
 
 async def test_a_version_that_can_not_be_had_back_leaves_all_as_it_is(bot: Bot) -> None:

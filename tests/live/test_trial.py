@@ -220,7 +220,8 @@ async def test_what_catches_its_own_deadline_is_killed(ground: Ground) -> None:
 
 
 async def test_closing_every_file_costs_only_oneself(ground: Ground) -> None:
-    assert "trial process" in await ground.error("import os; os.closerange(3, 200)")
+    told = await ground.error("import os; os.closerange(3, 200)")
+    assert told == "a.py: closed the trial process's connection to the bot"
     assert (await ground.verdicts({"a": COMMAND}))[0].error is None
 
 
@@ -293,6 +294,14 @@ async def test_a_process_that_multiplies_is_ended_with_all_of_them(forked: Groun
     await ends(*await written(tmp_path / "pids"))
 
 
+async def test_a_trial_that_is_killed_from_outside_is_begun_once_more(ground: Ground, tmp_path: Path) -> None:
+    text = (
+        f"import os, pathlib\npath = pathlib.Path({str(tmp_path / 'x')!r})\nif not path.exists():\n    path.touch()\n"
+    )
+    text += f"    os.kill(os.getpid(), 9)\n{COMMAND}"
+    assert (await ground.verdicts({"a": text}))[0].error is None
+
+
 async def test_closing_ends_every_process(ground: Ground) -> None:
     await ground.verdicts({"a": COMMAND})
     child = ground.trial._child
@@ -317,6 +326,15 @@ async def test_no_process_outlives_a_bot_that_is_killed(tmp_path: Path) -> None:
 
 
 # --- the processes themselves
+
+
+async def test_signals_that_the_bot_has_blocked_are_not_blocked_there(ground: Ground) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGALRM})
+    try:
+        assert await ground.error("import os; os._exit(4)") == "a.py: ended the trial process (exit code 4)"
+        assert await ground.error("while True: ...", 0.1) == "a.py:1: the import took longer than 0.1 s"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 async def test_a_spare_is_there_before_it_is_asked_for(forked: Ground) -> None:

@@ -129,12 +129,12 @@ class Model(RuleBasedStateMachine):
             self.handed.append(int(number))
             if flag == "0":
                 self.new.append(int(number))
+            self.reactor.checkpoints.applied(number, "JOIN" if int(number) % 3 == 0 else "PRIVMSG")
         if flag == "2":
             return
         if (number in self.finished and number not in self.unsaid) or number in self.skipped:
             self.wrongly_handed.append(number)
         if number.isdecimal():
-            self.reactor.checkpoints.applied(number, "JOIN" if int(number) % 3 == 0 else "PRIVMSG")
             self.connections[self.home[number]].say(number, "echo", 0)
         self.hand[number] = list(self.scripts[number])
 
