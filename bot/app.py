@@ -325,12 +325,6 @@ class App:
     async def _own_vitals(self) -> dict[str, Any]:
         return vitals(self.keeper)
 
-    def status(self) -> str:
-        """Return how the bot is, in a few words."""
-        states = [f"{name} {network.connection.state}" for name, network in self.networks.items()]
-        loaded = "safe mode" if self.reloader.safety.on else f"{len(self.reloader.plugins())} plugins"
-        return "; ".join([*states, loaded])
-
     # -- lines from connections: wire.connection.Listener
 
     def up(self, connection: Connection, taken_over: bool) -> None:

@@ -303,6 +303,14 @@ _DOES: dict[str, _Does] = {
 }
 
 
+def in_short(app: App) -> str:
+    """Return how a bot is, in a few words: for systemd."""
+    states = [f"{name} {network.connection.state}" for name, network in app.networks.items()]
+    plugins = len(app.reloader.plugins())
+    loaded = "safe mode" if app.reloader.safety.on else f"{plugins} plugin{'' if plugins == 1 else 's'}"
+    return "; ".join([*states, loaded])
+
+
 def _processes(keeper: Mapping[str, Any], up: float) -> str:
     if "pid" not in keeper:
         return f"process {os.getpid()}, up {age(up)}"

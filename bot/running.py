@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from bot import logs
 from bot.app import App
-from bot.control import Control
+from bot.control import Control, in_short
 from bot.dispatch.guard import at_fork, guarded
 from bot.errors import CannotConnect, ConfigError, NeverquitError, UserError
 from bot.reread import reread
@@ -113,11 +113,15 @@ class Running:
         systemd.ready()
         try:
             while True:
-                systemd.status(self.app.status())
+                systemd.status(self.in_short())
                 systemd.alive()
                 await asyncio.sleep(min(systemd.watchdog_seconds or STATUS_SECONDS, STATUS_SECONDS))
         finally:
             systemd.stopping()
+
+    def in_short(self) -> str:
+        """Return how the bot is, in a few words."""
+        return in_short(self.app)
 
     def hang_up(self) -> None:
         """Read the configuration again, and take all plugins anew; a bad file changes nothing."""

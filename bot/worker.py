@@ -151,7 +151,7 @@ class Worker:
 
     def _beat(self) -> None:
         self._link.send(Frame("beat"))
-        if (status := self._app.status()) != self._status:
+        if (status := self._running.in_short()) != self._status:
             self._status = status
             self._link.send(Frame("status", (), status.encode(errors="replace")))
         patience = self._app.config.timeouts.silence_seconds or BEAT_SECONDS * BEATS_IN_SILENCE

@@ -343,7 +343,7 @@ async def test_systemd_is_told_how_things_are(tmp_path: Path) -> None:
             await bot.start(NOTIFY_SOCKET=address, WATCHDOG_USEC="200000")
             await bot.until(lambda: "READY=1" in heard, "READY=1")
             await bot.until(lambda: heard.count("WATCHDOG=1") > 2, "WATCHDOG=1")
-            await bot.until(lambda: "STATUS=here up as neverquit; 1 plugins" in heard, "STATUS")
+            await bot.until(lambda: "STATUS=here up as neverquit; 1 plugin" in heard, "STATUS")
             bot.says("!env")
             await bot.answers("env []")
             heard.clear()

@@ -10,6 +10,8 @@ compiled    a unit's sources as marshalled code, and what they tell without bein
 statename   what they tell of kept values
 trial       what is asked of trial processes, and what their answers mean
 trialspares, trialzygote, trialchild, trialframes   where they come from, what runs in them, how they talk
+rehearsal   all plugins tried before they are needed
+safety      safe mode: which plugins are left out
 drift       packages on disk that are not what runs
 loader      source bytes to fresh modules and handlers, beside the running ones
 modules     module objects, and the lines of each generation

@@ -66,7 +66,7 @@ class Imprint:
         with _world.lock:
             _world.made += 1
             self.number = _world.made
-            _world.imprints.add(self)
+            _world.imprints.setdefault(unit, WeakSet()).add(self)
 
     def runs(self, code: CodeType, space: dict[str, Any]) -> None:
         """This code of it is about to run, in the namespace of its module."""
@@ -100,9 +100,9 @@ class Imprint:
             self.over = True
             _world.look(self._places, _world.entered[-1] if _world.entered else None)
             ended = self.strays.end(lambda value: _world.maker(value) is self)
-            _world.imprints.discard(self)
-            newer = (one for one in _world.imprints if one.unit == self.unit and one.number > self.number)
+            newer = (one for one in _world.imprints[self.unit] if one.number > self.number)
             heir = max(newer, key=lambda one: one.number, default=None)
+            _world.imprints[self.unit].discard(self)
             changes, self._changes = self._changes, []
             undone: list[str] = [
                 words for change in reversed(changes) if (words := _world.take_back(change, self, heir))
@@ -156,7 +156,7 @@ class _World:
         self.lock = threading.RLock()
         self.common: list[Place] = []
         self.places: dict[int, Place] = {}  # by the identity of what they are about, which they keep alive
-        self.imprints: WeakSet[Imprint] = WeakSet()  # of all that has not ended
+        self.imprints: dict[str, WeakSet[Imprint]] = {}  # of all that has not ended, by unit
         self.made = 0
         self.spaces: WeakValueDictionary[int, Imprint] = WeakValueDictionary()
         self.stacks: dict[tuple[int, Any], list[_Change]] = {}

@@ -80,9 +80,8 @@ class Reloader:
         restart: str = "",
     ) -> None:
         self._host, self._relay, self._shelf, self.patience = host, relay, shelf, patience
-        self._disabled = disabled
+        self._disabled, self._restart = disabled, restart
         self._builder = Builder(TookTooLong)
-        self._restart = restart
         self._live = Live(
             host, relay, shelf, claims, self._builder, built_in or {}, recent, lambda: self.patience, restart
         )
@@ -91,13 +90,11 @@ class Reloader:
         )
         self.on_failure: list[Callable[[Failed], object]] = []
         self._starter = Starter(self._live, host, relay, shelf, self._planner, self._builder, self.on_failure)
-        self._lock = asyncio.Lock()
-        self._failures = Failures(clock)
+        self._lock, self._failures = asyncio.Lock(), Failures(clock)
         self._outlived: set[str] = set()  # pins of what their file holds by itself
         self._refused = Refused()
         self._under_way: set[asyncio.Task[Report]] = set()
-        self._closed = False
-        self._rounds = 0  # of transactions
+        self._closed, self._rounds = False, 0  # of transactions
         self._news: dict[str, tuple[int, tuple[Entry, ...]]] = {}  # plugin -> in which round, what was told of it
         self.on_commit, self.generations = self._live.on_commit, self._live.generations
         self.on_pins: list[Callable[[Mapping[str, Pin]], object]] = []
@@ -130,8 +127,7 @@ class Reloader:
 
     async def look(self) -> set[str]:
         """Sweep, and return the names of all plugins on disk, installed or live."""
-        await self._builder.run(self._planner.refresh, 60.0)
-        await self._builder.run(self._planner.look, 60.0)
+        await self.on_disk(())
         return self.known()
 
     async def on_disk(self, names: Collection[str]) -> Mapping[str, Unit]:
@@ -156,6 +152,7 @@ class Reloader:
         pins: Mapping[str, Pin] | None = None,
         without: Collection[str] = (),
         hint: Collection[str] = frozenset(),
+        loaded: Collection[str] = (),
     ) -> Report:
         """Take what has changed on disk live, and rebuild what is forced; return what came of it.
 
@@ -166,11 +163,13 @@ class Reloader:
             pins: versions to be taken in place of what the files hold, if that works.
             without: plugins to be left out this time.
             hint: file events named these units and no others; without it everything is looked at.
+            loaded: plugins that are unloaded no more, should an `unload` have come before.
         """
         since, wanted = self._rounds, set(force)
         self.safety.asked(wanted, everything)
 
         async def transact(force: set[str]) -> Report:
+            self._planner.stopped = {name: was for name, was in self._planner.stopped.items() if name not in loaded}
             return await self._transaction(force, everything, cause, pins, without, hint)
 
         return await self._run(lambda: self._forced(wanted, since, transact) if not pins else transact(wanted))
@@ -225,8 +224,7 @@ class Reloader:
 
     async def load(self, name: str, cause: str = "load") -> Report:
         """Load a plugin that is not live, or build it anew."""
-        self._planner.stopped.pop(name, None)
-        return await self.settle({name}, cause=cause, pins=self._pin_of(name))
+        return await self.settle({name}, cause=cause, pins=self._pin_of(name), loaded=[name])
 
     def _pin_of(self, name: str) -> dict[str, Pin]:
         return {name: self._planner.pinned[name]} if name in self._planner.pinned else {}
@@ -274,8 +272,9 @@ class Reloader:
         finally:
             ended = self._settle_pins(pinned)
         self._rounds += 1
-        for name in {name for entry in report.entries for name in entry.plugins}:
-            self._news[name] = self._rounds, tuple(entry for entry in report.entries if name in entry.plugins)
+        for name, entry in ((name, each) for each in report.entries for name in each.plugins):
+            at, told = self._news.get(name, (0, ()))
+            self._news[name] = self._rounds, (*(told if at == self._rounds else ()), entry)
         return Report((*report.entries, *ended))
 
     def _settle_pins(self, before: Mapping[str, Pin]) -> list[Entry]:
@@ -306,8 +305,7 @@ class Reloader:
         self._refused.keep(self._planner.known)
         entries = [Entry(why, (name,), False) for name, why in plan.odd.items()]
         if everything and self._planner.drift.own_changed():
-            told = advised(f"the bot itself is another one on disk: {FIRST}", self._restart)
-            entries.append(Entry(told, (), True))
+            entries.append(Entry(advised(f"the bot itself is another one on disk: {FIRST}", self._restart), (), True))
         entries += self._failures.undone(plan, self.live, self._planner.missing, held)
         worth = [group for group in plan.groups if self._worth_a_try(group, plan, force)]
         if not worth:
@@ -434,5 +432,5 @@ class Reloader:
         names.sort(key=lambda name: (name != error.plugin, name))
         there = {name: units[name] for name in one.group.units if name in units}
         tell(Failed(tuple(names), there, error, cause), self.on_failure)
-        why, live = advised(str(error), self._restart), self._live
-        return [report.failed([(name, live.generation(name)) for name in names], why, what)]
+        each = [(name, self._live.generation(name)) for name in names]
+        return [report.failed(each, advised(str(error), self._restart), what)]

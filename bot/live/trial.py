@@ -185,6 +185,7 @@ class Trial:
         found: list[Verdict] = []
         plugins = {one.unit.name for group in groups for one in group} | around.keys()
         lent = pickle.dumps({name: dict(settings(name)) for name in plugins})
+        killed: set[int] = set()
         while left := groups[len(found) :]:
             at = left[0][0].unit
             try:
@@ -202,7 +203,10 @@ class Trial:
                 found += [Verdict(_cannot(group[0].unit, error)) for group in left]
                 break
             except _Died as died:
-                found.append(Verdict(_blamed(at, died, "the import", seconds)))
+                if died.was_killed and len(found) not in killed:
+                    killed.add(len(found))  # by a system short of memory, say: the first to end, whoever has taken it
+                else:
+                    found.append(Verdict(_blamed(at, died, "the import", seconds)))
             except BaseException:
                 self._drop()
                 raise
@@ -251,6 +255,7 @@ class _Died(Exception):
 
     def __init__(self, ended: Ended | None) -> None:
         self.ended = ended
+        self.was_killed = ended is not None and ended.code == -signal.SIGKILL
 
 
 def _blamed(unit: Unit, died: _Died, what: str, seconds: float) -> PluginError:

@@ -103,6 +103,7 @@ async def test_64_a_port_passes_to_the_new_version_and_back_if_that_fails(stage:
     taken = stage.server.port
     await stage.write("port.py", stage.read("port.py").replace(f"PORT = {port}", f"PORT = {taken}"))
     await stage.report(r"port stays g5: port\.py:\d+: start: OSError: .*address already in use.*")
+    await stage.trace('server = await ctx.enter(await asyncio.start_server(greet, "127.0.0.1", PORT))')
     assert await heard_at(port) == "port 5"
 
 

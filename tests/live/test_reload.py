@@ -481,6 +481,12 @@ async def test_unload_takes_a_plugin_out_until_it_is_loaded(bench: Bench) -> Non
     assert plain(str(await bench.reloader.load("a"))) == "a loaded g2"
 
 
+async def test_a_load_right_after_an_unload_loads(bench: Bench) -> None:
+    await bench.save(a=says("1"))
+    told = await asyncio.gather(bench.reloader.unload("a"), bench.reloader.load("a"))
+    assert [plain(str(report)) for report in told] == ["a unloaded", "a loaded g2"]
+
+
 async def test_unload_ends_with_a_change_of_content(bench: Bench) -> None:
     await bench.save(a=says("1"))
     await bench.reloader.unload("a")

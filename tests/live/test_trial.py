@@ -294,6 +294,14 @@ async def test_a_process_that_multiplies_is_ended_with_all_of_them(forked: Groun
     await ends(*await written(tmp_path / "pids"))
 
 
+async def test_a_trial_that_is_killed_from_outside_is_begun_once_more(ground: Ground, tmp_path: Path) -> None:
+    text = (
+        f"import os, pathlib\npath = pathlib.Path({str(tmp_path / 'x')!r})\nif not path.exists():\n    path.touch()\n"
+    )
+    text += f"    os.kill(os.getpid(), 9)\n{COMMAND}"
+    assert (await ground.verdicts({"a": text}))[0].error is None
+
+
 async def test_closing_ends_every_process(ground: Ground) -> None:
     await ground.verdicts({"a": COMMAND})
     child = ground.trial._child
