@@ -29,7 +29,8 @@ class Ledger:
     Attributes:
         asked, answered: commands so far.
         newest: the newest version that `fresh` told.
-        gaps: seconds from each death to the first answer to a command that was asked after it.
+        gaps: seconds from each death to the first answer to a command that was asked after it; from a hang to the first
+            answer after the silence.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class Ledger:
         self._last: dict[str, int] = {}  # channel -> the number of its last answer that has an order
         self._counts: dict[str, list[int]] = {}
         self._died_at: float | None = None
+        self._silence = 0.0
         self._faults: dict[str, list[str]] = {}
         self._numbers = Counter[str]()
 
@@ -48,10 +50,10 @@ class Ledger:
         self._open[self.asked] = Asked(word, channel, now)
         return f"!{word.name} {self.asked}"
 
-    def died(self, now: float) -> None:
-        """The worker was ended."""
+    def died(self, now: float, silence: float = 0.0) -> None:
+        """The worker was ended, or hangs and says nothing for so long."""
         if self._died_at is None:
-            self._died_at = now
+            self._died_at, self._silence = now, silence
 
     def hear(self, channel: str, text: str, now: float) -> None:
         """Take a line that the bot said."""
@@ -67,8 +69,9 @@ class Ledger:
             return
         asked.said += 1
         self._check(asked, number, more, text)
-        if self._died_at is not None and asked.at > self._died_at:
-            self.gaps.append(now - self._died_at)
+        died = self._died_at
+        if died is not None and (now > died + self._silence if self._silence else asked.at > died):
+            self.gaps.append(now - died)
             self._died_at = None
         if asked.said == asked.word.answers:
             del self._open[number]

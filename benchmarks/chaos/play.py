@@ -23,6 +23,8 @@ SAVE_SECONDS = 1.5
 PLUGINS = 100  # loaded in all, so that the start of a worker is that of a real bot
 PING_LIMIT_SECONDS = 1.0
 SILENCE_SECONDS = 1.0
+# A line that hangs among others hangs twice before it is known: two silences, two lots of stacks, two starts.
+HANG_LIMIT_SECONDS = 10.0
 SETTLE_SECONDS = 120.0  # for the backlog of a run with many faults
 
 
@@ -32,7 +34,6 @@ class Run:
 
     Attributes:
         seconds: how long it was asked.
-        back: from each hang to the next answer.
     """
 
     name: str
@@ -125,7 +126,7 @@ async def _loaded(
 
 
 async def deaths(scratch: Path, minutes: float) -> Run:
-    """Kill the worker from outside, every second time between a handler's effect and its end; save a plugin meanwhile."""
+    """Kill the worker from outside, every second time between a handler's effect and its end; save meanwhile."""
     async with _loaded(scratch, "deaths", {}) as (load, run):
         saving = asyncio.create_task(_save(load.stage, run))
         for number in range(max(2, round(minutes * 60 / DEATH_SECONDS))):
@@ -184,11 +185,11 @@ async def hangs(scratch: Path, count: int) -> Run:
                 load.stage.send(signal.SIGSTOP)
             else:
                 load.stage.say(CHANNELS[0], f"!hang{number // 2}")
-            load.ledger.died(time.perf_counter())
+            load.ledger.died(time.perf_counter(), SILENCE_SECONDS)
             await load.answered()
             run.deaths += 1
             await asyncio.sleep(1.0)
-    late = [gap for gap in run.ledger.gaps if gap > SILENCE_SECONDS + 1]
+    late = [gap for gap in run.ledger.gaps if gap > HANG_LIMIT_SECONDS]
     if late:
-        run.faults.append(f"{len(late)} hangs took longer than the limit and a second, up to {max(late):.1f} s")
+        run.faults.append(f"{len(late)} hangs took longer than {HANG_LIMIT_SECONDS:g} s, up to {max(late):.1f} s")
     return run
