@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [--markdown] [NAME...]`: measure, and print tables.
 
-Exit 1 if a bot did not do its work, and where the measurement ends with a verdict (`repeat`, `soak`, `chaos`) if that is bad.
-All use loopback and the machine's scratch folder only.
+Exit 1 if a bot did not do its work, and where the measurement ends with a verdict (`repeat`, `soak`, `chaos`) if that
+is bad. All use loopback and the machine's scratch folder only.
 """
 
 from __future__ import annotations

@@ -88,8 +88,8 @@ class Stage:
     async def forced(self) -> None:
         """Wait until a command wants its worker killed, and do that."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (marks := list(self.folder.glob("die-*"))):
-                await asyncio.sleep(LOOK_SECONDS)  # noqa: ASYNC110  # a file of another process
+            while not (marks := list(self.folder.glob("die-*"))):  # noqa: ASYNC110  # a file of another process
+                await asyncio.sleep(LOOK_SECONDS)
         marks[0].unlink()
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(marks[0].name.removeprefix("die-")), signal.SIGKILL)
