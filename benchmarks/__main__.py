@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [--markdown] [NAME...]`: measure, and print tables.
 
-Exit 1 if a bot did not do its work, and where the measurement ends with a verdict (`repeat`, `soak`) if that is bad.
-All use loopback and the machine's scratch folder only.
+Exit 1 if a bot did not do its work, and where the measurement ends with a verdict (`repeat`, `soak`, `chaos`) if that
+is bad. All use loopback and the machine's scratch folder only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import commands, start
+from benchmarks.chaos import verdict as chaos
+from benchmarks.chaos.beside import beside
 from benchmarks.figures import Table
 from benchmarks.reload import inside, saves
 from benchmarks.repeat import cases
@@ -68,12 +70,23 @@ def soaked(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
         raise Bad("\n".join(found.faults))
 
 
+def chaotic(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
+    """Workers that die and hang under load, and what two processes cost; with a verdict."""
+    minutes = arguments.minutes if arguments.minutes is not None else 0.3 if arguments.quick else 10.0
+    faults: list[str] = []
+    yield from chaos.chaos(scratch, minutes, faults)
+    yield beside(scratch, 2 if minutes < 1 else 5)
+    if faults:
+        raise Bad("\n".join(faults))
+
+
 MEASURES: dict[str, Callable[[Path, argparse.Namespace], Iterator[Table]]] = {
     "reload": reload,
     "commands": round_trips,
     "start": starts,
     "repeat": repeated,
     "soak": soaked,
+    "chaos": chaotic,
 }
 USUAL = ("reload", "commands", "start")  # without a name; the others take long and give a verdict rather than figures
 
@@ -83,7 +96,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure neverquit on this machine.")
     parser.add_argument("--quick", action="store_true", help="few repetitions: does it work, and about how fast")
     parser.add_argument("--markdown", action="store_true", help="tables to be pasted into docs/measurements.md")
-    parser.add_argument("--minutes", type=float, help="how long `soak` runs; 10 by default")
+    parser.add_argument("--minutes", type=float, help="how long `soak` and `chaos` run; 10 by default")
     told = "; ".join(f"{name}: {(run.__doc__ or '').strip().rstrip('.')}" for name, run in MEASURES.items())
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{told}. By default {', '.join(USUAL)}")
     arguments = parser.parse_args()

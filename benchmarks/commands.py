@@ -39,8 +39,8 @@ def answered(scratch: Path, rounds: int, commands_a_round: int, pipelined: int) 
         rates: dict[str, list[float]] = {name: [] for name in bots}
         for _ in range(rounds):
             for name, (who, word) in bots.items():
-                seconds[name] += _round_trips(who, word, commands_a_round)
-                rates[name].append(_pipelined(who, word, pipelined))
+                seconds[name] += round_trips(who, word, commands_a_round)
+                rates[name].append(pipelined(who, word, pipelined))
     table = Table("a command's round trip, ms", ("p50", "p99", "x aio", "answers/s", "of aio"))
     for name, each in seconds.items():
         p50, rate = median(each), median(rates[name])
@@ -50,7 +50,8 @@ def answered(scratch: Path, rounds: int, commands_a_round: int, pipelined: int) 
     yield table
 
 
-def _round_trips(who: Asker, word: str, count: int) -> list[float]:
+def round_trips(who: Asker, word: str, count: int) -> list[float]:
+    """Ask one question after another; return the seconds of each."""
     found = []
     for i in range(WARM_UP + count):
         began = time.perf_counter()
@@ -61,7 +62,7 @@ def _round_trips(who: Asker, word: str, count: int) -> list[float]:
     return found[WARM_UP:]
 
 
-def _pipelined(who: Asker, word: str, count: int) -> float:
+def pipelined(who: Asker, word: str, count: int) -> float:
     """Ask with many questions under way; return answers a second. Each must be answered once, in order."""
     began, asked = time.perf_counter(), 0
     for answered in range(count):

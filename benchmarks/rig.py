@@ -48,19 +48,21 @@ def process(
     log: Path | None = None,
     piped: bool = False,
     environment: Mapping[str, str] | None = None,
+    folder: Path = ROOT,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python ARGUMENTS` for the length of a block.
 
     Args:
         log: where its standard error goes; nowhere by default. piped: give its standard input and output.
         environment: what is set besides.
+        folder: where it runs.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environment or {})}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a stale bytecode file is one of the ways to serve old code
     with (log or Path(os.devnull)).open("wb") as errors:
         child = subprocess.Popen(
             [sys.executable, *arguments],
-            cwd=ROOT,
+            cwd=folder,
             env=environment,
             stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
             stdout=subprocess.PIPE if piped else errors,
@@ -246,17 +248,20 @@ def neverquit(
     watch: bool = True,
     module: str = "bot",
     environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
 ) -> Iterator[Running]:
     """Run the program on the plugins in `home/plugins` for the length of a block.
 
     Args:
         module: what is run as `python -m MODULE run`.
         environment: what is set besides.
+        arguments: more of the command line.
     """
     config = home / "config.yaml"
     config.write_text(
         CONFIG.format(port=port, plugins=home / "plugins", watch=str(watch).lower(), state=home / "state")
     )
-    arguments = ["-m", module, "run", "--config", str(config)]
-    with running(arguments, "neverquit", asker, home / "log", environment) as bot:
+    with running(
+        ["-m", module, "run", "--config", str(config), *arguments], "neverquit", asker, home / "log", environment
+    ) as bot:
         yield bot

@@ -158,7 +158,7 @@ class Handover:
 
     def leave(self) -> None:
         """The bot has ended here: hand over, as the last of all."""
-        self._app.reactor.checkpoints.save()
+        self._app.reactor.checkpoints.save(at_once=True)
         try:
             left = pack(self._left(), 2 * MOST_KEPT_BYTES)
         except Exception:

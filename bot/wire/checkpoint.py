@@ -139,14 +139,23 @@ class Checkpoints:
             wait = max(SAVE_SECONDS, self._not_before - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait, self.save)
 
-    def save(self) -> None:
-        """Begin to make one now; a small one is made when this returns."""
-        if self._kept and self._making is None:
+    def save(self, *, at_once: bool = False) -> None:
+        """Begin to make one now; a small one is made when this returns.
+
+        Args:
+            at_once: a large one, too: the worker is about to leave.
+        """
+        half = self._making is not None
+        if self._kept and not half:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
             self._making, self._texts, self._spent = self._collect(), [], 0.0
             self._step()
+        while at_once and self._making is not None:
+            self._step()
+        if half and self._making is None:
+            self._made()
 
     def _go_on(self) -> None:
         if self._making is not None:

@@ -14,6 +14,7 @@ FAULT_WINDOW_SECONDS = 120.0
 FAULTS_AT_ONCE = 3  # own faults within the window that are answered with a new worker at once
 FAULTS_TO_SAFETY = 6  # and after so many the next one comes without plugins
 KILLS_AS_FAULT = 5  # kills from outside in a row that got nowhere: that is the memory running out, or a plugin
+LINES_TO_SAFETY = 100  # skipped within the window: deaths that lines have caused are known, and their plugins out
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 #: Ends that somebody outside has asked for: this one replaces the worker ...
@@ -45,6 +46,7 @@ class Deaths:
         self.count = 0
         self.safe = False
         self._faults: deque[float] = deque()
+        self._lines: deque[float] = deque()
         self._waits = False
         self._kills = 0
         self._last: tuple[int, str | None] = (0, None)
@@ -78,6 +80,16 @@ class Deaths:
             self._faults.popleft()
         self.safe = self.safe or len(self._faults) >= FAULTS_TO_SAFETY
 
+    def explained(self, now: float) -> None:
+        """The last deaths were caused by a line, which is skipped from now on: they say nothing of the next worker."""
+        for _ in range(min(2, len(self._faults))):
+            self._faults.pop()
+        self._waits = False
+        self._lines.append(now)
+        while now - self._lines[0] > FAULT_WINDOW_SECONDS:
+            self._lines.popleft()
+        self.safe = self.safe or len(self._lines) >= LINES_TO_SAFETY
+
     @property
     def recent(self) -> int:
         """Own faults within the window."""
@@ -91,4 +103,5 @@ class Deaths:
     def forgive(self) -> None:
         """An admin takes the plugins back, or wants a new worker: begin to count anew."""
         self._faults.clear()
+        self._lines.clear()
         self._kills, self.safe = 0, False

@@ -9,7 +9,7 @@ the order in which they came.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 
 log = logging.getLogger(__name__)
@@ -48,15 +48,17 @@ class Entries:
     Attributes:
         lost: dropped because MAX_HELD_BYTES was reached.
         on_lost: called with the number of each that was dropped for that, and the entry.
-        unfinished: by network, those that are neither done nor seen.
+        unfinished: by network, those that are neither done nor seen; `handed`: of these, what the present worker has.
     """
 
     def __init__(self) -> None:
         self.lost = 0
         self.on_lost: Callable[[str, Entry], object] = lambda number, entry: None
         self.unfinished: Counter[str] = Counter()
+        self.handed: Counter[str] = Counter()
         self._all: dict[str, Entry] = {}
-        self._waiting: dict[str, None] = {}  # not handed to the present worker
+        # Not handed to the present worker. Taken from its front all the time, at which a dict is slow.
+        self._waiting: OrderedDict[str, None] = OrderedDict()
         self._held_bytes = 0
 
     def __len__(self) -> int:
@@ -72,7 +74,9 @@ class Entries:
     def add(self, number: str, net: str, text: bytes, *, begun: bool = False) -> None:
         """Remember one; what a worker has `begun` itself it need not be handed."""
         self._all[number] = Entry(net, text, begun)
-        if not begun:
+        if begun:
+            self.handed[net] += 1
+        else:
             self._waiting[number] = None
         self.unfinished[net] += 1
         self._held_bytes += len(text) + ENTRY_BYTES
@@ -90,17 +94,21 @@ class Entries:
         if entry is not None:
             self._waiting.pop(number, None)
             self._held_bytes -= len(entry.text) + ENTRY_BYTES
-            if not entry.seen:
-                self.unfinished[entry.net] -= 1
+            self._finish(entry)
+
+    def _finish(self, entry: Entry) -> None:
+        if not entry.seen:
+            self.unfinished[entry.net] -= 1
+            self.handed[entry.net] -= entry.handed
 
     def see(self, number: str) -> bool:
         """Keep one for the state alone; tell whether that is news."""
         entry = self._all.get(number)
         if entry is None or entry.seen:
             return False
+        self._finish(entry)
         entry.seen = True
         entry.accepted.clear()
-        self.unfinished[entry.net] -= 1
         return True
 
     def saved(self, upto: int) -> None:
@@ -130,16 +138,22 @@ class Entries:
         """Another worker has come: it has been handed nothing."""
         for entry in self._all.values():
             entry.handed = False
-        self._waiting = dict.fromkeys(self._all)
+        self.handed.clear()
+        self._waiting = OrderedDict.fromkeys(self._all)
 
     def waiting(self) -> Iterator[str]:
         """The numbers that the present worker has not been handed, in order."""
         return iter(self._waiting)
 
+    def next(self) -> str | None:
+        """The first of them."""
+        return next(iter(self._waiting), None)
+
     def hand(self, number: str) -> tuple[Entry, str]:
         """Note that it is handed over; return it with its flag."""
         entry = self._all[number]
         flag = entry.flag
+        self.handed[entry.net] += not (entry.handed or entry.seen)
         entry.delivered = entry.handed = True
         self._waiting.pop(number, None)
         return entry, flag

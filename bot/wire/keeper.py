@@ -23,9 +23,9 @@ import secrets
 import time
 from collections.abc import Callable
 
-from bot.wire.blame import Blame
 from bot.wire.dial import CannotDial, dial
-from bot.wire.entries import Entries, Entry
+from bot.wire.entries import Entry
+from bot.wire.handing import Handing
 from bot.wire.link import LINK_VERSION, WINDOW, Frame, LinkEnd
 from bot.wire.net import Net
 from bot.wire.session import Session
@@ -52,14 +52,11 @@ class Keeper:
         self.refused = 0  # lines to send that held CR or NUL, or came without credit
         self._boot = secrets.token_hex(4)
         self._nets: dict[str, Net] = {}
-        self.entries = Entries()
+        self._handing = Handing(clock, self._hand, lambda: self._send("live"), self._slow, self.wake)
+        self.entries, self.blame = self._handing.entries, self._handing.blame
         self.entries.on_lost = self._lost
-        self.blame = Blame(self._deaths)
         self.heard_at = clock()  # when the worker last sent anything
         self.finished = 0  # entries that were done
-        self._holding = False
-        self._live = False  # the present worker has been handed the backlog
-        self._listening = False  # it has said `open`: it takes what it is handed
         self._number = 0
         self._saved: tuple[str, bytes] = ("0", b"")
         self.on_other: Callable[[Frame], None] | None = None  # frames that are about the worker, not about IRC
@@ -108,11 +105,11 @@ class Keeper:
 
     def attach(self, link: LinkEnd) -> None:
         """Serve this worker from now on: greet it, say how things stand, hand over what is not finished."""
-        self._link, self._live, self._holding, self._listening = link, False, False, False
+        self._link = link
         self.heard_at = self.clock()
         link.on_frame = lambda frame: self._frame(link, frame)
         link.on_close = lambda: self.detach(link)
-        link.on_room = self._hand_over
+        link.on_room = self._handing.hand_over
         self._send("hello", str(LINK_VERSION), self._boot, str(WINDOW))
         self._send("saved", self._saved[0], payload=self._saved[1])
         for net in self._nets.values():
@@ -122,17 +119,17 @@ class Keeper:
             net.owed = 0
             if net.queue.paced:
                 self._send("room", net.name, str(-net.queue.paced))
-        self.entries.another()
-        self._hand_over()
+        self._handing.begin(link)
 
     def detach(self, link: LinkEnd) -> None:
         """Serve this worker no more: what it still says is not heard."""
         if self._link is link:
             self._link = None
+            self._handing.end()
 
     def hold(self) -> None:
         """Hand nothing more to the present worker; what it has in hand it may finish. The next one gets the rest."""
-        self._holding = True
+        self._handing.hold()
 
     def died(self, *, own_fault: bool, silent: bool = False, strikes: int = 2) -> tuple[str, str, bytes] | None:
         """The worker has ended; find out by what, and return (network, number, line) of what is skipped for it.
@@ -141,26 +138,9 @@ class Keeper:
             own_fault: no signal from outside ended it.
             silent, strikes: see `Blame.died`.
         """
-        if not own_fault or not self._listening:  # by no line: it may have read none of them
-            self.blame.interrupted()
-            return None
-        guilty = self.blame.died(self.entries.in_hand(), silent=silent, strikes=strikes)
-        entry = self.entries.get(guilty) if guilty is not None else None
-        if guilty is None or entry is None:
-            return None
-        if guilty.isdecimal():
-            self.entries.see(guilty)  # no handler gets it any more, but the next worker's state may need it
-        else:
-            self.entries.remove(guilty)
+        skipped = self._handing.died(own_fault=own_fault, silent=silent, strikes=strikes)
         self._changed()
-        return entry.net, guilty, entry.text
-
-    def _deaths(self, number: str) -> int:
-        entry = self.entries.get(number)
-        if entry is None:
-            return 0
-        entry.deaths += 1
-        return entry.deaths
+        return skipped
 
     def _send(self, verb: str, *fields: str, payload: bytes = b"") -> None:
         if self._link is not None:
@@ -201,7 +181,7 @@ class Keeper:
         """Number a line from the server, remember it, and hand it over."""
         self._number += 1
         self.entries.add(str(self._number), session.name, line)
-        self._hand_over()
+        self._handing.hand_over()
 
     def _lost(self, number: str, entry: Entry) -> None:
         self.blame.finished(number)
@@ -209,33 +189,12 @@ class Keeper:
             # Who took this connection over would be wrong about who is where: no checkpoint suits it any more.
             self._net(entry.net).since = self._number
 
-    def _hand_over(self) -> None:
-        """Give the worker all that it may have now, in order; after a death by its own fault, one line at a time."""
-        link, now = self._link, self.clock()
-        if link is None or self._holding:
-            return
-        careful = not self.blame.over(now)
-        for number in list(self.entries.waiting()):
-            if link.full:
-                return
-            entry = self.entries.get(number)
-            if careful and entry is not None and not entry.seen:  # what is for the state alone ends nobody
-                if not self.blame.may_go(now):
-                    break
-                careful = not self.blame.over(now)
-                if careful:
-                    self.blame.handed(number, now)
-            self._hand(number)
-        if careful:
-            if (at := self.blame.look_at(now)) is not None:
-                self.wake(at)
-        elif not self._live:
-            self._live = True
-            self._send("live")
+    def _hand(self, name: str, number: str, flag: str, text: bytes) -> None:
+        self._send("line", name, number, flag, payload=text)
 
-    def _hand(self, number: str) -> None:
-        entry, flag = self.entries.hand(number)
-        self._send("line", entry.net, number, flag, payload=entry.text)
+    def _slow(self, name: str) -> bool:
+        net = self._nets.get(name)
+        return net is not None and net.queue.paced >= WINDOW // 2
 
     def _begin(self, name: str, number: str, text: bytes) -> None:
         # A worker that was given this entry by its predecessor begins it again: the same entry.
@@ -252,9 +211,7 @@ class Keeper:
             self._finished(number)
 
     def _finished(self, number: str) -> None:
-        if self.blame.careful:
-            self.blame.finished(number)
-            self._hand_over()
+        self._handing.finished(number)
         self._changed()
 
     def _save(self, number: str, blob: bytes) -> None:
@@ -313,7 +270,7 @@ class Keeper:
     # -- connections --
 
     def _open(self, name: str, payload: bytes) -> None:
-        self._listening = True
+        self._handing.reading = True
         net = self._net(name)
         settings = json.loads(payload)
         net.queue.pace(settings["burst"], settings["per_second"])
@@ -420,8 +377,7 @@ class Keeper:
                 self._down(net, f"no connection within {net.settings['connect_seconds']:g} s")
             elif net.dial is not None:
                 self.wake(net.deadline)
-        if self.blame.careful:
-            self._hand_over()
+        self._handing.tick()
 
     def _changed(self) -> None:
         if self._waiters:

@@ -16,7 +16,7 @@ from bot.wire.link import Frame
 
 log = logging.getLogger(__name__)
 
-LIMIT_LINES = 2000
+LIMIT_LINES = 4000
 
 
 class _Answered(Awaitable[bool]):

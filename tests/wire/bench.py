@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from scripted import PATIENCE_SECONDS, FakeClock, Peer, ScriptedServer, turns
+from scripted import PATIENCE_SECONDS, FakeClock, Peer, ScriptedServer, turns, until
 
 from bot.config import Network, Reconnect
 from bot.protocol.message import Message
@@ -165,9 +165,7 @@ class Bench:
         await self.until(lambda: self.connection.alarms.next_at("dial") is not None)
 
     async def until(self, true: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not true():
-                await turns(1)
+        await until(true)
 
     def waits(self) -> float:
         """Seconds to the next dial."""

@@ -182,3 +182,10 @@ async def turns(count: int = 4) -> None:
     """Let the loop turn: a frame crosses the link in one turn, its answer comes back in the next."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Let the loop turn until something is so."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not true():
+            await turns(1)

@@ -144,3 +144,10 @@ async def test_the_context_of_the_sender_does_not_cross() -> None:
     link.worker.send(Frame("beat"))
     await asyncio.sleep(0)
     assert got == ["nobody"]
+
+
+def test_every_verb_stands_in_the_table_of_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## The link\n")[2].partition("\n## ")[0]
+    told = {words[0] for words in (span.split() for span in re.findall(r"`([^`]+)`", table)) if words}
+    assert set(SHAPES) - told == set()

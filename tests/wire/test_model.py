@@ -158,7 +158,7 @@ class Model(RuleBasedStateMachine):
                 self.reactor.attach(connection)  # type: ignore[arg-type]
             self.reactor.on_other = self.other
             self.reactor.listen()
-            self.keeper._listening = True  # as after `open`
+            self.keeper._handing.reading = True  # as after `open`
 
         self.do(attach)
 

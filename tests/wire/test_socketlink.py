@@ -1,117 +1,114 @@
-"""bot/wire/socketlink.py: one end of a link between processes, on a real socketpair."""
+"""The link over a real socketpair."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
+from scripted import PATIENCE_SECONDS, until
 
-from bot.wire.link import Frame
-from bot.wire.socketlink import FULL_BYTES, SocketEnd
+from bot.wire import socketlink
+from bot.wire.link import Frame, encode
+from bot.wire.socketlink import SocketEnd
 
-
-class Link:
-    """An end, what it has been told, and the bare socket at the other side."""
-
-    def __init__(self, end: SocketEnd, other: socket.socket) -> None:
-        self.end, self.other = end, other
-        self.frames: list[Frame] = []
-        self.came = asyncio.Event()
-        end.on_frame = self.take
-
-    def take(self, frame: Frame) -> None:
-        self.frames.append(frame)
-        self.came.set()
-
-    async def write(self, raw: bytes) -> None:
-        await asyncio.get_running_loop().sock_sendall(self.other, raw)
-
-    async def frame(self, count: int = 1) -> list[Frame]:
-        async with asyncio.timeout(10):
-            while len(self.frames) < count:
-                self.came.clear()
-                await self.came.wait()
-        return self.frames
+Pair = tuple[SocketEnd, SocketEnd]
 
 
-@pytest.fixture
-async def link() -> AsyncIterator[Link]:
-    ours, other = socket.socketpair()
-    other.setblocking(False)
-    made = Link(await SocketEnd.over(ours), other)
-    yield made
-    made.end.abort()
-    other.close()
+@pytest_asyncio.fixture
+async def pair() -> AsyncIterator[Pair]:
+    one, other = socket.socketpair()
+    ends = await SocketEnd.over(one), await SocketEnd.over(other)
+    yield ends
+    for end in ends:
+        end.abort()
+    await asyncio.sleep(0)
 
 
-async def test_frames_are_cut_at_their_ends_however_the_bytes_come(link: Link) -> None:
-    for part in (b"be", b"at\nline net 1 0 :a ", b"b\xff\r\nbeat", b"\n"):
-        await link.write(part)
-        await asyncio.sleep(0)
-    assert await link.frame(3) == [Frame("beat"), Frame("line", ("net", "1", "0"), b"a b\xff\r"), Frame("beat")]
+def news(text: str) -> Frame:
+    return Frame("news", (), text.encode())
 
 
-async def test_frames_wait_for_whoever_takes_them(link: Link) -> None:
-    link.end.on_frame = None
-    link.end.data_received(b"beat\nlive\n")
-    assert link.frames == []
-    link.end.on_frame = link.take
-    assert link.frames == [Frame("beat"), Frame("live")]
+async def received(end: SocketEnd, count: int) -> list[str]:
+    found, done = list[str](), asyncio.Event()
 
-
-async def test_what_is_no_frame_and_what_can_not_be_taken_costs_nothing_else(
-    link: Link, caplog: pytest.LogCaptureFixture
-) -> None:
     def take(frame: Frame) -> None:
-        link.take(frame)
-        if frame.verb == "live":
-            raise RuntimeError("a fault of ours")
+        found.append(frame.payload.decode())
+        if len(found) >= count:
+            done.set()
 
-    link.end.on_frame = take
-    with caplog.at_level(logging.ERROR):
-        await link.write(b"nonsense\n\xff\xff\nlive\nbeat\n")
-        assert await link.frame(2) == [Frame("live"), Frame("beat")]
-    assert caplog.text.count("what came over the link is no frame") == 2
-    assert caplog.text.count("a frame could not be taken") == 1
+    end.on_frame = take
+    await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
+    return found
 
 
-@pytest.mark.parametrize("how", ["close", "abort"])
-async def test_an_end_that_is_closed_delivers_nothing_more(link: Link, how: str) -> None:
+async def test_frames_arrive_whole_and_in_order_however_they_are_cut(pair: Pair) -> None:
+    for number in range(1000):
+        pair[0].send(news(str(number)))
+    pair[0].send(news("x" * 3_000_000))
+    found = await received(pair[1], 1001)
+    assert found[:1000] == [str(number) for number in range(1000)] and len(found[-1]) == 3_000_000
+
+
+async def test_what_comes_before_anybody_takes_it_is_kept(pair: Pair) -> None:
+    pair[0].send(news("early"))
+    await until(lambda: pair[1]._early)
+    assert await received(pair[1], 1) == ["early"]
+
+
+async def test_an_end_that_was_aborted_delivers_nothing_more_although_more_is_readable(pair: Pair) -> None:
+    found = list[Frame]()
+
     def take(frame: Frame) -> None:
-        link.take(frame)
-        getattr(link.end, how)()
+        found.append(frame)
+        pair[1].abort()
 
-    told: list[bool] = []
-    link.end.on_frame, link.end.on_close = take, lambda: told.append(True)
-    await link.write(b"beat\nlive\nlive\n")
-    await link.frame(1)
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert link.frames == [Frame("beat")] and told == [], "who has closed it knows"
-
-
-async def test_the_other_side_going_is_told(link: Link) -> None:
-    gone = asyncio.Event()
-    link.end.on_close = gone.set
-    link.other.close()
-    await asyncio.wait_for(gone.wait(), 10)
-    link.end.send(Frame("beat"))  # goes nowhere
+    pair[1].on_frame = take
+    pair[0].send(news("one"))
+    pair[0].send(news("two"))
+    await until(lambda: found)
+    await asyncio.sleep(0)
+    assert [frame.payload for frame in found] == [b"one"]
 
 
-async def test_a_side_that_does_not_read_is_told_of_and_holds_up_nobody(link: Link) -> None:
+async def test_the_other_end_is_told_of_the_end_once(pair: Pair) -> None:
+    told = asyncio.Event()
+    pair[1].on_close = told.set
+    pair[0].close()
+    await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
+    assert pair[1].closed
+    pair[1].send(news("nowhere"))
+
+
+async def test_who_does_not_read_is_full_until_it_does(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     room = asyncio.Event()
-    link.end.on_room = room.set
-    line = Frame("line", ("net", "1", "0"), b"x" * 65536)
-    count = 0
-    while not link.end.full:
-        link.end.send(line)
-        count += 1
-    assert FULL_BYTES < count * 65536 < 2 * FULL_BYTES
-    read = 0
-    while not room.is_set():
-        read += len(await asyncio.wait_for(asyncio.get_running_loop().sock_recv(link.other, 1 << 20), 10))
-        await asyncio.sleep(0)
-    assert not link.end.full and read > 0
+    pair[0].on_room = room.set
+    assert pair[1]._transport is not None
+    pair[1]._transport.pause_reading()
+    while not pair[0].full:
+        pair[0].send(news("x" * 100_000))
+    assert pair[0]._transport is not None
+    assert pair[0]._transport.get_write_buffer_size() < socketlink.FULL_BYTES + 200_000
+    pair[1].on_frame = lambda frame: None
+    pair[1]._transport.resume_reading()
+    await asyncio.wait_for(room.wait(), PATIENCE_SECONDS)
+    assert not pair[0].full
+
+
+async def test_what_is_no_frame_and_what_nobody_can_take_cost_one_frame(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = list[bytes]()
+
+    def take(frame: Frame) -> None:
+        if frame.payload == b"bad":
+            raise RuntimeError("not this one")
+        found.append(frame.payload)
+
+    pair[1].on_frame = take
+    assert pair[0]._transport is not None
+    pair[0]._transport.write(b"nonsense of no version\n" + encode(news("bad")) + encode(news("good")))
+    await until(lambda: found)
+    assert found == [b"good"] and "is no frame" in caplog.text and "could not be taken" in caplog.text

@@ -1,0 +1,64 @@
+"""What is not finished, and what the present worker has of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.wire import entries as holding
+from bot.wire.entries import Entries
+
+
+@pytest.fixture
+def entries() -> Entries:
+    made = Entries()
+    for number in ("1", "2", "3"):
+        made.add(number, "n", b"line")
+    return made
+
+
+def test_flags_tell_new_delivered_and_for_the_state(entries: Entries) -> None:
+    assert [entries.hand(number)[1] for number in list(entries.waiting())] == ["0", "0", "0"]
+    entries.see("2")
+    entries.another()
+    entries.add("4", "n", b"new")
+    assert [(number, entries.hand(number)[1]) for number in list(entries.waiting())] == [
+        ("1", "1"),
+        ("2", "2"),
+        ("3", "1"),
+        ("4", "0"),
+    ]
+
+
+def test_an_effect_is_accepted_once_by_network_cause_and_handler(entries: Entries) -> None:
+    assert [entries.is_new("n", "1", "h", k) for k in (0, 1, 1, 0, 2)] == [True, True, False, False, True]
+    assert entries.is_new("n", "1", "other", 0) and entries.is_new("n", "2", "h", 0)
+    assert entries.is_new("o", "1", "h", 0), "what one call says to two networks waits in two queues"
+
+
+def test_a_checkpoint_forgets_what_was_seen_up_to_it_and_void_all_of_a_network(entries: Entries) -> None:
+    entries.see("1"), entries.see("3")
+    entries.add("4", "o", b"line")
+    entries.see("4")
+    entries.saved(2)
+    assert "1" not in entries and "3" in entries
+    entries.void("n")
+    assert "3" not in entries and "2" in entries and "4" in entries
+
+
+def test_what_the_present_worker_has_is_counted(entries: Entries) -> None:
+    entries.hand("1"), entries.hand("2")
+    entries.add("t:job", "-", b"", begun=True)
+    assert (entries.handed["n"], entries.handed["-"]) == (2, 1) and entries.in_hand() == ["1", "2", "t:job"]
+    entries.see("1"), entries.remove("t:job")
+    assert entries.handed.total() == 1 and entries.unfinished["n"] == 2
+    entries.another()
+    assert entries.handed.total() == 0 and entries.in_hand() == [] and entries.next() == "1"
+
+
+def test_too_many_drop_the_oldest_and_tell_which(entries: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = list[tuple[str, bool]]()
+    entries.on_lost = lambda number, entry: lost.append((number, entry.handed))
+    entries.hand("1")
+    monkeypatch.setattr(holding, "MAX_HELD_BYTES", 2 * (holding.ENTRY_BYTES + 4))
+    entries.add("4", "n", b"line")
+    assert lost == [("1", True), ("2", False)] and entries.lost == 2 and entries.next() == "3"
