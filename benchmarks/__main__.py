@@ -64,7 +64,7 @@ def repeated(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
 def soaked(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
     """Load and reloads together; with a verdict."""
     minutes = arguments.minutes if arguments.minutes is not None else 0.3 if arguments.quick else 10.0
-    found = verdict.soak(scratch, minutes, 120 if minutes < 2 else 1200)
+    found = verdict.soak(scratch, minutes, 360 if minutes < 2 else 1200)
     yield from found.tables
     if found.faults:
         raise Bad("\n".join(found.faults))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,14 +28,15 @@ def add(ctx, text: str):
 
 
 @pytest.fixture
-def both() -> tuple[Shelf, Backend]:
+def both() -> Iterator[tuple[Shelf, Backend]]:
     backend = Backend.memory()
     shelf = Shelf(backend)
     shelf.keep("todo", "tasks", lambda: {"a": 1})
     shelf.keep("todo", "both", list)
     for name in ("notes", "both"):
         shelf.store("todo", name, "bot").write("", "k", "1")
-    return shelf, backend
+    yield shelf, backend
+    backend.close()
 
 
 def test_names_kinds_and_sizes_are_told_and_nothing_of_what_is_in_them(both: Any) -> None:

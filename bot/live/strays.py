@@ -9,8 +9,8 @@ At the end of a version its processes are told to end and its timers called off.
 outside without harm to others: what still runs or is open later is named, see `leaks.py`.
 
 Borrowed private names (`tests/live/test_strays.py` holds them): the local `self` in `subprocess.Popen._execute_child`,
-the loop's `_scheduled` and a handle's `_callback` and `_args`, a thread's `_target`. Without them such a thing is only
-not found.
+the loop's `_scheduled` and `_ready`, a handle's `_callback` and `_args`, a thread's `_target`. Without them such a
+thing is only not found.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Strays:
             if isinstance(thread, threading.Timer) and not thread.finished.is_set():
                 thread.cancel()
                 ended.append(f"the timer thread {thread.name}")
-        return ended + [f"a timer of the loop for {_named(timer)}" for timer in _timers(is_mine)]
+        return ended + [_called_off(handle) for handle in _handles(is_mine)]
 
     def left(self) -> list[str]:
         """Return what is still there, in words."""
@@ -74,24 +74,28 @@ def _told(thread: threading.Thread) -> list[Any]:
     return [each for each in given if callable(each)]
 
 
-def _timers(is_mine: Callable[[Any], bool]) -> list[asyncio.TimerHandle]:
-    """Call off the timers of the loop that would run its code, and return them."""
+def _handles(is_mine: Callable[[Any], bool]) -> list[asyncio.Handle]:
+    """Return what the loop is to call of its code: timers, those that are due already and callbacks of the next turn.
+
+    One that is due may start the next: left out, a chain of timers would outlive its version.
+    """
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return []
     found = []
-    for timer in list(getattr(loop, "_scheduled", ())):
-        callback, arguments = getattr(timer, "_callback", None), getattr(timer, "_args", None) or ()
-        if not timer.cancelled() and any(callable(each) and is_mine(each) for each in (callback, *arguments)):
-            found.append(timer)
+    for handle in (*getattr(loop, "_scheduled", ()), *getattr(loop, "_ready", ())):
+        callback, arguments = getattr(handle, "_callback", None), getattr(handle, "_args", None) or ()
+        if not handle.cancelled() and any(callable(each) and is_mine(each) for each in (callback, *arguments)):
+            found.append(handle)
     return found
 
 
-def _named(timer: asyncio.TimerHandle) -> str:
-    callback = getattr(timer, "_callback", None)
-    timer.cancel()
-    return str(getattr(callback, "__qualname__", "it"))
+def _called_off(handle: asyncio.Handle) -> str:
+    callback = getattr(handle, "_callback", None)
+    handle.cancel()
+    kind = "timer" if isinstance(handle, asyncio.TimerHandle) else "callback"
+    return f"a {kind} of the loop for {getattr(callback, '__qualname__', 'it')}"
 
 
 def _called(process: subprocess.Popen[Any]) -> str:

@@ -82,8 +82,10 @@ def test_only_the_bot_does_this_to_its_loop(
 
 
 def test_the_bot_may_stop_its_loop(loop: asyncio.AbstractEventLoop) -> None:
-    loop.call_soon(loop.stop)
+    turned: list[bool] = []
+    loop.call_soon(lambda: (turned.append(loop.is_running()), loop.stop()))
     loop.run_forever()
+    assert turned == [True] and not loop.is_running()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

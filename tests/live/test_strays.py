@@ -119,3 +119,27 @@ async def test_a_timer_of_the_loop_is_called_off() -> None:
     assert len(Strays().end(lambda value: value is mine)) == 2
     assert (direct.cancelled(), wrapped.cancelled(), other.cancelled()) == (True, True, False)
     other.cancel()
+
+
+async def test_a_timer_that_is_due_is_called_off_before_it_starts_the_next() -> None:
+    started = []
+
+    def mine() -> None:
+        started.append(asyncio.get_running_loop().call_later(600, mine))
+
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    loop.call_at(loop.time() - 2, lambda: ended.set_result(Strays().end(lambda value: value is mine)))
+    loop.call_at(loop.time() - 1, mine)  # due in the same turn of the loop, behind the one that ends it
+    assert len(await ended) == 1
+    assert started == []
+
+
+async def test_a_callback_of_the_next_turn_is_called_off() -> None:
+    def mine() -> None:
+        raise AssertionError
+
+    handle = asyncio.get_running_loop().call_soon(mine)
+    name = mine.__qualname__
+    assert Strays().end(lambda value: value is mine) == [f"a callback of the loop for {name}"]
+    assert handle.cancelled()
