@@ -37,8 +37,6 @@ outcome     what a transaction came to
 failures    what failed, and how that ended
 report      the lines that admins read
 history     what each unit has been, and its sources
-rehearsal   all plugins tried for a worker that is to take over
-safety      safe mode: no plugin until an admin asks for one
 past        going back: rollbacks, and the last good version at a start
 probation   new versions that fail far more often than the one before
 """

@@ -169,7 +169,8 @@ class Reloader:
         self.safety.asked(wanted, everything)
 
         async def transact(force: set[str]) -> Report:
-            self._planner.stopped = {name: was for name, was in self._planner.stopped.items() if name not in loaded}
+            for name in loaded:
+                self.stopped.pop(name, None)
             return await self._transaction(force, everything, cause, pins, without, hint)
 
         return await self._run(lambda: self._forced(wanted, since, transact) if not pins else transact(wanted))
@@ -214,12 +215,12 @@ class Reloader:
             return Report()
         disk = await self._builder.run(self._planner.look, 60.0)
         # Stopped as it is on disk: that may be a version which could not be loaded.
-        self._planner.stopped[name] = disk.units.get(name, image.unit).digest
+        self.stopped[name] = disk.units.get(name, image.unit).digest
         try:
             return await self._transaction({name}, False, cause, self._pin_of(name))
         finally:
             if name in self.live:  # refused: it is as if nobody had asked
-                self._planner.stopped.pop(name, None)
+                self.stopped.pop(name, None)
                 self._failures.forget([name])
 
     async def load(self, name: str, cause: str = "load") -> Report:

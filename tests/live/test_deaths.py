@@ -239,6 +239,8 @@ async def test_who_came_and_went_without_a_worker_is_known(mortal: Scene) -> Non
     assert await mortal.ask("!members") == f"members {BOT} usr"
     tls = mortal.server.tls and ssl.create_default_context(cafile=str(CERTIFICATES / "authority.pem"))
     guest = await Client.connect("localhost", mortal.server.port, "guest", tls=tls or None)
+    await mortal.server.wait_for(lambda nick, _, line: nick == BOT and " 315 " in line, since=0)  # end of WHO
+    assert await mortal.ask("!members") == f"members {BOT} usr"  # it has read that
     questions = [line for nick, direction, line in mortal.server.log if (nick, direction) == (BOT, "in")]
     os.kill(await mortal.worker(), signal.SIGKILL)
     guest.send(f"JOIN {TALK}")
