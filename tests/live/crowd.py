@@ -71,6 +71,8 @@ class Crowd:
         self._task = asyncio.create_task(_every(ASK_SECONDS, self._ask))
 
     async def _ask(self) -> None:
+        if self._spared >= set(ASKED):
+            return
         question = next(each for each in self._turn if each not in self._spared)
         self._asked[question] += 1
         self._client.privmsg(self._bot, question)
