@@ -30,7 +30,6 @@ from bot.wire.process import die_with_parent, hear_later
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
-    from bot.config import Config
     from bot.handover import Handover
     from bot.live.trial import Ground
     from bot.live.trialorigin import Begun
@@ -43,7 +42,21 @@ FAILED = 1
 
 #: Frames about the bot as a whole.
 OURS = frozenset(
-    {"config", "stop", "hangup", "standby", "retire", "stays", "hold", "hand", "skipped", "stacks", "news", "vitals"}
+    {
+        "config",
+        "stop",
+        "hangup",
+        "standby",
+        "reserve",
+        "retire",
+        "stays",
+        "hold",
+        "hand",
+        "skipped",
+        "stacks",
+        "news",
+        "vitals",
+    }
 )
 
 
@@ -161,7 +174,7 @@ class Worker:
     def _limits(self) -> None:
         times, log = self._app.config.timeouts, self._app.config.log
         limits = {"silence_seconds": times.silence_seconds, "hold_seconds": times.hold_seconds}
-        limits_and_log = {**limits, "level": log.level, "format": log.format}
+        limits_and_log = {**limits, "reserve": self._app.config.reserve, "level": log.level, "format": log.format}
         self._link.send(Frame("limits", (), json.dumps(limits_and_log).encode()))
 
     async def _ready(self) -> None:
@@ -260,10 +273,9 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
         settings, ground, given = await stand_by(link, options.config, trials)
         link.send(Frame("config", (), base64.b64encode(pickle.dumps(settings))))  # for those after this one
     else:
-        settings, given = await _settings(link)
-        from bot.live.trial import a_ground
+        from bot.standby import begin
 
-        ground = a_ground(trials)
+        settings, ground, given = await begin(link, trials)
     from bot.handover import Handover
     from bot.running import Running
 
@@ -294,20 +306,3 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     except TimeoutError:
         pass
     return code
-
-
-async def _settings(link: Fork) -> tuple[Config, bytes | None]:
-    """Wait for the settings, and for what a worker before has left if it has; they are the first of all frames."""
-    came: asyncio.Future[tuple[Config, bytes | None]] = asyncio.get_running_loop().create_future()
-    given: list[bytes] = []
-
-    def take(frame: Frame) -> None:
-        if frame.verb == "hand":
-            given.append(frame.payload)
-        elif frame.verb == "config":
-            link.on_ours = None  # what follows waits for the bot
-            settings = pickle.loads(base64.b64decode(frame.payload))  # from our own parent, by inheritance
-            came.set_result((settings, given[0] if given else None))
-
-    link.on_ours = take
-    return await came
