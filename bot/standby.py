@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from bot import logs
 from bot.errors import ConfigError, NeverquitError, PluginError
 from bot.wire.link import Frame
+from bot.wire.process import be_called
 
 if TYPE_CHECKING:
     from bot.config import Config
@@ -126,6 +127,7 @@ async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes
         if frame.verb == "hand":
             given.append(frame.payload)
         elif frame.verb == "reserve":
+            be_called("reserve")
             resting.append((frame.payload, loop.create_task(_rest(frame.payload, ground))))
         elif frame.verb == "config":
             link.on_ours = None  # what follows waits for the bot

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from bot.errors import NeverquitError
 from bot.wire.link import Frame, encode
-from bot.wire.process import die_with_parent, hear_later
+from bot.wire.process import be_called, die_with_parent, hear_later
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
@@ -239,6 +239,7 @@ def main() -> NoReturn:
     os.set_inheritable(options.descriptor, False)  # neither is for what we or plugins start
     os.set_inheritable(options.stacks, False)
     die_with_parent(options.parent)
+    be_called("successor" if options.standby else "worker")
     faulthandler.enable(options.stacks)
     faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True)
     try:
@@ -279,6 +280,7 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     from bot.handover import Handover
     from bot.running import Running
 
+    be_called("worker")
     handover = Handover(link, given)
     running = Running(
         settings,

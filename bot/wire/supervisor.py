@@ -445,6 +445,7 @@ async def _main(orders: dict[str, object]) -> int:
     command, config = orders["command"], orders["config"]
     assert isinstance(command, list) and isinstance(config, str)
     terminal = process.Terminal()
+    process.be_called("keeper")
     process.adopt_orphans()
     supervisor = Supervisor(command, config.encode(), Keeper(), systemd=Systemd())
     for number in (signal.SIGTERM, signal.SIGINT):
