@@ -192,6 +192,26 @@ async def test_a_line_that_ends_workers_is_told_with_the_stacks_of_the_last(staf
 
 
 @staged
+async def test_the_time_of_a_suspect_begins_when_its_worker_is_ready(staff: Staff) -> None:
+    """Until then it reads nothing, and its beats prove nothing."""
+    first = await ready(staff)
+    for name in ("t:a/1", "t:b/1"):
+        first.says("begin", "-", name, payload=name.encode())
+    await staff.settled()
+    first.ends(SEGFAULT)
+    second = await staff.started(2)
+    second.opens()
+    second.beats()
+    await staff.at(7)
+    assert second.told("line") == ["t:a/1"]
+    second.says("ready")
+    await staff.at(7.5)
+    assert second.told("line") == ["t:a/1"]
+    await staff.at(8.5)
+    assert second.told("line") == ["t:a/1", "t:b/1"]
+
+
+@staged
 async def test_the_stacks_of_a_dead_worker_are_one_record_of_the_log(
     staff: Staff, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -276,7 +296,7 @@ async def test_a_worker_that_beats_survives_any_sleep(staff: Staff) -> None:
 async def test_one_that_somebody_stopped_is_replaced_and_nothing_is_blamed(
     staff: Staff, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for number in (1, 2, 3):
+    for number in range(1, 6):  # five in a row count, and still that is no hang of a line
         worker = await ready(staff, number)
         worker.says("begin", "-", "t:a.b/1", payload=b"t:a.b/1")
         worker.is_stopped(signal.SIGSTOP)
@@ -285,7 +305,9 @@ async def test_one_that_somebody_stopped_is_replaced_and_nothing_is_blamed(
         await staff.settled()
         assert following.told("news") == ["the bot's worker was silent and was replaced"]
         assert "skipped" not in following.verbs
-    assert staff.signals == [(moment, 100 + moment // 5, signal.SIGKILL) for moment in (5, 10, 15)], "and no SIGUSR1"
+    assert staff.signals == [(moment, 100 + moment // 5, signal.SIGKILL) for moment in (5, 10, 15, 20, 25)], (
+        "and no SIGUSR1"
+    )
     assert "the worker 101 has been stopped by a signal for 5 s and is ended" in caplog.messages
 
 
@@ -386,6 +408,7 @@ async def test_a_worker_that_says_so_ends_the_bot_with_its_exit_code(staff: Staf
     first = await ready(staff)
     first.says("end", "69")
     await staff.settled()
+    assert first.link.closed, "it waits for that, to be sure that it was heard"
     first.ends(0)
     assert await staff.code() == 69
     assert staff.systemd.states[-1] == "STOPPING=1"
@@ -432,6 +455,28 @@ async def test_the_end_does_not_wait_for_a_next_worker(staff: Staff) -> None:
     await staff.at(0.5)
     staff.supervisor.stop("bye")
     assert (await staff.code(), staff.loop.now, len(staff.workers)) == (0, 0.5, FAULTS_AT_ONCE + 1)
+
+
+@staged
+async def test_nor_is_it_put_off_by_faults_before(staff: Staff) -> None:
+    for number in range(1, FAULTS_AT_ONCE + 2):
+        (await ready(staff, number)).ends(SEGFAULT)
+    last = await ready(staff, FAULTS_AT_ONCE + 2)
+    staff.supervisor.stop("bye")
+    await last.hears("stop")
+    last.ends(0)
+    assert (await staff.code(), staff.loop.now) == (0, 1.0)
+
+
+@staged
+async def test_an_end_that_is_asked_for_is_no_giving_up(staff: Staff, capsys: pytest.CaptureFixture[str]) -> None:
+    first = await staff.started(1)
+    first.says("limits", payload=json.dumps(LIMITS | {"hold_seconds": 1}).encode())
+    first.beats()
+    await staff.at(29)
+    staff.supervisor.stop("bye")
+    assert await staff.code() == 0
+    assert staff.signals == [(33.0, first.pid, signal.SIGKILL)] and capsys.readouterr().err == ""
 
 
 # --- what a worker and the system are told
@@ -497,6 +542,14 @@ async def test_the_system_is_told_of_each_state_and_of_deaths(staff: Staff) -> N
 
 
 @staged
+async def test_the_watchdog_hears_from_a_keeper_whatever_its_workers_do(staff: Staff) -> None:
+    staff.systemd.watchdog_seconds = 10.0
+    await staff.started(1)
+    await staff.at(29.0)
+    assert staff.systemd.states == ["WATCHDOG=1"] * 3
+
+
+@staged
 async def test_the_log_follows_what_the_worker_says(staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = list[tuple[str, str]]()
     monkeypatch.setattr("bot.logs.setup", lambda level, form: seen.append((level, form)))
@@ -558,6 +611,7 @@ def test_a_process_that_hangs_is_replaced_and_its_children_are_ended_and_buried(
     keeper = subprocess.run(
         [sys.executable, "-c", code, str(order)],
         pass_fds=[order],
+        stdin=subprocess.PIPE,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
