@@ -159,7 +159,7 @@ class Staff:
         signals: (when, to whom, which) of those that were sent to a worker.
         strays: (when, to whose group, which); the group is None for all.
         refuse: why the next worker can't be started.
-        slow: how many seconds it takes to start one.
+        slow: how many seconds it takes to start one; agony: from SIGKILL to the end.
     """
 
     def __init__(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ class Staff:
         self.signals: list[tuple[float, int, int]] = []
         self.strays: list[tuple[float, int | None, int]] = []
         self.refuse: OSError | None = None
-        self.slow = 0.0
+        self.slow = self.agony = 0.0
         self.systemd = _Told()
         self._turns: list[asyncio.Future[None]] = []
         monkeypatch.setattr(process, "send", self._send)
@@ -203,7 +203,7 @@ class Staff:
         if number == signal.SIGUSR1:
             actor.worker.stacks.write(actor.stacks)
         elif number == signal.SIGKILL and not actor.worker.ended.done():
-            self.loop.call_soon(actor.ends, -signal.SIGKILL)
+            self.loop.call_later(self.agony, actor.ends, -signal.SIGKILL)
 
     # -- what a test waits for
 

@@ -236,8 +236,10 @@ async def test_one_that_ends_before_its_turn(staff: Staff) -> None:
 @staged
 async def test_a_worker_that_ends_while_another_gets_ready_is_replaced_by_an_ordinary_one(staff: Staff) -> None:
     first, second = await asked(staff)
+    staff.agony = 0.5
     first.ends(KILLED)
     third = await ready(staff, 3)
+    await staff.at(1)
     assert second.worker.ended.done() and third.command == ["bot", "--x"] and third.verbs[0] == "config"
     await staff.at(2 * PREPARE_SECONDS)
     assert "stays" not in third.verbs and "retire" not in third.verbs
