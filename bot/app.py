@@ -48,7 +48,7 @@ from bot.live.names import install
 from bot.live.past import Past
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
-from bot.live.trial import Ground, Trial, can_try
+from bot.live.trial import Ground, a_ground
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks, be_in
 from bot.places import Places
@@ -168,7 +168,7 @@ class App:
             disabled=self.places.off_everywhere,
             recent=lambda: tuple(self.calls.recent),
             on_later=self._later,
-            ground=ground or (Trial() if can_try else None),
+            ground=ground or a_ground(),
             restart=f"{self.config.prefix[0]}restart" if self.handover is not None else "",
         )
 

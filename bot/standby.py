@@ -22,6 +22,7 @@ from bot.wire.link import Frame
 if TYPE_CHECKING:
     from bot.config import Config
     from bot.live.rehearsal import Rehearsal
+    from bot.live.trialorigin import Begun
     from bot.worker import Fork
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,11 @@ class Unfit(NeverquitError):
     """This worker can't take over, and why."""
 
 
-async def stand_by(link: Fork, path: Path) -> tuple[Config, Rehearsal, bytes]:
+async def stand_by(link: Fork, path: Path, trials: Begun | None = None) -> tuple[Config, Rehearsal, bytes]:
     """Get ready, and wait.
+
+    Args:
+        trials: where trial processes come from, if that has begun.
 
     Returns:
         The settings, the ground on which the plugins were tried, and what the worker before has left.
@@ -50,7 +54,7 @@ async def stand_by(link: Fork, path: Path) -> tuple[Config, Rehearsal, bytes]:
 
     link.on_ours = take
     try:
-        settings, ground = await _ready(path, await begun)
+        settings, ground = await _ready(path, await begun, trials)
         link.send(Frame("ready"))
     except Exception as error:
         if not isinstance(error, NeverquitError):
@@ -60,13 +64,14 @@ async def stand_by(link: Fork, path: Path) -> tuple[Config, Rehearsal, bytes]:
     return settings, ground, await handed
 
 
-async def _ready(path: Path, before: Mapping[str, Any]) -> tuple[Config, Rehearsal]:
+async def _ready(path: Path, before: Mapping[str, Any], trials: Begun | None) -> tuple[Config, Rehearsal]:
     from bot import running  # noqa: F401  # all of the bot
     from bot.live.discover import Discovery, directories
     from bot.live.installed import Installed
     from bot.live.plan import Patience
     from bot.live.rehearsal import Rehearsal
     from bot.live.trial import Trial
+    from bot.live.trialspares import Spares
     from bot.reread import reread
 
     settings = await asyncio.to_thread(reread, path)
@@ -74,7 +79,7 @@ async def _ready(path: Path, before: Mapping[str, Any]) -> tuple[Config, Rehears
     logs.redact(*settings.secrets())
     if settings.state_dir != before.get("state_dir", settings.state_dir):  # the keeper holds its lock
         raise Unfit("state_dir has another place now, which only a new start can use")
-    ground = Rehearsal(Trial())
+    ground = Rehearsal(Trial(Spares(begun=trials)))
     failed = await ground.rehearse(
         Discovery(directories(settings.plugins.directories), elsewhere=Installed()),
         settings.plugins.disabled,

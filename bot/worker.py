@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bot.config import Config
     from bot.handover import Handover
     from bot.live.trial import Ground
+    from bot.live.trialorigin import Begun
     from bot.running import Running
 
 BEAT_SECONDS = 1.0
@@ -228,12 +229,13 @@ def main() -> NoReturn:
     faulthandler.enable(options.stacks)
     faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True)
     try:
+        from bot.live.trialorigin import fork_ahead
         from bot.running import run_to_end
     except Exception as error:
         if options.standby:
             tell_unfit(options.descriptor, error)
         raise
-    run_to_end(_main(options))
+    run_to_end(_main(options, fork_ahead()))
 
 
 def tell_unfit(descriptor: int, error: Exception) -> None:
@@ -246,19 +248,22 @@ def tell_unfit(descriptor: int, error: Exception) -> None:
         pass
 
 
-async def _main(options: argparse.Namespace) -> int:
+async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     end = await SocketEnd.over(socket.socket(fileno=options.descriptor))
     link = Fork(end)
     link.on_close = lambda: os._exit(0)
-    ground: Ground | None = None
+    ground: Ground | None
     given: bytes | None
     if options.standby:
         from bot.standby import stand_by
 
-        settings, ground, given = await stand_by(link, options.config)
+        settings, ground, given = await stand_by(link, options.config, trials)
         link.send(Frame("config", (), base64.b64encode(pickle.dumps(settings))))  # for those after this one
     else:
         settings, given = await _settings(link)
+        from bot.live.trial import a_ground
+
+        ground = a_ground(trials)
     from bot.handover import Handover
     from bot.running import Running
 
