@@ -5,9 +5,9 @@
                   -> ended PID STATUS OUTPUT    for each child that has died, whoever killed it
 
 Nothing of a plugin ever runs here, so it answers at once whatever a trial does; it holds no socket of the bot, see
-`trialorigin.py`, which tells how it begins. It has imported what plugins import, once, and frozen it, so a fork takes under a
-millisecond and shares its memory. A trial is a session of its own; whatever leaves that session comes back here when
-its parent dies (a subreaper, prctl(2)) and is killed as well. When the bot is gone, however it went, all ends.
+`trialorigin.py`, which tells how it begins. It has imported what plugins import, once, and frozen it, so a fork takes
+under a millisecond and shares its memory. A trial is a session of its own; whatever leaves that session comes back here
+when its parent dies (a subreaper, prctl(2)) and is killed as well. When the bot is gone, however it went, all ends.
 """
 
 from __future__ import annotations
