@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import faulthandler
 import json
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -30,7 +28,6 @@ from bot.wire.process import die_with_parent, hear_later
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
-    from bot.config import Config
     from bot.handover import Handover
     from bot.live.trial import Ground
     from bot.live.trialorigin import Begun
@@ -178,8 +175,10 @@ class Worker:
         if begins:
             self._link.send(Frame("reloading"))
             return
+        from bot.reread import packed
+
         self._limits()
-        self._link.send(Frame("config", (), base64.b64encode(pickle.dumps(self._app.config))))
+        self._link.send(Frame("config", (), packed(self._app.config)))
         self._link.send(Frame("ready"))
 
     async def _ask_vitals(self) -> dict[str, Any]:
@@ -252,15 +251,22 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     end = await SocketEnd.over(socket.socket(fileno=options.descriptor))
     link = Fork(end)
     link.on_close = lambda: os._exit(0)
+    from bot.reread import packed, reread, unpacked
+
     ground: Ground | None
     given: bytes | None
     if options.standby:
         from bot.standby import stand_by
 
         settings, ground, given = await stand_by(link, options.config, trials)
-        link.send(Frame("config", (), base64.b64encode(pickle.dumps(settings))))  # for those after this one
+        link.send(Frame("config", (), packed(settings)))  # for those after this one
     else:
-        settings, given = await _settings(link)
+        payload, given = await _given(link)
+        found = unpacked(payload)
+        if found is None:  # an update came between
+            print(f"neverquit: other code has read the settings; {options.config} is read again", file=sys.stderr)
+            found = reread(options.config)  # it blocks, and nothing else is to be done
+        settings = found
         from bot.live.trial import a_ground
 
         ground = a_ground(trials)
@@ -296,9 +302,9 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     return code
 
 
-async def _settings(link: Fork) -> tuple[Config, bytes | None]:
+async def _given(link: Fork) -> tuple[bytes, bytes | None]:
     """Wait for the settings, and for what a worker before has left if it has; they are the first of all frames."""
-    came: asyncio.Future[tuple[Config, bytes | None]] = asyncio.get_running_loop().create_future()
+    came: asyncio.Future[tuple[bytes, bytes | None]] = asyncio.get_running_loop().create_future()
     given: list[bytes] = []
 
     def take(frame: Frame) -> None:
@@ -306,8 +312,7 @@ async def _settings(link: Fork) -> tuple[Config, bytes | None]:
             given.append(frame.payload)
         elif frame.verb == "config":
             link.on_ours = None  # what follows waits for the bot
-            settings = pickle.loads(base64.b64decode(frame.payload))  # from our own parent, by inheritance
-            came.set_result((settings, given[0] if given else None))
+            came.set_result((frame.payload, given[0] if given else None))
 
     link.on_ours = take
     return await came

@@ -1,4 +1,4 @@
-"""bot/ledger.py: names of runs, and what is written down about them. Whole bots: tests/test_jobs.py, tests/test_life.py."""
+"""bot/ledger.py: names of runs, and what is written down about them. Whole bots: tests/test_jobs.py, test_life.py."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def test_a_name_says_whose_run_it_is_and_the_next_worker_makes_the_same(
     assert decode(encode(frame)) == frame
 
 
-@pytest.mark.parametrize("name", ["17", "", "t:", "t:weather.poll", "weather.poll/1.000", "t:a.b/1.000#x", "t:a.b/1#-1"])
+@pytest.mark.parametrize(
+    "name", ["17", "", "t:", "t:weather.poll", "weather.poll/1.000", "t:a.b/1.000#x", "t:a.b/1#-1"]
+)
 def test_what_is_no_name_of_a_run(name: str) -> None:
     assert read_name(name) is None
 
