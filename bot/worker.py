@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from bot.errors import NeverquitError
 from bot.wire.link import Frame, encode
-from bot.wire.process import die_with_parent, hear_later
+from bot.wire.process import die_with_parent, end_unless_again, hear_later
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 BEAT_SECONDS = 1.0
 BEATS_IN_SILENCE = 4  # so many at least before the keeper would take us for dead
+ALONE_SECONDS = 5.0  # after a silence that the keeper has not ended: it is gone
 GOODBYE_SECONDS = 1.0  # for the keeper to hear that we end
 FAILED = 1
 
@@ -125,8 +126,9 @@ class Fork:
 class Worker:
     """The bot in this process, and what the keeper tells it."""
 
-    def __init__(self, running: Running, link: Fork, handover: Handover) -> None:
+    def __init__(self, running: Running, link: Fork, handover: Handover, stacks: int) -> None:
         self._running, self._app, self._link, self._handover = running, running.app, link, handover
+        self._descriptor = stacks
         self._stacks = ""
         self._skipped: list[tuple[str, str, bytes, str]] = []
         self._news: list[str] = []
@@ -152,7 +154,10 @@ class Worker:
         if (status := self._running.in_short()) != self._status:
             self._status = status
             self._link.send(Frame("status", (), status.encode(errors="replace")))
-        patience = self._app.config.timeouts.silence_seconds or BEAT_SECONDS * BEATS_IN_SILENCE
+        silence = self._app.config.timeouts.silence_seconds
+        if silence:
+            end_unless_again(silence + ALONE_SECONDS, self._descriptor)
+        patience = silence or BEAT_SECONDS * BEATS_IN_SILENCE
         asyncio.get_running_loop().call_later(min(BEAT_SECONDS, patience / BEATS_IN_SILENCE), self._beat)
 
     def _limits(self) -> None:
@@ -284,7 +289,7 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
         safe=options.safe,
     )
     try:
-        code = await Worker(running, link, handover).run()
+        code = await Worker(running, link, handover, options.stacks).run()
     except NeverquitError as error:  # it has ended in words, and another worker would end the same way
         print(f"neverquit: {error}", file=sys.stderr, flush=True)
         code = FAILED
