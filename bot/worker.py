@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from bot.errors import NeverquitError
 from bot.wire.link import Frame, encode
-from bot.wire.process import die_with_parent, end_unless_again, hear_later
+from bot.wire.process import be_called, die_with_parent, end_unless_again, hear_later
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
@@ -41,7 +41,21 @@ FAILED = 1
 
 #: Frames about the bot as a whole.
 OURS = frozenset(
-    {"config", "stop", "hangup", "standby", "retire", "stays", "hold", "hand", "skipped", "stacks", "news", "vitals"}
+    {
+        "config",
+        "stop",
+        "hangup",
+        "standby",
+        "reserve",
+        "retire",
+        "stays",
+        "hold",
+        "hand",
+        "skipped",
+        "stacks",
+        "news",
+        "vitals",
+    }
 )
 
 
@@ -163,7 +177,7 @@ class Worker:
     def _limits(self) -> None:
         times, log = self._app.config.timeouts, self._app.config.log
         limits = {"silence_seconds": times.silence_seconds, "hold_seconds": times.hold_seconds}
-        limits_and_log = {**limits, "level": log.level, "format": log.format}
+        limits_and_log = {**limits, "reserve": self._app.config.reserve, "level": log.level, "format": log.format}
         self._link.send(Frame("limits", (), json.dumps(limits_and_log).encode()))
 
     async def _ready(self) -> None:
@@ -230,6 +244,7 @@ def main() -> NoReturn:
     os.set_inheritable(options.descriptor, False)  # neither is for what we or plugins start
     os.set_inheritable(options.stacks, False)
     die_with_parent(options.parent)
+    be_called("successor" if options.standby else "worker")
     faulthandler.enable(options.stacks)
     faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True)
     try:
@@ -256,7 +271,7 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     end = await SocketEnd.over(socket.socket(fileno=options.descriptor))
     link = Fork(end)
     link.on_close = lambda: os._exit(0)
-    from bot.reread import packed, reread, unpacked
+    from bot.reread import packed
 
     ground: Ground | None
     given: bytes | None
@@ -266,18 +281,13 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
         settings, ground, given = await stand_by(link, options.config, trials)
         link.send(Frame("config", (), packed(settings)))  # for those after this one
     else:
-        payload, given = await _given(link)
-        found = unpacked(payload)
-        if found is None:  # an update came between
-            print(f"neverquit: other code has read the settings; {options.config} is read again", file=sys.stderr)
-            found = reread(options.config)  # it blocks, and nothing else is to be done
-        settings = found
-        from bot.live.trial import a_ground
+        from bot.standby import begin
 
-        ground = a_ground(trials)
+        settings, ground, given = await begin(link, options.config, trials)
     from bot.handover import Handover
     from bot.running import Running
 
+    be_called("worker")
     handover = Handover(link, given)
     running = Running(
         settings,
@@ -305,19 +315,3 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     except TimeoutError:
         pass
     return code
-
-
-async def _given(link: Fork) -> tuple[bytes, bytes | None]:
-    """Wait for the settings, and for what a worker before has left if it has; they are the first of all frames."""
-    came: asyncio.Future[tuple[bytes, bytes | None]] = asyncio.get_running_loop().create_future()
-    given: list[bytes] = []
-
-    def take(frame: Frame) -> None:
-        if frame.verb == "hand":
-            given.append(frame.payload)
-        elif frame.verb == "config":
-            link.on_ours = None  # what follows waits for the bot
-            came.set_result((frame.payload, given[0] if given else None))
-
-    link.on_ours = take
-    return await came

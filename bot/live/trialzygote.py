@@ -31,6 +31,7 @@ from bot.live.trialframes import frame, receive
 
 OUTPUT_BYTES: Final = 8192  # of what a trial prints, the end is kept
 ZYGOTE_TIMES: Final = 10
+_PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -206,6 +207,7 @@ def main(descriptor: int, parent: int) -> None:
     control.set_inheritable(False)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, b"nq:trials")
     install(())
     faulthandler.enable(2)  # the stack of a crash is among what the trial printed
     zygote = Zygote(control)
