@@ -30,7 +30,7 @@ from typing import IO
 
 from bot import logs
 from bot.wire import process
-from bot.wire.deaths import Deaths, asked_to_end, strikes
+from bot.wire.deaths import Deaths, asked_to_end, in_words, strikes
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.reserve import Reserve
@@ -204,20 +204,21 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            worker = self._workers.get(pid)
-            if worker is None:
-                continue
-            if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
-                worker.stopped = os.WIFSTOPPED(status)
-                continue
-            del self._workers[pid]
-            worker.link.abort()
-            self.keeper.detach(worker.link)
-            if worker is not self.worker:  # a successor that is not to be
-                worker.stacks.close()
-                self._bury(worker)
-            if not worker.ended.done():
-                worker.ended.set_result(status)
+            if (worker := self._workers.get(pid)) is not None:
+                self._changed(worker, status)
+
+    def _changed(self, worker: Worker, status: int) -> None:
+        if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
+            worker.stopped = os.WIFSTOPPED(status)
+            return
+        del self._workers[worker.pid]
+        worker.link.abort()
+        self.keeper.detach(worker.link)
+        if worker is not self.worker:  # a successor that is not to be
+            worker.stacks.close()
+            self._bury(worker)
+        if not worker.ended.done():
+            worker.ended.set_result(status)
 
     # -- after its end
 
@@ -242,7 +243,7 @@ class Supervisor:
             finished=self.keeper.finished,
             oldest=in_hand[0] if in_hand else None,
         )
-        why = "was silent" if worker.silent else _words(code)
+        why = "was silent" if worker.silent else in_words(code)
         if own_fault and not worker.spoken and not self._was_ready:
             self._not_started(f"the bot did not start: its worker {why}, as said above")
             return
@@ -421,15 +422,6 @@ class Supervisor:
             log.warning("a server did not close the connection in time")
         if os.getpid() != 1:  # else all end with us anyway, and not all are ours
             process.end_strays(signal.SIGKILL)
-
-
-def _words(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"was ended by signal {-code}"
 
 
 def main() -> int:
