@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from bot.atwork import STAMPS, here
 from bot.errors import NeverquitError
 from bot.wire.link import Frame, encode
 from bot.wire.process import die_with_parent, hear_later
@@ -155,6 +156,7 @@ class Worker:
             self._status = status
             self._link.send(Frame("status", (), status.encode(errors="replace")))
         patience = self._app.config.timeouts.silence_seconds or BEAT_SECONDS * BEATS_IN_SILENCE
+        here.stamp_seconds = patience / STAMPS
         asyncio.get_running_loop().call_later(min(BEAT_SECONDS, patience / BEATS_IN_SILENCE), self._beat)
 
     def _limits(self) -> None:
@@ -226,7 +228,10 @@ def main() -> NoReturn:
     os.set_inheritable(options.stacks, False)
     die_with_parent(options.parent)
     faulthandler.enable(options.stacks)
-    faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True)
+    # Written all of them, it ends: nobody has to wait for longer than that takes.
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True, chain=True)
+    here.begin(options.stacks)
     try:
         from bot.running import run_to_end
     except Exception as error:
