@@ -18,6 +18,7 @@ Standard library only; the keeper imports it.
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import os
 import tempfile
@@ -167,8 +168,18 @@ def paper() -> IO[bytes]:
     return file
 
 
+async def look_at(paper: IO[bytes], pid: int, silent_seconds: float) -> Witness:
+    """Look what a worker does that has been silent for too long, before it is ended; see `Witness`."""
+    witness = Witness(paper, pid, silent_seconds)
+    if witness.held:
+        witness.look()
+        await asyncio.sleep(LOOK_SECONDS)
+        witness.look()
+    return witness
+
+
 class Witness:
-    """What can be seen of a worker that has been silent for too long.
+    """What was seen of it.
 
     Args:
         paper: that it was given.
@@ -176,7 +187,7 @@ class Witness:
         silent_seconds: for how long it has been.
 
     Attributes:
-        held: nobody but one thread had the interpreter: `look`, and once more after `LOOK_SECONDS`.
+        held: no other thread got the interpreter. It matters who uses the processor, between two looks.
     """
 
     def __init__(self, paper: IO[bytes], pid: int, silent_seconds: float) -> None:

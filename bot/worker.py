@@ -171,8 +171,8 @@ class Worker:
             self._app.announcer.tell(text)
         for net, number, line, stacks in self._skipped:
             await self._app.quarantine.convict(net, number, line, stacks)
+        self._link.send(Frame("ready"))  # first: the lines may end us
         self._link.release()
-        self._link.send(Frame("ready"))
 
     def _reload(self, begins: bool) -> None:
         """A reload of everything begins, or is over: then the settings may be others."""

@@ -183,11 +183,7 @@ class Supervisor:
         log.error("the worker %d has been %s for %g s and is ended", worker.pid, how, patience)
         worker.silent = True
         if worker.spoken and not worker.stopped:  # else nobody takes the signal
-            witness = worker.witness = atwork.Witness(worker.stacks, worker.pid, patience)
-            if witness.held:
-                witness.look()
-                await asyncio.wait([worker.ended], timeout=atwork.LOOK_SECONDS)
-                witness.look()
+            worker.witness = await atwork.look_at(worker.stacks, worker.pid, patience)
             process.send(worker.pid, signal.SIGUSR1)
             await asyncio.wait([worker.ended], timeout=DUMP_SECONDS)
         process.send(worker.pid, signal.SIGKILL)
@@ -249,8 +245,13 @@ class Supervisor:
             self._news.extendleft(reversed(worker.told))
         self.deaths.died(self._clock(), own_fault=own_fault)
         silent = worker.silent and not worker.stopped
+        # Told of a line that ended another, it takes none before it has dealt with that.
+        reads = worker.ready or all(frame.verb != "skipped" for frame in worker.told)
         skipped = self.keeper.died(
-            own_fault=own_fault, silent=silent, strikes=strikes(code, worker.silent), known=known if silent else None
+            own_fault=own_fault and reads,
+            silent=silent,
+            strikes=strikes(code, worker.silent),
+            known=known if silent else None,
         )
         log.error("the worker %d %s; starting another", worker.pid, why)
         self.systemd.status(f"the worker {why}; starting another")
