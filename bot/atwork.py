@@ -195,7 +195,7 @@ class Witness:
         now, silent = monotonic_ns(), int(silent_seconds * 1e9)
         self._half = now - silent // 2
         words = self._read()
-        self.held = words[_STAMP] < self._half
+        self.held = 0 < words[_STAMP] < self._half
         self._free = words[_STAMP] > now - LATE * silent // STAMPS and words[_ON_TIME] < self._half
         self._used: Mapping[int, int] = {}
         self._busy: list[int] = []
