@@ -108,7 +108,7 @@ def test_a_coroutine_that_is_given_up_is_closed(register: Register) -> None:
         finally:
             closed.append(True)
 
-    watched = register.run(call(), 7)
+    watched = register.watch(call(), 7)
     watched.send(None)
     watched.close()
     assert closed == [True]
@@ -135,7 +135,7 @@ def test_an_exception_that_was_thrown_in_is_not_held(register: Register) -> None
 
     gc.disable()
     try:
-        watched = register.run(call(), 7)
+        watched = register.watch(call(), 7)
         watched.send(None)
         with contextlib.suppress(Thrown):
             watched.throw(Thrown())
