@@ -32,6 +32,7 @@ from time import monotonic_ns, sleep
 from typing import IO, Any, Final
 
 PAGE_BYTES: Final = 4096
+STACKS_BYTES: Final = 64 * 1024
 STAMPS: Final = 16  # in the silence that is allowed
 LATE: Final = 3  # so many of their times without one: somebody else had the interpreter
 STAMP_SECONDS: Final = 0.25  # from one to the next, as long as nobody has said how long that is
@@ -166,6 +167,13 @@ def paper() -> IO[bytes]:
     file.truncate(PAGE_BYTES)
     file.seek(PAGE_BYTES)  # for the worker as well: they share the place
     return file
+
+
+def written(file: IO[bytes]) -> str:
+    """Return what the worker has written, and close it."""
+    with file:
+        file.seek(PAGE_BYTES)
+        return file.read(STACKS_BYTES).decode(errors="replace").strip()
 
 
 async def look_at(paper: IO[bytes], pid: int, silent_seconds: float) -> Witness:

@@ -246,7 +246,6 @@ def main() -> NoReturn:
     # Written all of them, it ends: nobody has to wait for longer than that takes.
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True, chain=True)
-    here.begin(options.stacks)
     try:
         from bot.live.trialorigin import fork_ahead
         from bot.running import run_to_end
@@ -254,7 +253,9 @@ def main() -> NoReturn:
         if options.standby:
             tell_unfit(options.descriptor, error)
         raise
-    run_to_end(_main(options, fork_ahead()))
+    trials = fork_ahead()
+    here.begin(options.stacks)  # which begins a thread
+    run_to_end(_main(options, trials))
 
 
 def tell_unfit(descriptor: int, error: Exception) -> None:

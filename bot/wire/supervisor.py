@@ -29,7 +29,7 @@ from typing import IO
 
 from bot import atwork, logs
 from bot.wire import process
-from bot.wire.deaths import Deaths, asked_to_end, strikes
+from bot.wire.deaths import Deaths, asked_to_end, in_words, strikes
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.reserve import Reserve
@@ -47,7 +47,6 @@ CLOSE_SECONDS = 0.5  # of these, for the QUITs of a keeper without a worker
 STRAYS_SECONDS = 1.0  # from SIGTERM to SIGKILL for what a worker has left behind
 GLANCE_SECONDS = 1.0  # how often we look whether we slept ourselves
 NEWS = 50  # frames about its predecessors that a worker is told
-STACKS_BYTES = 64 * 1024
 FAILED = 1
 
 
@@ -244,7 +243,7 @@ class Supervisor:
             finished=self.keeper.finished,
             oldest=in_hand[0] if in_hand else None,
         )
-        why = "was silent" if worker.silent else _words(code)
+        why = "was silent" if worker.silent else in_words(code)
         if own_fault and not worker.spoken and not self._was_ready:
             self._not_started(f"the bot did not start: its worker {why}, as said above")
             return
@@ -254,12 +253,8 @@ class Supervisor:
         silent = worker.silent and not worker.stopped
         # Told of a line that ended another, it takes none before it has dealt with that.
         reads = worker.ready or all(frame.verb != "skipped" for frame in worker.told)
-        skipped = self.keeper.died(
-            own_fault=own_fault and reads,
-            silent=silent,
-            strikes=strikes(code, worker.silent),
-            known=known if silent else None,
-        )
+        needed, known = strikes(code, worker.silent), known if silent else None
+        skipped = self.keeper.died(own_fault=own_fault and reads, silent=silent, strikes=needed, known=known)
         log.error("the worker %d %s; starting another", worker.pid, why)
         self.systemd.status(f"the worker {why}; starting another")
         self._tell(Frame("news", (), f"the bot's worker {why} and was replaced".encode()))
@@ -287,9 +282,7 @@ class Supervisor:
 
     def _stacks(self, worker: Worker) -> str:
         """Log where its threads were, if it could say so, and return that."""
-        with worker.stacks as file:
-            file.seek(atwork.PAGE_BYTES)
-            text = file.read(STACKS_BYTES).decode(errors="replace").strip()
+        text = atwork.written(worker.stacks)
         if text:
             message = "where the worker %d was when it ended"
             record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (worker.pid,), None, sinfo=text)
@@ -429,15 +422,6 @@ class Supervisor:
             log.warning("a server did not close the connection in time")
         if os.getpid() != 1:  # else all end with us anyway, and not all are ours
             process.end_strays(signal.SIGKILL)
-
-
-def _words(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"was ended by signal {-code}"
 
 
 def main() -> int:
