@@ -117,7 +117,9 @@ def command(
     for name in names:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or not name.isprintable():
             shown = name if len(repr(name)) < 100 else f"{name[:32]}..."
-            raise ValueError(f"{shown!r} can't be a command: use 1 to 32 visible characters without white space or a dot")
+            raise ValueError(
+                f"{shown!r} can't be a command: use 1 to 32 visible characters without white space or a dot"
+            )
     if limit is not None and not re.fullmatch(r"\d+/\S+", limit):
         raise ValueError(f"limit={limit!r} is no limit; write a count and a time, such as '3/10s'")
     pairs = []

@@ -136,6 +136,7 @@ async def test_p05_p06_p07_code_that_holds_the_process_costs_one_worker_and_its_
     """`async def` handlers that block, and a regular expression: the next answer comes within the silence and 3 s."""
     await stage.crowd.spare(*ASKED)
     stage.counter_begins_anew()
+    await stage.ticks.next()  # what the server tells of the channels has come by then
     ends = 0
     for name in ("asleep", "deaf", "spins", "matches"):
         began, stage.process = now(), 0
@@ -169,14 +170,15 @@ async def test_p10_memory_that_is_not_there_is_missed_by_the_plugin_alone(stage:
 @both_modes
 @before("p13_floods")
 async def test_p13_a_hundred_thousand_lines_of_log_and_of_print_hold_nobody_up(stage: Stage) -> None:
-    ways = ("info", "error", "print")
-    began = now()
-    said = await stage.ask(*(f"!flood {way} 100000" for way in ways), "!hello")
-    assert "hello 1" in said and now() - began < 2
-    said += [await stage.talk.next() for _ in range(4 - len(said))]
-    assert set(said) == {"hello 1", *(f"{way} 100000" for way in ways)}
-    await claim(stage, "logged", 10)
-    assert sum("info" in record and "logged" in record for record in stage.program.log) == 1000
+    for way, count in {"info": 100_000, "error": 1000, "print": 100_000}.items():
+        began = now()
+        said = await stage.ask(f"!flood {way} {count}", "!hello")
+        assert "hello 1" in said and now() - began < 2
+        assert sorted([*said, *([await stage.talk.next()] if len(said) == 1 else [])]) == sorted(
+            [f"{way} {count}", "hello 1"]
+        )
+    await claim(stage, r"error .* logged \d", 10)
+    assert len(await stage.program.logged(r"info .* logged \d", 1000)) == 1000
 
 
 # --- P16, P17
@@ -210,11 +212,15 @@ NAMES = ("", " ", "a b", "a\r\nb", "a\0b", "a\x01b", "a.b", "a" * 1000, "a\u2028
 @both_modes
 async def test_p17_names_that_nobody_could_type_are_refused_and_others_taken_as_they_are(stage: Stage) -> None:
     for number, name in enumerate(NAMES):
-        await stage.write("odd.py", f"# {number}\nfrom bot import command\n@command({ascii(name)})\ndef odd(ctx): pass\n")
+        await stage.write(
+            "odd.py", f"# {number}\nfrom bot import command\n@command({ascii(name)})\ndef odd(ctx): pass\n"
+        )
         await stage.report(r"odd not loaded: odd\.py:3: ValueError: '.*' can't be a command: .*")
     await claim(stage, "Traceback", 10)  # the log holds the others back
-    for version, name in enumerate(("C++(.*", "[a", "GRÖSSE", "ß", "日本"), 1):
-        await stage.write("odd.py", f"from bot import command\n@command({name!r})\ndef odd(ctx): return {name!r}\n")
+    for version, name in enumerate(("C++(*|", "[a", "GRÖSSE", "ß", "日本"), 1):
+        await stage.write(
+            "odd.py", f"from bot import command\n@command({name!r})\nasync def odd(ctx): return {name!r}\n"
+        )
         await stage.report(rf"odd g{version - 1} -> g{version} .*" if version > 1 else "odd loaded g1 .*")
         assert await stage.ask(f"!{name}", f"!{name.lower()}", f"!{name}x", "!odd") == [name] * 2
 

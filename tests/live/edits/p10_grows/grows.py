@@ -14,4 +14,4 @@ def grow(ctx):
     """Step by step."""
     held = []
     while True:
-        held.append(bytearray(50 << 20))
+        held.append(bytes(50 << 20))  # zeros cost addresses only, and no pages
