@@ -80,9 +80,9 @@ class Deaths:
             self._faults.popleft()
         self.safe = self.safe or len(self._faults) >= FAULTS_TO_SAFETY
 
-    def explained(self, now: float) -> None:
-        """The last deaths were caused by a line, which is skipped from now on: they say nothing of the next worker."""
-        for _ in range(min(2, len(self._faults))):
+    def explained(self, now: float, deaths: int) -> None:
+        """So many deaths were caused by a line, which is skipped from now on: they say nothing of the next worker."""
+        for _ in range(min(deaths, len(self._faults))):
             self._faults.pop()
         self._waits = False
         self._lines.append(now)
