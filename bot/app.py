@@ -48,7 +48,7 @@ from bot.live.names import install
 from bot.live.past import Past
 from bot.live.plan import Patience
 from bot.live.reload import Reloader
-from bot.live.trial import Ground, Trial, can_try
+from bot.live.trial import Ground
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks, be_in
 from bot.places import Places
@@ -79,7 +79,7 @@ class App:
         once: don't reconnect; a first connection that fails is `CannotConnect`.
         link: the end of the link to a keeper in another process; by default there is one in this process.
         installed: take the plugins that were installed with pip, too.
-        ground: where new versions are tried; by default in processes of their own.
+        ground: where new versions are tried; by default nowhere, as in tests: they are executed at once.
         handover: changes this worker for another, where a keeper runs beside it.
         safe: load no plugins until an admin asks for them: loading them has ended workers.
 
@@ -168,7 +168,7 @@ class App:
             disabled=self.places.off_everywhere,
             recent=lambda: tuple(self.calls.recent),
             on_later=self._later,
-            ground=ground or (Trial() if can_try else None),
+            ground=ground,
             restart=f"{self.config.prefix[0]}restart" if self.handover is not None else "",
         )
 

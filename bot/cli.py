@@ -22,6 +22,7 @@ from bot.errors import ConfigError, NeverquitError
 
 if TYPE_CHECKING:
     from bot.config import Config
+    from bot.live.trialorigin import Begun
 
 FAILED, USAGE, CANNOT_CONNECT, BAD_CONFIG = 1, 2, 69, 78
 END_SECONDS = 4.8  # from a signal to the end at the latest
@@ -77,18 +78,20 @@ def run(
     if not settings.networks:
         _leave(f"{config}: networks: nobody to connect to; add a network there, or try `neverquit demo`", BAD_CONFIG)
     if single or not hasattr(os, "fork"):
+        from bot.live.trialorigin import fork_ahead
         from bot.running import run_to_end
 
-        run_to_end(_run(settings, config, once))
+        run_to_end(_run(settings, config, once, fork_ahead()))
     _become_the_keeper(settings, config, once)
 
 
-async def _run(settings: Config, path: Path, once: bool) -> int:
+async def _run(settings: Config, path: Path, once: bool, trials: Begun | None) -> int:
     from bot.control import alone
+    from bot.live.trial import a_ground
     from bot.running import Running
 
     with alone(Path(settings.state_dir)):
-        return await Running(settings, path, once=once).run()
+        return await Running(settings, path, once=once, ground=a_ground(trials)).run()
 
 
 def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
@@ -139,9 +142,10 @@ def demo(
     from bot.demo import run_demo
 
     settings = _load(config) if config is not None else None
+    from bot.live.trialorigin import fork_ahead
     from bot.running import run_to_end
 
-    run_to_end(run_demo(settings))
+    run_to_end(run_demo(settings, fork_ahead()))
 
 
 @program.command()

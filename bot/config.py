@@ -284,6 +284,9 @@ class Config:
     reload: Reload = option(Reload(), "How saved plugin files go live.")
     timeouts: Timeouts = option(Timeouts(), "How long things may take.")
     reply_lines: int = option(8, "Lines of one answer before `!more` is needed.", ge=1)
+    reserve: bool = option(
+        True, "A second worker, started and waiting, so that a crash costs a third of a second; it takes memory."
+    )
     state_dir: Line = option("state", "Folder for what the bot remembers; default `$STATE_DIRECTORY` when set.")
     log: Log = option(Log(), "What is logged, and how.")
     __pydantic_config__ = _STRICT

@@ -20,6 +20,8 @@ from bot import logs
 from bot.app import App
 from bot.config import Admin, Channel, Config, Network, Plugins, Reload, SaslSettings, Secret
 from bot.live.discover import bundled
+from bot.live.trial import a_ground
+from bot.live.trialorigin import Begun
 from bot.prompt import Pipe, Screen, Terminal
 from bot.protocol.formatting import strip
 from bot.protocol.message import Message
@@ -58,7 +60,7 @@ def demo_config(port: int, plugins: Path, base: Config | None = None) -> Config:
     )
 
 
-async def run_demo(base: Config | None = None) -> int:
+async def run_demo(base: Config | None = None, trials: Begun | None = None) -> int:
     """Run the demo to the end of its input; return the exit code."""
     plugins = demo_plugins()
     server = Server(name="irc.demo", network=NETWORK, accounts={YOU: PASSWORD, BOT: PASSWORD})
@@ -67,7 +69,7 @@ async def run_demo(base: Config | None = None) -> int:
         config = replace(demo_config(server.port, plugins.absolute(), base), state_dir=state)
         screen: Screen = Terminal(YOU) if sys.stdin.isatty() else Pipe()
         logs.setup(config.log.level, config.log.format, screen if isinstance(screen, Terminal) else None)
-        app = App(config, backend=Backend.open(state))
+        app = App(config, backend=Backend.open(state), ground=a_ground(trials))
         try:
             with screen.opened():
                 await _run(app, server, screen, plugins)

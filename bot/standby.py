@@ -1,27 +1,36 @@
 """A worker that is to take the place of another: it gets ready without touching anything, and waits for its turn.
 
-Ready is: the configuration on disk is good, all of the bot is imported, and every plugin has been compiled and tried.
-The store is not opened, nothing is dialled, no plugin's code runs in this process: the worker before still owns all
-that. Its turn comes with the `hand` frame, which holds what that one has left, or nothing if it died. `!restart` as a
-whole is told in docs/architecture.md, «Upgrade»; the keeper's side is `bot/wire/upgrade.py`.
+Ready is: all of the bot is imported, and every plugin has been compiled and tried. The store is not opened, nothing is
+dialled, no plugin's code runs in this process: the worker before still owns all that. Two kinds of workers do so:
+
+- the successor of one that is well, for `!restart`: the configuration on disk must be good, too, and every plugin that
+  is live. Its turn comes with the `hand` frame, which holds what that one has left, or nothing if it died. See
+  docs/architecture.md, «Upgrade»; the keeper's side is `bot/wire/upgrade.py`.
+- one in reserve, which waits for the death of another. Its turn comes with the settings, as for any worker. The
+  keeper's side is `bot/wire/reserve.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import logs
-from bot.errors import ConfigError, NeverquitError
+from bot.errors import ConfigError, NeverquitError, PluginError
 from bot.wire.link import Frame
+from bot.wire.process import be_called
 
 if TYPE_CHECKING:
     from bot.config import Config
     from bot.live.rehearsal import Rehearsal
+    from bot.live.trial import Ground
+    from bot.live.trialorigin import Begun
     from bot.worker import Fork
 
 log = logging.getLogger(__name__)
@@ -31,8 +40,11 @@ class Unfit(NeverquitError):
     """This worker can't take over, and why."""
 
 
-async def stand_by(link: Fork, path: Path) -> tuple[Config, Rehearsal, bytes]:
+async def stand_by(link: Fork, path: Path, trials: Begun | None = None) -> tuple[Config, Rehearsal, bytes]:
     """Get ready, and wait.
+
+    Args:
+        trials: where trial processes come from, if that has begun.
 
     Returns:
         The settings, the ground on which the plugins were tried, and what the worker before has left.
@@ -50,7 +62,7 @@ async def stand_by(link: Fork, path: Path) -> tuple[Config, Rehearsal, bytes]:
 
     link.on_ours = take
     try:
-        settings, ground = await _ready(path, await begun)
+        settings, ground = await _ready(path, await begun, trials)
         link.send(Frame("ready"))
     except Exception as error:
         if not isinstance(error, NeverquitError):
@@ -60,33 +72,89 @@ async def stand_by(link: Fork, path: Path) -> tuple[Config, Rehearsal, bytes]:
     return settings, ground, await handed
 
 
-async def _ready(path: Path, before: Mapping[str, Any]) -> tuple[Config, Rehearsal]:
+async def _ready(path: Path, before: Mapping[str, Any], trials: Begun | None) -> tuple[Config, Rehearsal]:
     from bot import running  # noqa: F401  # all of the bot
-    from bot.live.discover import Discovery, directories
-    from bot.live.installed import Installed
-    from bot.live.plan import Patience
-    from bot.live.rehearsal import Rehearsal
     from bot.live.trial import Trial
+    from bot.live.trialspares import Spares
     from bot.reread import reread
 
     settings = await asyncio.to_thread(reread, path)
-    logs.setup(settings.log.level, settings.log.format)
-    logs.redact(*settings.secrets())
     if settings.state_dir != before.get("state_dir", settings.state_dir):  # the keeper holds its lock
         raise Unfit("state_dir has another place now, which only a new start can use")
-    ground = Rehearsal(Trial())
-    failed = await ground.rehearse(
-        Discovery(directories(settings.plugins.directories), elsewhere=Installed()),
-        settings.plugins.disabled,
-        lambda name: settings.plugins.settings.get(name, {}),
-        Patience.of(settings),
-    )
+    ground, failed = await _rehearse(settings, Trial(Spares(begun=trials)))
     live = before.get("live", {})
     lost = [f"{name}: {why}" for name, (digest, why) in sorted(failed.items()) if live.get(name) == digest]
     if lost:
         more = f" (+{len(lost) - 1} more)" if len(lost) > 1 else ""
         raise Unfit(f"a plugin that is live would not load: {lost[0]}{more}; mend or unload it")
     return settings, ground
+
+
+async def _rehearse(settings: Config, ground: Ground) -> tuple[Rehearsal, dict[str, tuple[str, PluginError]]]:
+    """Try all plugins that are on disk; return where that was done, and which can't be loaded."""
+    from bot.live.discover import Discovery, directories
+    from bot.live.installed import Installed
+    from bot.live.plan import Patience
+    from bot.live.rehearsal import Rehearsal
+
+    logs.setup(settings.log.level, settings.log.format)
+    logs.redact(*settings.secrets())
+    rehearsal = Rehearsal(ground)
+    return rehearsal, await rehearsal.rehearse(
+        Discovery(directories(settings.plugins.directories), elsewhere=Installed()),
+        settings.plugins.disabled,
+        lambda name: settings.plugins.settings.get(name, {}),
+        Patience.of(settings),
+    )
+
+
+async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes | None]:
+    """Wait for the settings, the first frame that a worker gets, or the second where it waits in reserve till then.
+
+    Returns:
+        The settings, the ground on which plugins are tried, and what a worker before has left, if one has.
+    """
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[bytes] = loop.create_future()
+    given: list[bytes] = []
+    from bot.live.trial import Trial
+    from bot.live.trialspares import Spares
+
+    ground: Ground = Trial(Spares(begun=trials))
+    resting: list[tuple[bytes, asyncio.Task[Rehearsal]]] = []
+
+    def take(frame: Frame) -> None:
+        if frame.verb == "hand":
+            given.append(frame.payload)
+        elif frame.verb == "reserve":
+            be_called("reserve")
+            resting.append((frame.payload, loop.create_task(_rest(frame.payload, ground))))
+        elif frame.verb == "config":
+            link.on_ours = None  # what follows waits for the bot
+            came.set_result(frame.payload)
+
+    link.on_ours = take
+    config = await came
+    for before, task in resting:
+        if not task.done():
+            log.info("not all plugins have been tried ahead")
+        task.cancel()
+        (rehearsal,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(rehearsal, Exception):
+            log.warning("plugins could not be tried ahead", exc_info=rehearsal)
+        elif not isinstance(rehearsal, BaseException) and before == config:
+            ground = rehearsal
+    return _settings(config), ground, given[0] if given else None
+
+
+async def _rest(config: bytes, ground: Ground) -> Rehearsal:
+    rehearsal, _ = await _rehearse(_settings(config), ground)
+    return rehearsal
+
+
+def _settings(config: bytes) -> Config:
+    settings: Config = pickle.loads(base64.b64decode(config))  # from our own parent, by inheritance
+    return settings
 
 
 def _words(error: Exception) -> str:

@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from bot.errors import NeverquitError
 from bot.wire.link import Frame, encode
-from bot.wire.process import die_with_parent, hear_later
+from bot.wire.process import be_called, die_with_parent, hear_later
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
-    from bot.config import Config
     from bot.handover import Handover
     from bot.live.trial import Ground
+    from bot.live.trialorigin import Begun
     from bot.running import Running
 
 BEAT_SECONDS = 1.0
@@ -42,7 +42,21 @@ FAILED = 1
 
 #: Frames about the bot as a whole.
 OURS = frozenset(
-    {"config", "stop", "hangup", "standby", "retire", "stays", "hold", "hand", "skipped", "stacks", "news", "vitals"}
+    {
+        "config",
+        "stop",
+        "hangup",
+        "standby",
+        "reserve",
+        "retire",
+        "stays",
+        "hold",
+        "hand",
+        "skipped",
+        "stacks",
+        "news",
+        "vitals",
+    }
 )
 
 
@@ -160,7 +174,7 @@ class Worker:
     def _limits(self) -> None:
         times, log = self._app.config.timeouts, self._app.config.log
         limits = {"silence_seconds": times.silence_seconds, "hold_seconds": times.hold_seconds}
-        limits_and_log = {**limits, "level": log.level, "format": log.format}
+        limits_and_log = {**limits, "reserve": self._app.config.reserve, "level": log.level, "format": log.format}
         self._link.send(Frame("limits", (), json.dumps(limits_and_log).encode()))
 
     async def _ready(self) -> None:
@@ -225,15 +239,17 @@ def main() -> NoReturn:
     os.set_inheritable(options.descriptor, False)  # neither is for what we or plugins start
     os.set_inheritable(options.stacks, False)
     die_with_parent(options.parent)
+    be_called("successor" if options.standby else "worker")
     faulthandler.enable(options.stacks)
     faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True)
     try:
+        from bot.live.trialorigin import fork_ahead
         from bot.running import run_to_end
     except Exception as error:
         if options.standby:
             tell_unfit(options.descriptor, error)
         raise
-    run_to_end(_main(options))
+    run_to_end(_main(options, fork_ahead()))
 
 
 def tell_unfit(descriptor: int, error: Exception) -> None:
@@ -246,22 +262,25 @@ def tell_unfit(descriptor: int, error: Exception) -> None:
         pass
 
 
-async def _main(options: argparse.Namespace) -> int:
+async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     end = await SocketEnd.over(socket.socket(fileno=options.descriptor))
     link = Fork(end)
     link.on_close = lambda: os._exit(0)
-    ground: Ground | None = None
+    ground: Ground | None
     given: bytes | None
     if options.standby:
         from bot.standby import stand_by
 
-        settings, ground, given = await stand_by(link, options.config)
+        settings, ground, given = await stand_by(link, options.config, trials)
         link.send(Frame("config", (), base64.b64encode(pickle.dumps(settings))))  # for those after this one
     else:
-        settings, given = await _settings(link)
+        from bot.standby import begin
+
+        settings, ground, given = await begin(link, trials)
     from bot.handover import Handover
     from bot.running import Running
 
+    be_called("worker")
     handover = Handover(link, given)
     running = Running(
         settings,
@@ -289,20 +308,3 @@ async def _main(options: argparse.Namespace) -> int:
     except TimeoutError:
         pass
     return code
-
-
-async def _settings(link: Fork) -> tuple[Config, bytes | None]:
-    """Wait for the settings, and for what a worker before has left if it has; they are the first of all frames."""
-    came: asyncio.Future[tuple[Config, bytes | None]] = asyncio.get_running_loop().create_future()
-    given: list[bytes] = []
-
-    def take(frame: Frame) -> None:
-        if frame.verb == "hand":
-            given.append(frame.payload)
-        elif frame.verb == "config":
-            link.on_ours = None  # what follows waits for the bot
-            settings = pickle.loads(base64.b64decode(frame.payload))  # from our own parent, by inheritance
-            came.set_result((settings, given[0] if given else None))
-
-    link.on_ours = take
-    return await came

@@ -135,9 +135,13 @@ class Pair:
     @property
     def worker(self) -> int:
         """The process id of the worker, 0 while there is none."""
+        return self.called("worker")
+
+    def called(self, role: str) -> int:
+        """The process id of the one that is shown as `nq:ROLE`, 0 while there is none."""
         for pid in self.family():
             with contextlib.suppress(OSError):
-                if b"neverquit-worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                if Path(f"/proc/{pid}/comm").read_text() == f"nq:{role}\n":
                     return pid
         return 0
 

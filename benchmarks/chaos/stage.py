@@ -72,7 +72,7 @@ class Stage:
         """Return the worker's process, if there is one now."""
         for pid in family(self.pid):
             with contextlib.suppress(OSError):
-                if b"neverquit-worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if Path(f"/proc/{pid}/comm").read_text() == "nq:worker\n":
                     return pid
         return None
 

@@ -9,7 +9,7 @@ plan        what one sweep asks for: what to build, in which groups
 compiled    a unit's sources as marshalled code, and what they tell without being executed
 statename   what they tell of kept values
 trial       what is asked of trial processes, and what their answers mean
-trialspares, trialzygote, trialchild, trialframes   where they come from, what runs in them, how they talk
+trialspares, trialorigin, trialzygote, trialchild, trialframes   where they come from, what runs in them, how they talk
 rehearsal   all plugins tried before they are needed
 safety      safe mode: which plugins are left out
 drift       packages on disk that are not what runs

@@ -97,7 +97,8 @@ class Rehearsal:
         verdicts = await self._ground.prove(new, around, settings, seconds, kept) if new else []
         found = known | {_content(group): verdict for group, verdict in zip(new, verdicts, strict=True)}
         if self._rehearsing:
-            self._verdicts = found
+            # What failed may be well by the time of the transaction, hours later: a server was down, a disk was full.
+            self._verdicts = {content: verdict for content, verdict in found.items() if verdict.error is None}
         return [found[_content(group)] for group in groups]
 
     def prepare(self) -> None:

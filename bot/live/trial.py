@@ -25,6 +25,7 @@ from bot.live.compiled import Compiled, compile_unit, file_name
 from bot.live.discover import Unit
 from bot.live.loader import shown
 from bot.live.trialframes import Garbled
+from bot.live.trialorigin import Begun
 from bot.live.trialspares import CannotTry, Ended, Spare, Spares
 
 log = logging.getLogger(__name__)
@@ -248,6 +249,12 @@ class Trial:
         if child is not None:
             child.ended.add_done_callback(_log_output)
             child.close()
+
+
+def a_ground(begun: Begun | None = None) -> Trial | None:
+    """Return where plugins are tried, if the system has such processes: they come from one that has begun, or from a
+    fresh one."""
+    return Trial(Spares(begun=begun)) if can_try else None
 
 
 class _Died(Exception):

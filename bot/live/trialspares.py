@@ -14,12 +14,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bot.live.trialframes import HEAD_BYTES, Garbled, frame, read, split_head, value_of
+from bot.live.trialorigin import Begun, fresh, python
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +91,11 @@ class Spares:
 
     Args:
         fork: from a zygote; else each is a fresh interpreter.
+        begun: the process of the first zygote, if it has been forked ahead.
     """
 
-    def __init__(self, *, fork: bool = can_fork) -> None:
-        self._fork = fork
+    def __init__(self, *, fork: bool = can_fork, begun: Begun | None = None) -> None:
+        self._fork, self._begun = fork, begun
         self._zygote: Zygote | None = None
         self._ready: asyncio.Task[Spare] | None = None
         self._again: asyncio.TimerHandle | None = None
@@ -165,7 +166,8 @@ class Spares:
                     log.warning("the process that trials are forked from keeps ending; each trial starts its own now")
                     return await self._fresh()
                 await self._end_zygote()
-                self._zygote = Zygote()
+                begun, self._begun = self._begun, None
+                self._zygote = Zygote(begun or fresh())
                 self._starts += 1
             try:
                 async with asyncio.timeout(READY_SECONDS):
@@ -182,7 +184,7 @@ class Spares:
     async def _fresh(self) -> Spare:
         loop = asyncio.get_running_loop()
         process = await asyncio.create_subprocess_exec(
-            *_python("bot.live.trialchild", "main()"),
+            *python("bot.live.trialchild", "main()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -207,34 +209,19 @@ class Spares:
             (result,) = await asyncio.gather(making, return_exceptions=True)
             if isinstance(result, Spare):
                 result.close()
+        if self._begun is not None:  # nothing was ever tried
+            self._zygote, self._begun = Zygote(self._begun), None
         await self._end_zygote()
         await asyncio.gather(*self._closing, return_exceptions=True)
         await asyncio.sleep(0)  # a transport lets go of its socket in a turn of the loop after it was closed
 
 
 class Zygote:
-    """The bot's end of `trialzygote.py`.
+    """The bot's end of `trialzygote.py`."""
 
-    Raises:
-        OSError: it can't be started.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, process: Begun) -> None:
         self._loop = asyncio.get_running_loop()
-        self._control, theirs = socket.socketpair()
-        try:
-            self._process = subprocess.Popen(
-                _python("bot.live.trialzygote", f"main({theirs.fileno()}, {os.getpid()})"),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except BaseException:
-            self._control.close()
-            raise
-        finally:
-            theirs.close()
+        self._process, self._control = process, process.control
         self._control.setblocking(False)
         self._loop.add_reader(self._control, self._read)
         self._heard = bytearray()
@@ -338,18 +325,10 @@ class Zygote:
         if at_once:
             self._process.kill()
         deadline = self._loop.time() + GONE_SECONDS
-        while self._process.poll() is None:
+        while not self._process.has_ended():
             if self._loop.time() > deadline:
                 self._process.kill()
             await asyncio.sleep(0.005)
-
-
-def _python(module: str, call: str) -> list[str]:
-    """Return the command of an interpreter like this one that finds modules where this one does."""
-    code = f"import sys; sys.path[:] = sys.argv[1:]; from {module} import main; {call}"
-    optimized = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
-    # -P is not known to every Python that we run on; the path is replaced before anything is imported.
-    return [sys.executable, "-u", *optimized, "-c", code, *sys.path]
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

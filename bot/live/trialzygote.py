@@ -4,10 +4,10 @@
     end PID       ends that child, and all that it has started
                   -> ended PID STATUS OUTPUT    for each child that has died, whoever killed it
 
-Nothing of a plugin ever runs here, so it answers at once whatever a trial does; it holds no socket of the bot, since
-it is a fresh interpreter. It has imported what plugins import, once, and frozen it, so a fork takes under a
-millisecond and shares its memory. A trial is a session of its own; whatever leaves that session comes back here when
-its parent dies (a subreaper, prctl(2)) and is killed as well. When the bot is gone, however it went, all ends.
+Nothing of a plugin ever runs here, so it answers at once whatever a trial does; it holds no socket of the bot, see
+`trialorigin.py`, which tells how it begins. It has imported what plugins import, once, and frozen it, so a fork takes
+under a millisecond and shares its memory. A trial is a session of its own; whatever leaves that session comes back here
+when its parent dies (a subreaper, prctl(2)) and is killed as well. When the bot is gone, however it went, all ends.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from bot.live.trialframes import frame, receive
 
 OUTPUT_BYTES: Final = 8192  # of what a trial prints, the end is kept
 ZYGOTE_TIMES: Final = 10
+_PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -206,6 +207,7 @@ def main(descriptor: int, parent: int) -> None:
     control.set_inheritable(False)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, b"nq:trials")
     install(())
     faulthandler.enable(2)  # the stack of a crash is among what the trial printed
     zygote = Zygote(control)

@@ -40,6 +40,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     "marked": (("number",), False),  # everything that was sent before this `mark` has been read
     "stop": ((), True),  # say QUIT everywhere with these words, end the plugins, and go
     "hangup": ((), False),  # read the configuration and all plugins again
+    "reserve": ((), True),  # the first frame of a worker that is to wait for another's end: be ready for these settings
     "standby": ((), True),  # the first frame of a successor: be ready to take over; as JSON, what runs now
     "retire": ((), False),  # a successor is ready: ask to be held when that suits, hand over, and go
     "stays": ((), True),  # there will be no successor, and why: go on as if nothing had been asked

@@ -8,7 +8,8 @@ when it has been silent for too long, in which case it first writes the stack of
 said by `deaths.py`, which line caused it by `blame.py`. Nobody stays behind, whatever ends.
 
 How a worker begins, and what it does with what it is told, is `bot/worker.py`; how one takes the place of another
-that is well is `upgrade.py`; what the system does for us is `process.py` and `systemd.py`.
+that is well is `upgrade.py`, the one that waits for another's end `reserve.py`; what the system does for us is
+`process.py` and `systemd.py`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from bot.wire import process
 from bot.wire.deaths import Deaths, asked_to_end, strikes
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
+from bot.wire.reserve import Reserve
 from bot.wire.socketlink import SocketEnd
 from bot.wire.systemd import Systemd
 from bot.wire.upgrade import Upgrade
@@ -97,6 +99,7 @@ class Supervisor:
         self._news: deque[Frame] = deque(maxlen=NEWS)  # for the next worker
         self._wake = asyncio.Event()
         self.upgrade: Upgrade[Worker] = Upgrade(command, self._start, self._say, keeper.hold)
+        self.reserve: Reserve[Worker] = Reserve(self._start, lambda: self.config)
         keeper.on_other = self._frame
 
     async def run(self) -> int:
@@ -107,7 +110,10 @@ class Supervisor:
         while not self._stopping:
             try:
                 successor = self.upgrade.take()
-                worker = self.worker = successor or await self._start(self._command())
+                if successor is not None:
+                    self.reserve.end()  # it may be of other code
+                command = self._command()
+                worker = self.worker = successor or self.reserve.take(command) or await self._start(command)
             except OSError as error:
                 self._not_started(f"a worker can't be started: {error}")
             else:
@@ -117,6 +123,7 @@ class Supervisor:
                 self._after(worker)
             await self._pause()
         self.upgrade.end()
+        self.reserve.end()
         await self._close()
         return self._code or 0
 
@@ -330,6 +337,7 @@ class Supervisor:
                 self.keeper.blame.listening(self.keeper.clock())
                 self.systemd.ready()
                 self.upgrade.heard(worker, frame)
+                self.reserve.prepare_later(self._command())
             case "reloading":
                 self.systemd.reloading()
             case "status":
@@ -346,13 +354,23 @@ class Supervisor:
                 self._code = int(frame.fields[0])
                 worker.link.close()  # it waits for that: we have heard it
 
-    def _limits(self, limits: dict[str, float | str]) -> None:
+    def _limits(self, limits: dict[str, float | str | bool]) -> None:
         self.silence_seconds, self.hold_seconds = float(limits["silence_seconds"]), float(limits["hold_seconds"])
+        self.reserve.wanted = bool(limits.get("reserve"))
+        if not self.reserve.wanted:
+            self.reserve.end()
         logs.setup(str(limits["level"]), "json" if limits["format"] == "json" else "text")
 
     def _vitals(self) -> dict[str, object]:
         up, restarts = self._clock() - self.started, self.deaths.count
-        return {"pid": os.getpid(), "up": up, "restarts": restarts, "safe": self.deaths.safe, **vitals(self.keeper)}
+        return {
+            "pid": os.getpid(),
+            "up": up,
+            "restarts": restarts,
+            "safe": self.deaths.safe,
+            "reserve": self.reserve.pid,
+            **vitals(self.keeper),
+        }
 
     def _watchdog(self) -> None:
         """Tell systemd that we live: this loop never waits for anything, so that is all there is to show."""
@@ -428,6 +446,7 @@ async def _main(orders: dict[str, object]) -> int:
     command, config = orders["command"], orders["config"]
     assert isinstance(command, list) and isinstance(config, str)
     terminal = process.Terminal()
+    process.be_called("keeper")
     process.adopt_orphans()
     supervisor = Supervisor(command, config.encode(), Keeper(), systemd=Systemd())
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -58,7 +58,7 @@ class Program:
         """The process that the bot is in: the one that was started, or the worker of that."""
         for task in Path(f"/proc/{self._process.pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                if b"neverquit-worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                if Path(f"/proc/{child}/comm").read_text() == "nq:worker\n":
                     return int(child)
         return self._process.pid
 

@@ -19,6 +19,7 @@ from sources import unit
 from bot.errors import PluginError
 from bot.live.compiled import Compiled
 from bot.live.trial import InTrial, Trial, Verdict
+from bot.live.trialorigin import Begun
 from bot.live.trialspares import CannotTry, Spares, Zygote
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="trials need sockets that processes inherit")
@@ -380,9 +381,9 @@ async def test_a_zygote_that_hangs_is_killed_and_started_anew(forked: Ground, mo
 
 async def test_where_zygotes_keep_ending_trials_are_fresh_interpreters(forked: Ground, monkeypatch: Any) -> None:
     class Dying(Zygote):
-        def __init__(self) -> None:
-            super().__init__()
-            self._process.kill()
+        def __init__(self, process: Begun) -> None:
+            super().__init__(process)
+            process.kill()
 
     monkeypatch.setattr("bot.live.trialspares.Zygote", Dying)
     assert [verdict.error for verdict in await forked.verdicts({"a": COMMAND})] == [None]
@@ -393,7 +394,8 @@ async def test_without_any_process_the_reload_says_so(forked: Ground, monkeypatc
     def refuse(*_: str) -> list[str]:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("bot.live.trialspares._python", refuse)
+    monkeypatch.setattr("bot.live.trialorigin.python", refuse)
+    monkeypatch.setattr("bot.live.trialspares.python", refuse)
     (one,) = await forked.trial.compile([unit("a", COMMAND)])
     assert str(one.error) == "a.py: it can't be tried: [Errno 11] Resource temporarily unavailable"
     good = Compiled(unit("a", COMMAND), {}, frozenset(), "a")

@@ -7,13 +7,14 @@ import socket
 
 import pytest
 
+from bot.live.trialorigin import fresh
 from bot.live.trialspares import Zygote
 
 
 async def test_a_wait_for_a_child_that_is_cancelled_as_it_comes_leaves_no_socket_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    zygote = Zygote()
+    zygote = Zygote(fresh())
     came = zygote._came
     made = list[socket.socket]()
 
