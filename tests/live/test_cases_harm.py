@@ -206,7 +206,7 @@ async def test_p16_p17_a_command_or_alias_is_its_first_owners_and_can_be_typed(s
     await stage.report(r"three loaded g1 \(\w{7}\); one unloaded")
     assert await stage.ask("!shared", "!one", "!other") == ["two", "one", "one"]
     for number, name in enumerate(NAMES):
-        await stage.write("odd.py", f"# {number}\nfrom bot import command\n@command({ascii(name)})\ndef odd(ctx): pass\n")
+        await stage.write("odd.py", f"# {number}\nfrom bot import command\n@command({name!a})\ndef odd(ctx): pass\n")
         await stage.report(r"odd not loaded: odd\.py:3: ValueError: '.*' can't be a command: .*")
     await claim(stage, "Traceback", 10)  # the log holds the others back
     for version, name in enumerate(ODD, 1):
