@@ -15,12 +15,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import nursery
 import pytest
 
+from bot import ctl
+from bot.errors import NeverquitError
 from bot.server import Client, Server
 
 ROOT = Path(__file__).parents[1]
 CERTIFICATES = Path(__file__).parent / "certificates"
+Process = asyncio.subprocess.Process | nursery.Born
 SOON = 20.0  # seconds until a test gives up; the machine may be busy
 
 
@@ -179,27 +183,33 @@ def mode(request: pytest.FixtureRequest) -> tuple[str, ...]:
 @asynccontextmanager
 async def running(
     folder: Path, port: int, *mode: str, more: str = "", tls: bool = False, path: str = "", through: Sequence[str] = ()
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncIterator[Process]:
     config = configured(folder, port, more)
     if tls:
         authority = CERTIFICATES / "authority.pem"
         config.write_text(config.read_text().replace("tls: false", f'tls: {{ca_file: "{authority}"}}'))
-    process = await asyncio.create_subprocess_exec(
-        *(*through, sys.executable, "-m", "bot", "run", *mode),
-        cwd=folder,
-        env={**environment(), "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), path)))},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    process: Process
+    if through or path:
+        process = await asyncio.create_subprocess_exec(
+            *(*through, sys.executable, "-m", "bot", "run", *mode),
+            cwd=folder,
+            env={**environment(), "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), path)))},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+    else:
+        process = await nursery.start(["run", *mode], folder, environment())
+    assert process.stdout is not None
     try:
         yield process
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        await process.stdout.read()
+        await process.wait()
 
 
-async def ends(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+async def ends(process: Process, number: signal.Signals) -> None:
     """Send a signal; the process exits with 0 within 5 s."""
     began = time.monotonic()
     process.send_signal(number)
@@ -207,11 +217,16 @@ async def ends(process: asyncio.subprocess.Process, number: signal.Signals) -> N
     assert time.monotonic() - began < 5.0 + 1.0  # one for a busy machine
 
 
-async def up(process: asyncio.subprocess.Process, folder: Path) -> None:
+async def up(process: Process, folder: Path) -> None:
     """Wait until the bot answers `ctl`: it is dialling by then."""
     async with asyncio.timeout(SOON):
-        while (await asyncio.to_thread(neverquit, folder, "ctl", "status"))[0]:
-            assert process.returncode is None
+        while True:
+            try:
+                await asyncio.to_thread(ctl.ask, folder / "state", "status")
+                return
+            except NeverquitError:
+                assert process.returncode is None
+                await asyncio.sleep(0.01)
 
 
 def secured() -> ssl.SSLContext:
@@ -220,7 +235,7 @@ def secured() -> ssl.SSLContext:
     return theirs
 
 
-async def heard(process: asyncio.subprocess.Process, text: bytes) -> None:
+async def heard(process: Process, text: bytes) -> None:
     """Wait until the program has said this."""
     assert process.stdout is not None
     async with asyncio.timeout(SOON):
@@ -228,7 +243,7 @@ async def heard(process: asyncio.subprocess.Process, text: bytes) -> None:
             assert process.returncode is None
 
 
-async def hung_up(process: asyncio.subprocess.Process) -> None:
+async def hung_up(process: Process) -> None:
     """Send SIGHUP, which changes nothing but the configuration and the plugins."""
     process.send_signal(signal.SIGHUP)
     await heard(process, b"configuration read again")
@@ -306,7 +321,7 @@ async def test_c14_it_ends_while_a_name_is_looked_up(
 @asynccontextmanager
 async def in_channel(
     folder: Path, *mode: str, through: Sequence[str] = (), tls: bool = False
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, Server, Client]]:
+) -> AsyncIterator[tuple[Process, Server, Client]]:
     """The program, started `through` a command, on an embedded server, in #a with `you`."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "busy.py").write_text(BUSY)
