@@ -91,7 +91,8 @@ async def test_safe_mode_needs_another(staff: Staff) -> None:
         staff.supervisor.deaths.died(float(moment), own_fault=True)
     first.ends(SEGFAULT)
     third = await staff.started(3)
-    assert third.command == ["bot", "--x", "--safe"]
+    assert (third.command, third.began) == (["bot", "--x", "--safe"], QUIET_SECONDS + 8)
+    assert second.verbs == ["reserve"]
     assert staff.signals[0][1:] == (second.pid, signal.SIGKILL)
 
 
