@@ -164,6 +164,7 @@ async def test_22_an_endless_import_is_broken_off_and_nobody_waits_for_it(stage:
     await until(lambda: not tried_in & stage.program.tried_in())
 
 
+@both_modes
 @pytest.mark.parametrize(
     ("statement", "why"),
     [

@@ -178,7 +178,7 @@ async def test_a_line_that_ends_workers_is_told_with_the_stacks_of_the_last(staf
         worker = await ready(staff, number)
         worker.says("begin", "-", "t:a.b/1", payload=b"t:a.b/1")
         await staff.settled()
-        worker.worker.stacks.write(f"stack of worker {number}".encode())
+        worker.writes(f"stack of worker {number}".encode())
         worker.ends(SEGFAULT)
     third = await staff.started(3)
     await staff.settled()
@@ -216,7 +216,7 @@ async def test_the_stacks_of_a_dead_worker_are_one_record_of_the_log(
     staff: Staff, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = await ready(staff)
-    first.worker.stacks.write(b"Thread 1:\n  File x\n")
+    first.writes(b"Thread 1:\n  File x\n")
     first.ends(SEGFAULT)
     await staff.started(2)
     (record,) = [record for record in caplog.records if record.stack_info]
