@@ -180,6 +180,9 @@ async def test_a_plain_function_works_in_a_seat_of_its_thread(register: Register
     assert await call() == (0, 0, True), "no line has called it"
     assert at_work(file, seat) == 0
     relay.stop()
+    assert relay._lane is not None
+    relay._lane.join(10)
+    assert register._free[-1] == seat
 
 
 def test_a_thread_gets_a_seat_as_long_as_there_is_one_and_leaves_it_at_its_end(register: Register) -> None:
