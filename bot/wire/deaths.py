@@ -44,6 +44,16 @@ def strikes(code: int, silent: bool) -> int:
     return KILLS_AS_FAULT if code in _FROM_OUTSIDE and not silent else 2
 
 
+def in_words(code: int) -> str:
+    """Say how a process ended."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"was ended by signal {-code}"
+
+
 class Deaths:
     """The deaths of one bot's workers.
 
