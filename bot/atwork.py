@@ -223,7 +223,8 @@ class Witness:
         return None
 
     def _read(self) -> memoryview:
-        return memoryview(os.pread(self._paper.fileno(), PAGE_BYTES, 0)).cast("Q")
+        page = os.pread(self._paper.fileno(), PAGE_BYTES, 0)
+        return memoryview(page.ljust(PAGE_BYTES, b"\0")).cast("Q")  # whatever has been done to the file
 
 
 def _processor_ns(pid: int) -> dict[int, int]:

@@ -325,6 +325,13 @@ def test_of_a_worker_that_never_wrote_nothing_is_known(file: IO[bytes]) -> None:
     assert not witness.held and witness.guilty(["7"]) is None
 
 
+def test_a_page_that_somebody_has_cut_off_says_nothing(seen: Seen) -> None:
+    seen.works(LOOP, 7)
+    witness = seen.witness()
+    seen.file.truncate(0)
+    assert witness.guilty(["7"]) is None and not seen.witness().held
+
+
 def test_a_system_that_tells_nothing_of_threads_accuses_nobody(file: IO[bytes]) -> None:
     assert atwork._processor_ns(2**31 - 1) == {}
 

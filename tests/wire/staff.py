@@ -18,12 +18,12 @@ import json
 import selectors
 import signal
 import socket
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
+from bot import atwork
 from bot.wire import process
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
@@ -190,7 +190,7 @@ class Staff:
         if self.refuse is not None:
             raise self.refuse
         ours, its = socket.socketpair()
-        stacks = tempfile.TemporaryFile()  # noqa: SIM115  # the supervisor closes it
+        stacks = atwork.paper()  # the supervisor closes it
         worker = Worker(101 + len(self.workers), await SocketEnd.over(ours), stacks, self.loop.now)
         self.supervisor._workers[worker.pid] = worker
         self.workers.append(Actor(self, worker, list(command), await SocketEnd.over(its), self.loop.now))
