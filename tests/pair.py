@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from bot.server import Client, Server
 ROOT = Path(__file__).parents[1]
 SOON = 20.0  # seconds until a test gives up; the machine may be busy
 CHANNEL = "#a"
+CERTIFICATES = Path(__file__).parent / "certificates"
 
 MODES = {"two": (), "single": ("--single",)}
 
@@ -214,15 +216,22 @@ def settings(port: int, **more: Any) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def pair(
-    folder: Path, *arguments: str, plugins: Mapping[str, str], start: bool = True, **more: Any
+    folder: Path, *arguments: str, plugins: Mapping[str, str], start: bool = True, tls: bool = False, **more: Any
 ) -> AsyncIterator[Pair]:
     """The bot with these plugins, joined; ended by force if the test has not ended it."""
+    theirs = ours = None
+    if tls:
+        theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        theirs.load_cert_chain(CERTIFICATES / "server.pem")
+        authority = str(CERTIFICATES / "authority.pem")
+        ours = ssl.create_default_context(cafile=authority)
+        more["network"] = {"host": "localhost", "tls": {"ca_file": authority}, **more.get("network", {})}
     (folder / "plugins").mkdir()
     for name, source in plugins.items():
         (folder / "plugins" / f"{name}.py").write_text(source)
-    server = Server()
+    server = Server(tls=theirs)
     await server.start()
-    you = await Client.connect("127.0.0.1", server.port, "you")
+    you = await Client.connect("localhost" if tls else "127.0.0.1", server.port, "you", tls=ours)
     you.send(f"JOIN {CHANNEL}")
     await you.expect(" 366 ")
     made = Pair(folder, server, you, settings(server.port, **more))

@@ -34,16 +34,6 @@ def strikes(code: int, silent: bool) -> int:
     return KILLS_AS_FAULT if code in _FROM_OUTSIDE and not silent else 2
 
 
-def in_words(code: int) -> str:
-    """Say how a process ended."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"was ended by signal {-code}"
-
-
 class Deaths:
     """The deaths of one bot's workers.
 
@@ -90,9 +80,9 @@ class Deaths:
             self._faults.popleft()
         self.safe = self.safe or len(self._faults) >= FAULTS_TO_SAFETY
 
-    def explained(self, now: float) -> None:
-        """The last deaths were caused by a line, which is skipped from now on: they say nothing of the next worker."""
-        for _ in range(min(2, len(self._faults))):
+    def explained(self, now: float, deaths: int) -> None:
+        """So many deaths were caused by a line, which is skipped from now on: they say nothing of the next worker."""
+        for _ in range(min(deaths, len(self._faults))):
             self._faults.pop()
         self._waits = False
         self._lines.append(now)

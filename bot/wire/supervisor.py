@@ -261,7 +261,7 @@ class Supervisor:
         self._tell(Frame("news", (), f"the bot's worker {why} and was replaced".encode()))
         if skipped is not None:
             net, number, text = skipped
-            self.deaths.explained(self._clock())
+            self.deaths.explained(self._clock(), needed)
             log.error("what ended it is not delivered again: %s", text.decode(errors="replace"))
             self._tell(Frame("stacks", (), json.dumps(stacks).encode()))
             self._tell(Frame("skipped", (net, number), text))

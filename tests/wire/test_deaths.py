@@ -101,6 +101,16 @@ def test_many_faults_end_in_safe_mode_and_few_in_a_long_time_do_not() -> None:
     assert often.safe and not seldom.safe and seldom.pause() == 0.0
 
 
+@pytest.mark.parametrize("needed", [2, KILLS_AS_FAULT])
+def test_deaths_that_a_line_explains_do_not_count(needed: int) -> None:
+    deaths = Deaths()
+    for poison in range(3):
+        for number in range(needed):
+            deaths.died(10 * poison + number, own_fault=True)
+        deaths.explained(10 * poison + needed, needed)
+    assert (deaths.recent, deaths.pause(), deaths.safe) == (0, 0.0, False)
+
+
 def test_safe_mode_lasts_until_it_is_forgiven() -> None:
     deaths = Deaths()
     for number in range(FAULTS_TO_SAFETY):
