@@ -29,6 +29,16 @@ def asked_to_end(code: int) -> bool:
     return code in _TO_END
 
 
+def in_words(code: int) -> str:
+    """Say how a worker ended."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"was ended by signal {-code}"
+
+
 def strikes(code: int, silent: bool) -> int:
     """Return at how many deaths a line must have been in hand, alone at the last, to be guilty of this one."""
     return KILLS_AS_FAULT if code in _FROM_OUTSIDE and not silent else 2
