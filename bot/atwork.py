@@ -118,10 +118,7 @@ class Register:
                 resume, given = send, None
             try:
                 given = yield awaited
-            except GeneratorExit:
-                coroutine.close()
-                raise
-            except BaseException as error:
+            except BaseException as error:  # GeneratorExit, when it is closed, as well
                 resume, given = coroutine.throw, error
 
     def sit_down(self) -> int:
@@ -140,8 +137,8 @@ class Register:
             self._free.append(seat)
 
     def work(self, seat: int, who: int) -> None:
-        """The thread in this seat begins a call; nothing of a call that no line has caused."""
-        if seat and who:
+        """The thread in this seat begins a call; 0 is one that no line has caused."""
+        if seat:
             words = self._words
             words[seat + _SINCE] = monotonic_ns()
             words[seat + _WHO] = who
@@ -226,7 +223,8 @@ class Witness:
         return None
 
     def _read(self) -> memoryview:
-        return memoryview(os.pread(self._paper.fileno(), PAGE_BYTES, 0)).cast("Q")
+        page = os.pread(self._paper.fileno(), PAGE_BYTES, 0)
+        return memoryview(page.ljust(PAGE_BYTES, b"\0")).cast("Q")  # whatever has been done to the file
 
 
 def _processor_ns(pid: int) -> dict[int, int]:

@@ -180,6 +180,9 @@ async def test_a_plain_function_works_in_a_seat_of_its_thread(register: Register
     assert await call() == (0, 0, True), "no line has called it"
     assert at_work(file, seat) == 0
     relay.stop()
+    assert relay._lane is not None
+    relay._lane.join(10)
+    assert register._free[-1] == seat
 
 
 def test_a_thread_gets_a_seat_as_long_as_there_is_one_and_leaves_it_at_its_end(register: Register) -> None:
@@ -320,6 +323,13 @@ def test_a_step_that_ended_in_the_last_moment_is_not(seen: Seen) -> None:
 def test_of_a_worker_that_never_wrote_nothing_is_known(file: IO[bytes]) -> None:
     witness = Witness(file, 1, SILENT_SECONDS)
     assert not witness.held and witness.guilty(["7"]) is None
+
+
+def test_a_page_that_somebody_has_cut_off_says_nothing(seen: Seen) -> None:
+    seen.works(LOOP, 7)
+    witness = seen.witness()
+    seen.file.truncate(0)
+    assert witness.guilty(["7"]) is None and not seen.witness().held
 
 
 def test_a_system_that_tells_nothing_of_threads_accuses_nobody(file: IO[bytes]) -> None:

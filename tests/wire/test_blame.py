@@ -130,6 +130,8 @@ def test_a_death_that_is_explained_leaves_the_suspects_of_another_to_be_tried() 
     one.handed("1", 0.0)
     assert one.died(["1"], silent=True, known="1") == "1"
     assert [number for number in "123" if one.is_suspect(number)] == ["2", "3"] and one.may_go(0.0)
+    assert one.died(["2"], silent=True, known="2") == "2"
+    assert [number for number in "123" if one.is_suspect(number)] == ["3"]
 
 
 @given(
