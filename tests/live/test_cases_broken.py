@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from stage import Stage, files_of
+from stage import Stage, both_modes, files_of
 
 OLD = "; the old version goes on answering"
 
