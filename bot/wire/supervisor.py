@@ -249,16 +249,15 @@ class Supervisor:
         if not worker.ready:  # who knows what it has made of that
             self._news.extendleft(reversed(worker.told))
         self.deaths.died(self._clock(), own_fault=own_fault)
-        needed = strikes(code, worker.silent)
         skipped = self.keeper.died(
-            own_fault=own_fault, silent=worker.silent and not worker.stopped, strikes=needed
+            own_fault=own_fault, silent=worker.silent and not worker.stopped, strikes=strikes(code, worker.silent)
         )
         log.error("the worker %d %s; starting another", worker.pid, why)
         self.systemd.status(f"the worker {why}; starting another")
         self._tell(Frame("news", (), f"the bot's worker {why} and was replaced".encode()))
         if skipped is not None:
             net, number, text = skipped
-            self.deaths.explained(self._clock(), needed)
+            self.deaths.explained(self._clock(), strikes(code, worker.silent))
             log.error("what ended it is not delivered again: %s", text.decode(errors="replace"))
             self._tell(Frame("stacks", (), json.dumps(stacks).encode()))
             self._tell(Frame("skipped", (net, number), text))

@@ -160,7 +160,7 @@ async def test_p05_p06_p07_code_that_holds_the_process_costs_one_worker_and_its_
         stage._people["usr"].privmsg(TALK, f"!{name}")
         await stage.program.logged("was silent; starting another", ends := ends + 1)
         assert await stage.ask("!hello") == ["hello 1"]
-        assert now() - began < SILENCE_SECONDS + 3
+        assert now() - began < SILENCE_SECONDS + 3 + 1  # one for a busy machine
         await is_out(stage, name)
     stage.process = 0
     assert await stage.ask("!p1", "!jams", "!p2") == ["p1 V1", "p2 V1"]  # then the rest of them is suspected, too
