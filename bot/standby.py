@@ -13,16 +13,15 @@ dialled, no plugin's code runs in this process: the worker before still owns all
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import logs
 from bot.errors import ConfigError, NeverquitError, PluginError
+from bot.reread import reread, unpacked
 from bot.wire.link import Frame
 from bot.wire.process import be_called
 
@@ -76,7 +75,6 @@ async def _ready(path: Path, before: Mapping[str, Any], trials: Begun | None) ->
     from bot import running  # noqa: F401  # all of the bot
     from bot.live.trial import Trial
     from bot.live.trialspares import Spares
-    from bot.reread import reread
 
     settings = await asyncio.to_thread(reread, path)
     if settings.state_dir != before.get("state_dir", settings.state_dir):  # the keeper holds its lock
@@ -108,7 +106,7 @@ async def _rehearse(settings: Config, ground: Ground) -> tuple[Rehearsal, dict[s
     )
 
 
-async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes | None]:
+async def begin(link: Fork, path: Path, trials: Begun | None) -> tuple[Config, Ground, bytes | None]:
     """Wait for the settings, the first frame that a worker gets, or the second where it waits in reserve till then.
 
     Returns:
@@ -128,7 +126,7 @@ async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes
             given.append(frame.payload)
         elif frame.verb == "reserve":
             be_called("reserve")
-            resting.append((frame.payload, loop.create_task(_rest(frame.payload, ground))))
+            resting.append((frame.payload, loop.create_task(_rest(frame.payload, path, ground))))
         elif frame.verb == "config":
             link.on_ours = None  # what follows waits for the bot
             came.set_result(frame.payload)
@@ -144,16 +142,20 @@ async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes
             log.warning("plugins could not be tried ahead", exc_info=rehearsal)
         elif not isinstance(rehearsal, BaseException) and before == config:
             ground = rehearsal
-    return _settings(config), ground, given[0] if given else None
+    return _settings(config, path), ground, given[0] if given else None
 
 
-async def _rest(config: bytes, ground: Ground) -> Rehearsal:
-    rehearsal, _ = await _rehearse(_settings(config), ground)
+async def _rest(config: bytes, path: Path, ground: Ground) -> Rehearsal:
+    rehearsal, _ = await _rehearse(_settings(config, path), ground)
     return rehearsal
 
 
-def _settings(config: bytes) -> Config:
-    settings: Config = pickle.loads(base64.b64decode(config))  # from our own parent, by inheritance
+def _settings(config: bytes, path: Path) -> Config:
+    """Read what the keeper has; it blocks if that is of other code, and nothing else is to be done then."""
+    settings = unpacked(config)
+    if settings is None:  # an update came between
+        log.warning("other code has read the settings; %s is read again", path)
+        settings = reread(path)
     return settings
 
 

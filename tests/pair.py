@@ -21,6 +21,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nursery
+
 from bot.server import Client, Server
 
 ROOT = Path(__file__).parents[1]
@@ -80,15 +82,22 @@ class Pair:
         you.on_line = self._heard
 
     async def start(self, *arguments: str, through: Sequence[str] = (), **variables: str) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            *(*through, sys.executable, "-m", "bot", "run", *arguments),
+        self.process: asyncio.subprocess.Process | nursery.Born
+        if through:
+            self.process = await self._through(*through, sys.executable, "-m", "bot", "run", *arguments, **variables)
+        else:
+            self.process = await nursery.start(["run", *arguments], self.folder, environment(**variables))
+        self._reading = asyncio.create_task(self._log())
+
+    async def _through(self, *command: str, **variables: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *command,
             cwd=self.folder,
             env=environment(**variables),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        self._reading = asyncio.create_task(self._log())
 
     def _heard(self, line: str) -> None:
         if line.startswith(":neverquit!") and f" PRIVMSG {CHANNEL} :" in line:

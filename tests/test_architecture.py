@@ -19,7 +19,7 @@ ROOT = Path(bot.__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT / "bot") for path in (ROOT / "bot").rglob("*.py") if "bundled" not in path.parts)
 
 FLOORS = {
-    **dict.fromkeys(("errors", "config", "configfile", "configschema", "yamltree", "logs", "metrics"), 0),
+    **dict.fromkeys(("errors", "config", "configfile", "configschema", "yamltree", "logs", "metrics", "atwork"), 0),
     "protocol": 1,
     "api": 2,
     "dispatch": 3,
@@ -234,6 +234,12 @@ def test_a_file_that_has_been_split_is_struck_off_the_list() -> None:
         str(file) for file in FILES if len((ROOT / "bot" / file).read_text(encoding="utf-8").splitlines()) > LONGEST
     }
     assert long - LONG.keys() == TO_BE_SPLIT.keys()
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports them by their names alone, where their folders are no packages."""
+    plain = [path.name for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    assert sorted(plain) == sorted(set(plain))
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)

@@ -32,7 +32,7 @@ def test_an_exit_and_a_signal_of_its_own_are_its_fault(code: int) -> None:
     assert fault(Deaths(), code)
 
 
-@pytest.mark.parametrize("code", [KILLED, -signal.SIGHUP])
+@pytest.mark.parametrize("code", [KILLED, -signal.SIGHUP, -signal.SIGUSR1])
 def test_a_kill_from_outside_is_not(code: int) -> None:
     assert not fault(Deaths(), code)
 
