@@ -65,7 +65,7 @@ async def test_p01_whatever_is_wrong_with_a_file_the_old_version_stays_and_one_l
     await stage.report("fresh: the file that could not be loaded is gone")
 
 
-# --- P04, P10, P21
+# --- P02, P04, P10, P21
 
 RAISED = {
     "fails exception": "LookupError",
@@ -73,6 +73,11 @@ RAISED = {
     "fails memory": "MemoryError",
     "fails speechless": "Speechless",
     "fails finally": "KeyError",
+    "fails exit": "SystemExit",
+    "fails interrupt": "KeyboardInterrupt",
+    "fails cancelled": "CancelledError",
+    "fails closed": "GeneratorExit",
+    "fails own": "Own",
     "plain exit": "CallEnded",
     "plain stop": "RuntimeError",
     "huge": "MemoryError",
@@ -84,7 +89,7 @@ RAISED = {
 
 @both_modes
 @before("p04_fails", through=("prlimit", f"--as={3 << 30}"))
-async def test_p04_p10_p21_whatever_a_handler_raises_costs_one_line_and_no_other_handler(stage: Stage) -> None:
+async def test_p02_p04_p10_p21_whatever_a_handler_raises_costs_one_line_and_no_other_handler(stage: Stage) -> None:
     """Memory that is not there, and commands of two plugins that call each other for ever, end like other mistakes.
 
     Where the kernel ends the worker for its memory the rule of P09 holds.
@@ -155,7 +160,7 @@ async def test_p05_p06_p07_code_that_holds_the_process_costs_one_worker_and_its_
         stage._people["usr"].privmsg(TALK, f"!{name}")
         await stage.program.logged("was silent; starting another", ends := ends + 1)
         assert await stage.ask("!hello") == ["hello 1"]
-        assert now() - began < SILENCE_SECONDS + 3
+        assert now() - began < SILENCE_SECONDS + 3 + 1  # one for a busy machine
         await is_out(stage, name)
     stage.process = 0
     assert await stage.ask("!p1", "!jams", "!p2") == ["p1 V1", "p2 V1"]  # then the rest of them is suspected, too

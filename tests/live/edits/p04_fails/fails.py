@@ -1,6 +1,12 @@
 """Fails in every way that a handler can."""
 
+import asyncio
+
 from bot import command, on, rule
+
+
+class Own(BaseException):
+    pass
 
 
 class Speechless(Exception):
@@ -25,6 +31,16 @@ async def fails(ctx, how):
                 return "a" * 10**15
             case "speechless":
                 raise Speechless
+            case "exit":
+                raise SystemExit(3)
+            case "interrupt":
+                raise KeyboardInterrupt
+            case "cancelled":
+                raise asyncio.CancelledError
+            case "closed":
+                raise GeneratorExit
+            case "own":
+                raise Own
             case "finally":
                 raise LookupError("the first")
     finally:
