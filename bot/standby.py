@@ -23,7 +23,6 @@ from bot import logs
 from bot.errors import ConfigError, NeverquitError, PluginError
 from bot.reread import reread, unpacked
 from bot.wire.link import Frame
-from bot.wire.process import be_called
 
 if TYPE_CHECKING:
     from bot.config import Config
@@ -125,7 +124,6 @@ async def begin(link: Fork, path: Path, trials: Begun | None) -> tuple[Config, G
         if frame.verb == "hand":
             given.append(frame.payload)
         elif frame.verb == "reserve":
-            be_called("reserve")
             resting.append((frame.payload, loop.create_task(_rest(frame.payload, path, ground))))
         elif frame.verb == "config":
             link.on_ours = None  # what follows waits for the bot

@@ -240,13 +240,14 @@ def main() -> NoReturn:
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--safe", action="store_true")
     parser.add_argument("--standby", action="store_true")
+    parser.add_argument("--reserve", action="store_true")
     parser.add_argument("--stacks", type=int, required=True)
     parser.add_argument("descriptor", type=int)
     options = parser.parse_args(sys.argv[2:])
     os.set_inheritable(options.descriptor, False)  # neither is for what we or plugins start
     os.set_inheritable(options.stacks, False)
     die_with_parent(options.parent)
-    be_called("successor" if options.standby else "worker")
+    be_called("successor" if options.standby else "reserve" if options.reserve else "worker")
     faulthandler.enable(options.stacks)
     # Written all of them, it ends: nobody has to wait for longer than that takes.
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)

@@ -172,9 +172,9 @@ class Program:
         return int((await self.heard("!pid", like=r"pid \d+"))[4:])
 
     def children(self) -> list[int]:
-        """The workers: children of the keeper."""
+        """The workers that serve or are about to: children of the keeper, but for one in reserve."""
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in found.split()]
+        return [int(pid) for pid in found.split() if "--reserve" not in self.command_of(int(pid))]
 
     def alive(self, pid: int) -> bool:
         return Path(f"/proc/{pid}").exists()

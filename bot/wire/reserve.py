@@ -62,7 +62,7 @@ class Reserve(Generic[W]):
 
     async def _begin(self, command: Sequence[str]) -> None:
         try:
-            self._worker, self._command = await self._start(command), command
+            self._worker, self._command = await self._start([*command, "--reserve"]), command
         except OSError as error:
             log.warning("no worker in reserve: it can't be started: %s", error.strerror or error)
             return

@@ -39,7 +39,7 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> None:
 @staged
 async def test_one_is_started_when_a_worker_has_served_for_a_moment_and_waits(staff: Staff) -> None:
     first, second = await both(staff)
-    assert (second.began, second.command) == (QUIET_SECONDS, ["bot", "--x"])
+    assert (second.began, second.command) == (QUIET_SECONDS, ["bot", "--x", "--reserve"])
     first.says("ready")  # after a reload
     await staff.at(100)
     assert (second.verbs, second.told("reserve")) == (["reserve"], ["settings"])
