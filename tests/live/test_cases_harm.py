@@ -143,7 +143,7 @@ async def is_out(stage: Stage, name: str) -> None:
     del stage.generations[name]
     assert await stage.ask(f"!{name}") == []
     await claim(stage, "has been silent for|was silent; starting another|not delivered again", 3)
-    await claim(stage, rf"(?s)where the worker \d+ was when it ended.*{name}\.py")
+    await claim(stage, rf"(?s)where the worker \d+ was when it ended.*{name}\.py", 1)
 
 
 @pytest.mark.parametrize("mode", ["two"])
