@@ -13,10 +13,9 @@ dialled, no plugin's code runs in this process: the worker before still owns all
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
-import pickle
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,8 +107,12 @@ async def _rehearse(settings: Config, ground: Ground) -> tuple[Rehearsal, dict[s
     )
 
 
-async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes | None]:
+async def begin(link: Fork, path: Path, trials: Begun | None) -> tuple[Config, Ground, bytes | None]:
     """Wait for the settings, the first frame that a worker gets, or the second where it waits in reserve till then.
+
+    Args:
+        path: of the configuration, which is read again if the settings that come are of other code.
+        trials: as for `stand_by`.
 
     Returns:
         The settings, the ground on which plugins are tried, and what a worker before has left, if one has.
@@ -128,7 +131,7 @@ async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes
             given.append(frame.payload)
         elif frame.verb == "reserve":
             be_called("reserve")
-            resting.append((frame.payload, loop.create_task(_rest(frame.payload, ground))))
+            resting.append((frame.payload, loop.create_task(_rest(frame.payload, path, ground))))
         elif frame.verb == "config":
             link.on_ours = None  # what follows waits for the bot
             came.set_result(frame.payload)
@@ -144,16 +147,21 @@ async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes
             log.warning("plugins could not be tried ahead", exc_info=rehearsal)
         elif not isinstance(rehearsal, BaseException) and before == config:
             ground = rehearsal
-    return _settings(config), ground, given[0] if given else None
+    return await _settings(config, path), ground, given[0] if given else None
 
 
-async def _rest(config: bytes, ground: Ground) -> Rehearsal:
-    rehearsal, _ = await _rehearse(_settings(config), ground)
+async def _rest(config: bytes, path: Path, ground: Ground) -> Rehearsal:
+    rehearsal, _ = await _rehearse(await _settings(config, path), ground)
     return rehearsal
 
 
-def _settings(config: bytes) -> Config:
-    settings: Config = pickle.loads(base64.b64decode(config))  # from our own parent, by inheritance
+async def _settings(config: bytes, path: Path) -> Config:
+    from bot.reread import reread, unpacked
+
+    settings = unpacked(config)
+    if settings is None:  # the bot was updated on disk since
+        print(f"neverquit: other code has read the settings; {path} is read again", file=sys.stderr, flush=True)
+        settings = await asyncio.to_thread(reread, path)
     return settings
 
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import faulthandler
 import json
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -26,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from bot.errors import NeverquitError
 from bot.wire.link import Frame, encode
-from bot.wire.process import be_called, die_with_parent, hear_later
+from bot.wire.process import be_called, die_with_parent, end_unless_again, hear_later
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
 
 BEAT_SECONDS = 1.0
 BEATS_IN_SILENCE = 4  # so many at least before the keeper would take us for dead
+ALONE_SECONDS = 5.0  # after a silence that the keeper has not ended: it is gone
 GOODBYE_SECONDS = 1.0  # for the keeper to hear that we end
 FAILED = 1
 
@@ -141,8 +140,9 @@ class Fork:
 class Worker:
     """The bot in this process, and what the keeper tells it."""
 
-    def __init__(self, running: Running, link: Fork, handover: Handover) -> None:
+    def __init__(self, running: Running, link: Fork, handover: Handover, stacks: int) -> None:
         self._running, self._app, self._link, self._handover = running, running.app, link, handover
+        self._descriptor = stacks
         self._stacks = ""
         self._skipped: list[tuple[str, str, bytes, str]] = []
         self._news: list[str] = []
@@ -168,7 +168,10 @@ class Worker:
         if (status := self._running.in_short()) != self._status:
             self._status = status
             self._link.send(Frame("status", (), status.encode(errors="replace")))
-        patience = self._app.config.timeouts.silence_seconds or BEAT_SECONDS * BEATS_IN_SILENCE
+        silence = self._app.config.timeouts.silence_seconds
+        if silence:
+            end_unless_again(silence + ALONE_SECONDS, self._descriptor)
+        patience = silence or BEAT_SECONDS * BEATS_IN_SILENCE
         asyncio.get_running_loop().call_later(min(BEAT_SECONDS, patience / BEATS_IN_SILENCE), self._beat)
 
     def _limits(self) -> None:
@@ -191,8 +194,10 @@ class Worker:
         if begins:
             self._link.send(Frame("reloading"))
             return
+        from bot.reread import packed
+
         self._limits()
-        self._link.send(Frame("config", (), base64.b64encode(pickle.dumps(self._app.config))))
+        self._link.send(Frame("config", (), packed(self._app.config)))
         self._link.send(Frame("ready"))
 
     async def _ask_vitals(self) -> dict[str, Any]:
@@ -269,14 +274,15 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     ground: Ground | None
     given: bytes | None
     if options.standby:
+        from bot.reread import packed
         from bot.standby import stand_by
 
         settings, ground, given = await stand_by(link, options.config, trials)
-        link.send(Frame("config", (), base64.b64encode(pickle.dumps(settings))))  # for those after this one
+        link.send(Frame("config", (), packed(settings)))  # for those after this one
     else:
         from bot.standby import begin
 
-        settings, ground, given = await begin(link, trials)
+        settings, ground, given = await begin(link, options.config, trials)
     from bot.handover import Handover
     from bot.running import Running
 
@@ -292,7 +298,7 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
         safe=options.safe,
     )
     try:
-        code = await Worker(running, link, handover).run()
+        code = await Worker(running, link, handover, options.stacks).run()
     except NeverquitError as error:  # it has ended in words, and another worker would end the same way
         print(f"neverquit: {error}", file=sys.stderr, flush=True)
         code = FAILED

@@ -1,0 +1,49 @@
+"""bot/standby.py: workers that wait for their turn. Whole bots: test_upgrade.py, test_reserve.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from bot import config
+from bot.reread import packed
+from bot.standby import begin
+from bot.wire.link import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts(config.Timeouts):
+    """As another version of the bot may have it."""
+
+    one_more: float = 1.0
+
+
+async def test_settings_that_other_code_has_packed_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And those of the same code are taken as they came, whatever the file says by now."""
+    path = tmp_path / "config.yaml"
+    path.write_text("nick: new\nnetworks: {}\n")
+    path.chmod(0o600)
+    settings = config.parse("nick: old\nnetworks: {}\n", str(path))
+    same = packed(settings)
+    monkeypatch.setattr(config, "Timeouts", Timeouts)
+    other = packed(settings)
+    monkeypatch.undo()
+    nicks = []
+    for payload in (same, other):
+
+        class Link:
+            def __setattr__(self, name: str, take: Any, payload: bytes = payload) -> None:
+                if take is not None:
+                    take(Frame("hand", (), b"left"))
+                    take(Frame("config", (), payload))
+
+        found, _, given = await begin(cast(Any, Link()), path, None)
+        nicks.append(found.nick)
+        assert given == b"left"
+    assert nicks == ["old", "new"]
+    assert capfd.readouterr().err == f"neverquit: other code has read the settings; {path} is read again\n"
