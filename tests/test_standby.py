@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,13 +13,6 @@ from bot.standby import begin
 from bot.wire.link import Frame
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts(config.Timeouts):
-    """As another version of the bot may have it."""
-
-    one_more: float = 1.0
-
-
 async def test_settings_that_other_code_has_packed_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -30,7 +22,7 @@ async def test_settings_that_other_code_has_packed_are_read_again(
     path.chmod(0o600)
     settings = config.parse("nick: old\nnetworks: {}\n", str(path))
     same = packed(settings)
-    monkeypatch.setattr(config, "Timeouts", Timeouts)
+    monkeypatch.setattr("bot.reread._shape", lambda: ["Timeouts.one_more: float"])
     other = packed(settings)
     monkeypatch.undo()
     nicks = []
