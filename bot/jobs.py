@@ -208,7 +208,8 @@ class Jobs:
         """A run has ended workers: it is not to be made again."""
         _, row = read_name(name) or ("", None)
         if row is not None:
-            self._rows.remove(row)
+            self._running.add(row)  # never armed again, even if its row can't be removed
+            self._cross_off(row)
             self._disarm(row)
 
     async def _entered(self, name: str, run: Coroutine[Any, Any, object], row: int | None = None) -> None:

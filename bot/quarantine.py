@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from bot.api.declare import Command, Rule
 from bot.api.events import read
 from bot.dispatch.table import Handler
+from bot.errors import StoreError
 from bot.ledger import read_name
 from bot.logs import clean
 from bot.protocol.message import Message, decode
@@ -86,8 +87,10 @@ class Quarantine:
             if unit is None:
                 return False
             digest = reloader.stopped[plugin] = unit.digest
-        # The same content is not to be tried again by the next worker.
-        self._kept_out[plugin] = digest
+        try:
+            self._kept_out[plugin] = digest  # the same content is not to be tried again by the next worker
+        except StoreError as error:
+            log.error("%s stays unloaded only as long as this worker lives: %s", plugin, error)
         return True
 
     def _of_run(self, name: str) -> list[str]:

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import faulthandler
 import json
+import logging
 import os
 import signal
 import socket
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from bot.live.trial import Ground
     from bot.live.trialorigin import Begun
     from bot.running import Running
+
+log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
 BEATS_IN_SILENCE = 4  # so many at least before the keeper would take us for dead
@@ -185,7 +188,10 @@ class Worker:
         for text in self._news:
             self._app.announcer.tell(text)
         for net, number, line, stacks in self._skipped:
-            await self._app.quarantine.convict(net, number, line, stacks)
+            try:
+                await self._app.quarantine.convict(net, number, line, stacks)
+            except Exception:  # lines have to come all the same
+                log.exception("what ended the worker before is not dealt with: %s of %s", number, net)
         self._link.release()
         self._link.send(Frame("ready"))
 
