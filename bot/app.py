@@ -36,7 +36,7 @@ from bot.dispatch.pipeline import Pipeline
 from bot.dispatch.relay import Relay
 from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
 from bot.dispatch.table import Table
-from bot.errors import CannotConnect, NeverquitError
+from bot.errors import CannotConnect, NeverquitError, StoreError
 from bot.handover import Handover
 from bot.jobs import Jobs
 from bot.ledger import Ledger
@@ -312,8 +312,11 @@ class App:
 
     def _booted(self, boot: str) -> None:
         """The keeper, which outlives this worker, has said which one it is."""
-        self.backend.book.open(boot)
-        self.jobs.open(boot)
+        for each in (self.backend.book, self.jobs):
+            try:
+                each.open(boot)
+            except StoreError as error:  # the bot goes on without its past
+                log.error("what earlier workers have written down can't be used: %s", error)
 
     def _other(self, frame: Frame) -> None:
         """A frame of no network: a run that a worker before has begun."""

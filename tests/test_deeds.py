@@ -18,6 +18,7 @@ from bot import deeds
 from bot.api.kept import Store
 from bot.deeds import FORGET_AT, Deed
 from bot.dispatch.relay import Relay
+from bot.errors import StoreError
 from bot.storage import Backend
 
 
@@ -337,6 +338,27 @@ def test_another_keeper_numbers_other_lines(workers: Callable[..., Worker]) -> N
         assert deed.answered is None
         second.points.add("n")
     assert second.points["n"] == 2
+
+
+def test_notes_of_another_keeper_that_can_not_be_deleted_yet_are_nobodys(
+    workers: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk, say; they go with the first note that can be made again, which may have the number of one."""
+    first = workers()
+    with first.call("7"):
+        first.points.add("n")
+
+    def full(self: object, sql: str, *values: object) -> Any:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Backend, "tell", full)
+    second = workers("another boot")
+    monkeypatch.undo()
+    with second.call("7", again=True) as deed:
+        assert deed.answered is None
+        second.points.add("n")
+    assert second.points["n"] == 2
+    assert second.backend.ask("SELECT boot FROM deeds") == [("another boot",)]
 
 
 def test_where_no_keeper_outlives_the_process_nothing_is_noted(tmp_path: Path) -> None:

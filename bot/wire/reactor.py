@@ -140,8 +140,8 @@ class Reactor(LibraryReactor):
     def _greeted(self, version: str, boot: str, window: str) -> None:
         if int(version) > LINK_VERSION:
             log.warning("the keeper speaks version %s of the link, this worker only up to %d", version, LINK_VERSION)
-        if self.kept and self.on_boot is not None:
-            self.on_boot(boot)
         self.window = int(window)
         for connection in self.by_name.values():
             connection.outbox.room(self.window)
+        if self.kept and self.on_boot is not None:
+            self.on_boot(boot)  # last, as it may fail: without credits the bot would be mute
