@@ -229,7 +229,7 @@ class Jobs:
             self._rows.remove(row)
             self._running.discard(row)
         except StoreError as error:
-            log.error("a stored job has run and can't be crossed off: %s", error)
+            log.error("a stored job that is over can't be crossed off: %s", error)
 
     def _recall(self, plugin: str) -> None:
         """Give a plugin's periodic jobs the time that they had under the worker before, if there was one."""
@@ -315,7 +315,7 @@ class Jobs:
             )
             if owner is None or handler is None:
                 if owner is not None:  # else the row stays, and is armed again with the plugin
-                    self._rows.remove(number)
+                    self._cross_off(number)
                     log.warning("%s has no @job function %s any more; its stored job is dropped", plugin, key)
                 if name in self._begun_before:
                     self._ledger.done(name)

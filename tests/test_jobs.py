@@ -381,6 +381,22 @@ async def test_a_stored_run_is_made_once_though_its_plugin_is_reloaded_meanwhile
     assert await bench.later("1m") == [] and bench.backend.jobs.all() == []
 
 
+async def test_a_disk_that_is_full_stops_no_job(bench: Bench, caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is due next can't be written down, so only the next worker would begin anew."""
+
+    def full(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    bench.jobs.open("boot")
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.backend, "tell", full)
+        bench.live(1, every(300.0))
+        assert [len(await bench.later("5m")) for _ in range(3)] == [1, 1, 1]
+    assert [verb for verb, _ in verbs(bench)] == ["begin", "done"] * 3, "no entry is left over"
+    assert caplog.text.count("when jobs are due next can't be written down: the disk is full") == 1
+    assert len(await bench.later("5m")) == 1 and "weather.poll" in bench.backend.own("timers")
+
+
 async def another_worker(bench: Bench, *periodic: Handler) -> None:
     """The worker ends without a word; the next one has loaded the plugin and is told which keeper it serves."""
     bench.scheduler.stop()
