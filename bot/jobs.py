@@ -151,7 +151,14 @@ class Jobs:
     ) -> None:
         if not stored.cancelled:
             stored.id = self._rows.add(plugin, key, due, args, address)
-            self._loop.call_soon_threadsafe(self._arm, plugin, key, stored.id, due, args, address)
+            self._loop.call_soon_threadsafe(self._arm_kept, plugin, key, stored.id, due, args, address)
+
+    def _arm_kept(self, plugin: str, key: str, number: int, *rest: Any) -> None:
+        try:
+            if self._rows.there(number):  # a call that is made again gets the row of the first time: it may have run
+                self._arm(plugin, key, number, *rest)
+        except StoreError:
+            self._arm_all(plugin)  # as soon as rows can be read
 
     def _pass(
         self, passing: _Passing, owner: Owner, handler: Handler, due: float, args: tuple[Any, ...], address: str | None
