@@ -151,6 +151,7 @@ class Worker:
         self._news: list[str] = []
         self._vitals: list[asyncio.Future[dict[str, Any]]] = []
         self._status = ""
+        self._is_ready = False
         self._app.vitals = self._ask_vitals
         self._app.reloader.safety.on_end = lambda: link.send(Frame("sound"))
         running.on_reload = self._reload
@@ -193,6 +194,7 @@ class Worker:
             except Exception:  # lines have to come all the same
                 log.exception("what ended the worker before is not dealt with: %s of %s", number, net)
         self._link.release()
+        self._is_ready = True
         self._link.send(Frame("ready"))
 
     def _reload(self, begins: bool) -> None:
@@ -204,7 +206,8 @@ class Worker:
 
         self._limits()
         self._link.send(Frame("config", (), packed(self._app.config)))
-        self._link.send(Frame("ready"))
+        if self._is_ready:  # else what ended the worker before is still being dealt with
+            self._link.send(Frame("ready"))
 
     async def _ask_vitals(self) -> dict[str, Any]:
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
