@@ -106,9 +106,23 @@ class Quarantine:
             return f"a line from {net}", []
         said = message.params[-1] if message.params else ""
         who = message.source.nick if message.source else "the server"
-        shown = said if len(said) <= SHOWN_CHARACTERS else said[:SHOWN_CHARACTERS] + "..."
+        shown = said[:SHOWN_CHARACTERS]
+        if self._is_private(net, message):  # admins may read this in a channel
+            shown = shown.partition(" ")[0]
+        if shown != said:
+            shown += "..."
         what = f"«{shown}» ({message.command} of {who} on {net})"
         return what, _guilty(self._woken(net, number, message), stacks)
+
+    def _is_private(self, net: str, message: Message) -> bool:
+        """Tell whether a line was said to the bot alone."""
+        if message.command not in ("PRIVMSG", "NOTICE"):
+            return False
+        network = self._app.networks.get(net)
+        if network is None:
+            return not message.param(0).startswith("#")
+        _, target = network.roster.isupport.split_status(message.param(0))
+        return not network.roster.is_channel(target)
 
     def _woken(self, net: str, number: str, message: Message) -> list[Handler]:
         """Return the handlers of plugins that a line wakes."""

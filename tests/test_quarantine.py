@@ -92,6 +92,20 @@ async def test_what_strangers_said_is_told_clean_and_short(bot: Bot) -> None:
     assert "\x1b" not in text and "..." in text and len(text) < 260
 
 
+async def test_of_what_was_said_in_private_only_the_first_word_is_told(bot: Bot) -> None:
+    """Reports may go to a channel."""
+    for line, net, shown in (
+        ("PRIVMSG neverquit :!login hunter2", "demo", "!login..."),
+        ("PRIVMSG neverquit :!login hunter2", "gone", "!login..."),
+        ("PRIVMSG neverquit :!help", "demo", "!help"),
+        ("PRIVMSG #demo :!roll 3 dice", "demo", "!roll 3 dice"),
+        ("NOTICE @#demo :to the operators", "demo", "to the operators"),
+        ("QUIT :bye then", "demo", "bye then"),
+    ):
+        told, _ = bot.app.quarantine._of_line(net, "7", f":eve!e@h {line}", "")
+        assert told == f"«{shown}» ({line.split()[0]} of eve on {net})"
+
+
 async def test_a_run_of_a_job_is_its_plugins(bot: Bot) -> None:
     await bot.write("a", COMMAND)
     await bot.app.quarantine.convict("-", "t:a.poll/17.000", b"t:a.poll/17.000", "")
