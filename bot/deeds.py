@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
@@ -145,12 +145,14 @@ class Book:
         self._boot = ""
         self._others = True  # notes for other keepers' lines may be there still
         self._noted: set[str] = set()  # lines with deeds
+        self._before: set[str] = set()  # of these, those that a worker before has noted
         self._finished: list[str] = []
 
     def open(self, boot: str) -> None:
         """Begin to keep book for the lines of one keeper; those of others will never come again."""
         self._boot = boot
         self._noted = {line for (line,) in self._rows.ask("SELECT DISTINCT line FROM deeds WHERE boot=?", boot)}
+        self._before = set(self._noted)
         try:
             with self._rows.transaction():
                 self._void()
@@ -184,11 +186,22 @@ class Book:
                 lines, self._finished = self._finished, []
                 self.when_heard(lambda: self._forget(lines))
 
+    def unfinished(self, lines: Collection[str]) -> None:
+        """Workers before have left these lines unfinished, and no others: what is noted for others may be forgotten."""
+        finished = sorted((self._before & self._noted).difference(lines))
+        self._before.clear()
+        self._noted.difference_update(finished)
+        for start in range(0, len(finished), FORGET_AT):
+            self._forget(finished[start : start + FORGET_AT])
+
     def _forget(self, lines: list[str]) -> None:
         marks = ",".join("?" * len(lines))
-        with self._rows.transaction():
-            for table in ("deeds", "answers"):
-                self._rows.tell(f"DELETE FROM {table} WHERE line IN ({marks})", *lines)
+        try:
+            with self._rows.transaction():
+                for table in ("deeds", "answers"):
+                    self._rows.tell(f"DELETE FROM {table} WHERE line IN ({marks})", *lines)
+        except StoreError as error:
+            log.warning("notes of %d finished lines are left for the next worker to forget: %s", len(lines), error)
 
     # -- for the deeds
 

@@ -329,6 +329,24 @@ def test_deeds_are_forgotten_when_the_keeper_has_heard_that_the_lines_are_done(w
     assert worker.rows("deeds") == worker.rows("answers") == 0
 
 
+def test_what_a_worker_finished_and_had_no_time_to_forget_the_next_one_forgets(workers: Callable[..., Worker]) -> None:
+    """Lines that were not handed over again were finished; those that were, and the new ones, are not touched."""
+    first = workers()
+    for line in map(str, range(FORGET_AT + 3)):
+        with first.call(line):
+            first.points.add("n")
+    first.book.finished("3")
+    second = workers()
+    with second.call("99"):
+        second.points.add("n")
+    second.book.finished("1")
+    second.book.unfinished({"1", "2"})
+    assert second.backend.ask("SELECT line FROM deeds ORDER BY line") == [("1",), ("2",), ("99",)]
+    assert second.rows("answers") == 3
+    with second.call("2", again=True) as deed:
+        assert deed.answered is not None
+
+
 def test_another_keeper_numbers_other_lines(workers: Callable[..., Worker]) -> None:
     first = workers()
     with first.call("7"):

@@ -45,3 +45,19 @@ async def test_credits_come_even_if_the_notes_of_workers_before_can_not_be_opene
     link.keeper.send(Frame("marked", ("1",)))
     await asyncio.wait_for(read.wait(), 10)
     assert (reactor.window, rooms, book.asked, jobs.asked) == (64, [64], ["boot"], ["boot"])
+
+
+async def test_what_is_handed_over_before_live_is_what_workers_before_have_left() -> None:
+    link = MemoryLink()
+    reactor = Reactor(link.worker, kept=True)
+    reactor.listen()
+    left, read = list[set[str]](), asyncio.Event()
+    reactor.on_live = lambda: left.append(set(reactor.backlog))
+    reactor.when_heard(read.set)
+    for frame in (
+        *(HELLO, Frame("line", ("gone", "7", "1"), b":x PING"), Frame("line", ("-", "t:a.b/1.000", "1"), b"")),
+        *(Frame("live"), Frame("line", ("gone", "8", "0"), b":x PING"), Frame("marked", ("1",))),
+    ):
+        link.keeper.send(frame)
+    await asyncio.wait_for(read.wait(), 10)
+    assert (left, reactor.backlog) == ([{"7", "t:a.b/1.000"}], set())
