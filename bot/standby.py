@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import logs
 from bot.errors import ConfigError, NeverquitError, PluginError
+from bot.reread import reread, unpacked
 from bot.wire.link import Frame
 from bot.wire.process import be_called
 
@@ -75,7 +75,6 @@ async def _ready(path: Path, before: Mapping[str, Any], trials: Begun | None) ->
     from bot import running  # noqa: F401  # all of the bot
     from bot.live.trial import Trial
     from bot.live.trialspares import Spares
-    from bot.reread import reread
 
     settings = await asyncio.to_thread(reread, path)
     if settings.state_dir != before.get("state_dir", settings.state_dir):  # the keeper holds its lock
@@ -156,11 +155,9 @@ async def _rest(config: bytes, path: Path, ground: Ground) -> Rehearsal:
 
 
 async def _settings(config: bytes, path: Path) -> Config:
-    from bot.reread import reread, unpacked
-
     settings = unpacked(config)
     if settings is None:  # the bot was updated on disk since
-        print(f"neverquit: other code has read the settings; {path} is read again", file=sys.stderr, flush=True)
+        log.warning("other code has read the settings; %s is read again", path)
         settings = await asyncio.to_thread(reread, path)
     return settings
 

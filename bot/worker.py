@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from bot.atwork import STAMPS, here
 from bot.errors import NeverquitError
 from bot.wire.link import Frame, encode
 from bot.wire.process import be_called, die_with_parent, end_unless_again, hear_later
@@ -176,6 +177,7 @@ class Worker:
         if silence:
             end_unless_again(silence + ALONE_SECONDS, self._descriptor)
         patience = silence or BEAT_SECONDS * BEATS_IN_SILENCE
+        here.stamp_seconds = patience / STAMPS
         asyncio.get_running_loop().call_later(min(BEAT_SECONDS, patience / BEATS_IN_SILENCE), self._beat)
 
     def _limits(self) -> None:
@@ -193,9 +195,9 @@ class Worker:
                 await self._app.quarantine.convict(net, number, line, stacks)
             except Exception:  # lines have to come all the same
                 log.exception("what ended the worker before is not dealt with: %s of %s", number, net)
-        self._link.release()
         self._is_ready = True
-        self._link.send(Frame("ready"))
+        self._link.send(Frame("ready"))  # first: the lines may end us
+        self._link.release()
 
     def _reload(self, begins: bool) -> None:
         """A reload of everything begins, or is over: then the settings may be others."""
@@ -255,7 +257,9 @@ def main() -> NoReturn:
     die_with_parent(options.parent)
     be_called("successor" if options.standby else "worker")
     faulthandler.enable(options.stacks)
-    faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True)
+    # Written all of them, it ends: nobody has to wait for longer than that takes.
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True, chain=True)
     try:
         from bot.live.trialorigin import fork_ahead
         from bot.running import run_to_end
@@ -263,7 +267,9 @@ def main() -> NoReturn:
         if options.standby:
             tell_unfit(options.descriptor, error)
         raise
-    run_to_end(_main(options, fork_ahead()))
+    trials = fork_ahead()
+    here.begin(options.stacks)  # which begins a thread
+    run_to_end(_main(options, trials))
 
 
 def tell_unfit(descriptor: int, error: Exception) -> None:
@@ -280,10 +286,11 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     end = await SocketEnd.over(socket.socket(fileno=options.descriptor))
     link = Fork(end)
     link.on_close = lambda: os._exit(0)
+    from bot.reread import packed
+
     ground: Ground | None
     given: bytes | None
     if options.standby:
-        from bot.reread import packed
         from bot.standby import stand_by
 
         settings, ground, given = await stand_by(link, options.config, trials)

@@ -14,7 +14,7 @@ from bot.wire.link import Frame
 
 
 async def test_settings_that_other_code_has_packed_are_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And those of the same code are taken as they came, whatever the file says by now."""
     path = tmp_path / "config.yaml"
@@ -38,4 +38,4 @@ async def test_settings_that_other_code_has_packed_are_read_again(
         nicks.append(found.nick)
         assert given == b"left"
     assert nicks == ["old", "new"]
-    assert capfd.readouterr().err == f"neverquit: other code has read the settings; {path} is read again\n"
+    assert caplog.messages == [f"other code has read the settings; {path} is read again"]

@@ -108,7 +108,7 @@ async def test_each_beat_puts_off_the_end_of_a_worker_whose_keeper_is_gone(
 ) -> None:
     seen = list[tuple[float, int]]()
     monkeypatch.setattr("bot.worker.end_unless_again", lambda *given: seen.append(given))
-    settings = SimpleNamespace(timeouts=Timeouts(silence_seconds=silence), log=Log(), reserve=True)
+    settings = SimpleNamespace(reserve=False, timeouts=Timeouts(silence_seconds=silence), log=Log())
     app = SimpleNamespace(config=settings, reloader=SimpleNamespace(safety=SimpleNamespace()))
     worker = Worker(cast(Any, SimpleNamespace(app=app, in_short=lambda: "")), ends.fork, cast(Any, None), 7)
     worker._beat()

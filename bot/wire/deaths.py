@@ -17,8 +17,8 @@ KILLS_AS_FAULT = 5  # kills from outside in a row that got nowhere: that is the 
 LINES_TO_SAFETY = 100  # skipped within the window: deaths that lines have caused are known, and their plugins out
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
-#: Ends that somebody outside has asked for: this one replaces the worker ...
-_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGHUP) if hasattr(signal, "SIGHUP") else (-9,)
+#: Ends that somebody outside has asked for: these replace the worker (SIGUSR1 has it write its stacks first) ...
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGHUP, -signal.SIGUSR1) if hasattr(signal, "SIGHUP") else (-9,)
 #: ... and these end the bot. A worker whose loop is held ends by the code when its time to end is over.
 ASKED_TO_END = 128 + signal.SIGTERM
 _TO_END = (-signal.SIGTERM, -signal.SIGINT, ASKED_TO_END)
@@ -27,6 +27,16 @@ _TO_END = (-signal.SIGTERM, -signal.SIGINT, ASKED_TO_END)
 def asked_to_end(code: int) -> bool:
     """Tell whether a worker that ended like this was told to end, the bot with it."""
     return code in _TO_END
+
+
+def in_words(code: int) -> str:
+    """Say how a worker ended."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"was ended by signal {-code}"
 
 
 def strikes(code: int, silent: bool) -> int:
@@ -80,9 +90,9 @@ class Deaths:
             self._faults.popleft()
         self.safe = self.safe or len(self._faults) >= FAULTS_TO_SAFETY
 
-    def explained(self, now: float) -> None:
-        """The last deaths were caused by a line, which is skipped from now on: they say nothing of the next worker."""
-        for _ in range(min(2, len(self._faults))):
+    def explained(self, now: float, deaths: int) -> None:
+        """So many deaths were caused by a line, which is skipped from now on: they say nothing of the next worker."""
+        for _ in range(min(deaths, len(self._faults))):
             self._faults.pop()
         self._waits = False
         self._lines.append(now)

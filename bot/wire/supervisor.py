@@ -22,15 +22,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from bot import logs
+from bot import atwork, logs
 from bot.wire import process
-from bot.wire.deaths import Deaths, asked_to_end, strikes
+from bot.wire.deaths import Deaths, asked_to_end, in_words, strikes
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.reserve import Reserve
@@ -42,13 +41,12 @@ from bot.wire.vitals import vitals
 log = logging.getLogger(__name__)
 
 START_SECONDS = 30.0  # from the start of a worker to its first frame: a cold disk, a slow machine
-DUMP_SECONDS = 0.5  # for a silent worker to write its stacks before it is killed
+DUMP_SECONDS = 0.5  # for a silent worker to write its stacks, with which it ends, before it is killed
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 CLOSE_SECONDS = 0.5  # of these, for the QUITs of a keeper without a worker
 STRAYS_SECONDS = 1.0  # from SIGTERM to SIGKILL for what a worker has left behind
 GLANCE_SECONDS = 1.0  # how often we look whether we slept ourselves
 NEWS = 50  # frames about its predecessors that a worker is told
-STACKS_BYTES = 64 * 1024
 FAILED = 1
 
 
@@ -62,6 +60,7 @@ class Worker:
         self.spoken = False
         self.stopped = False  # by SIGSTOP or a debugger
         self.silent = False  # it is being killed for its silence
+        self.witness: atwork.Witness | None = None  # of what it did then
         self.retired = False  # it has handed over to a successor
         self.told: list[Frame] = []  # about those before it
 
@@ -134,7 +133,7 @@ class Supervisor:
 
     async def _start(self, command: Sequence[str]) -> Worker:
         ours, its = socket.socketpair()
-        stacks = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the worker
+        stacks = atwork.paper()  # it lives as long as the worker
         try:
             given = [its.fileno(), stacks.fileno()]
             child = subprocess.Popen(  # noqa: ASYNC220  # 2 ms, which no PING notices
@@ -190,6 +189,7 @@ class Supervisor:
         log.error("the worker %d has been %s for %g s and is ended", worker.pid, how, patience)
         worker.silent = True
         if worker.spoken and not worker.stopped:  # else nobody takes the signal
+            worker.witness = await atwork.look_at(worker.stacks, worker.pid, patience)
             process.send(worker.pid, signal.SIGUSR1)
             await asyncio.wait([worker.ended], timeout=DUMP_SECONDS)
         process.send(worker.pid, signal.SIGKILL)
@@ -226,6 +226,8 @@ class Supervisor:
         """Find out what its end means."""
         self._bury(worker)
         code = os.waitstatus_to_exitcode(worker.ended.result())
+        in_hand = self.keeper.entries.in_hand()
+        known = worker.witness.guilty(in_hand) if worker.witness is not None else None
         stacks = self._stacks(worker)
         if self._code is not None or self._stopping or asked_to_end(code):
             self._finish()
@@ -235,7 +237,6 @@ class Supervisor:
         if worker.retired:
             self.deaths.forgive()  # they were those of other code
             return
-        in_hand = self.keeper.entries.in_hand()
         own_fault = self.deaths.own_fault(
             code,
             silent=worker.silent,
@@ -243,22 +244,24 @@ class Supervisor:
             finished=self.keeper.finished,
             oldest=in_hand[0] if in_hand else None,
         )
-        why = "was silent" if worker.silent else _words(code)
+        why = "was silent" if worker.silent else in_words(code)
         if own_fault and not worker.spoken and not self._was_ready:
             self._not_started(f"the bot did not start: its worker {why}, as said above")
             return
         if not worker.ready:  # who knows what it has made of that
             self._news.extendleft(reversed(worker.told))
         self.deaths.died(self._clock(), own_fault=own_fault)
-        skipped = self.keeper.died(
-            own_fault=own_fault, silent=worker.silent and not worker.stopped, strikes=strikes(code, worker.silent)
-        )
+        silent = worker.silent and not worker.stopped
+        # Told of a line that ended another, it takes none before it has dealt with that.
+        reads = worker.ready or all(frame.verb != "skipped" for frame in worker.told)
+        needed, known = strikes(code, worker.silent), known if silent else None
+        skipped = self.keeper.died(own_fault=own_fault and reads, silent=silent, strikes=needed, known=known)
         log.error("the worker %d %s; starting another", worker.pid, why)
         self.systemd.status(f"the worker {why}; starting another")
         self._tell(Frame("news", (), f"the bot's worker {why} and was replaced".encode()))
         if skipped is not None:
             net, number, text = skipped
-            self.deaths.explained(self._clock())
+            self.deaths.explained(self._clock(), needed)
             log.error("what ended it is not delivered again: %s", text.decode(errors="replace"))
             self._tell(Frame("stacks", (), json.dumps(stacks).encode()))
             self._tell(Frame("skipped", (net, number), text))
@@ -280,9 +283,7 @@ class Supervisor:
 
     def _stacks(self, worker: Worker) -> str:
         """Log where its threads were, if it could say so, and return that."""
-        with worker.stacks as file:
-            file.seek(0)
-            text = file.read(STACKS_BYTES).decode(errors="replace").strip()
+        text = atwork.written(worker.stacks)
         if text:
             message = "where the worker %d was when it ended"
             record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (worker.pid,), None, sinfo=text)
@@ -422,15 +423,6 @@ class Supervisor:
             log.warning("a server did not close the connection in time")
         if os.getpid() != 1:  # else all end with us anyway, and not all are ours
             process.end_strays(signal.SIGKILL)
-
-
-def _words(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"was ended by signal {-code}"
 
 
 def main() -> int:

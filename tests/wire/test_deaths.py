@@ -32,7 +32,7 @@ def test_an_exit_and_a_signal_of_its_own_are_its_fault(code: int) -> None:
     assert fault(Deaths(), code)
 
 
-@pytest.mark.parametrize("code", [KILLED, -signal.SIGHUP])
+@pytest.mark.parametrize("code", [KILLED, -signal.SIGHUP, -signal.SIGUSR1])
 def test_a_kill_from_outside_is_not(code: int) -> None:
     assert not fault(Deaths(), code)
 
@@ -99,6 +99,16 @@ def test_many_faults_end_in_safe_mode_and_few_in_a_long_time_do_not() -> None:
         often.died(number, own_fault=True)
         seldom.died(number * FAULT_WINDOW_SECONDS, own_fault=True)
     assert often.safe and not seldom.safe and seldom.pause() == 0.0
+
+
+@pytest.mark.parametrize("needed", [2, KILLS_AS_FAULT])
+def test_deaths_that_a_line_explains_do_not_count(needed: int) -> None:
+    deaths = Deaths()
+    for poison in range(3):
+        for number in range(needed):
+            deaths.died(10 * poison + number, own_fault=True)
+        deaths.explained(10 * poison + needed, needed)
+    assert (deaths.recent, deaths.pause(), deaths.safe) == (0, 0.0, False)
 
 
 def test_safe_mode_lasts_until_it_is_forgiven() -> None:
