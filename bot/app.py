@@ -36,7 +36,7 @@ from bot.dispatch.pipeline import Pipeline
 from bot.dispatch.relay import Relay
 from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
 from bot.dispatch.table import Table
-from bot.errors import CannotConnect, NeverquitError
+from bot.errors import CannotConnect, NeverquitError, StoreError
 from bot.handover import Handover
 from bot.jobs import Jobs
 from bot.ledger import Ledger
@@ -144,7 +144,7 @@ class App:
         self.jobs = Jobs(self.backend.jobs, self.scheduler, self.calls.later, ledger, self.calls.task, job_clock.time)
         self.reactor.on_boot, self.reactor.on_other = self._booted, self._other
         self.reactor.on_done, self.backend.book.when_heard = self.backend.book.finished, self.reactor.when_heard
-        self.reactor.on_live = self.scheduler.release
+        self.reactor.on_live = self._all_came
         if self._keeper is None:
             self.scheduler.hold()  # what a worker before has left comes first
         self.vitals: Callable[[], Awaitable[dict[str, Any]]] = self._own_vitals
@@ -312,15 +312,21 @@ class App:
 
     def _booted(self, boot: str) -> None:
         """The keeper, which outlives this worker, has said which one it is."""
-        self.backend.book.open(boot)
-        self.jobs.open(boot)
+        for each in (self.backend.book, self.jobs):
+            try:
+                each.open(boot)
+            except StoreError as error:  # the bot goes on without its past
+                log.error("what earlier workers have written down can't be used: %s", error)
+
+    def _all_came(self) -> None:
+        """What a worker before has left unfinished has all been handed over."""
+        self.scheduler.release()
+        self.backend.book.unfinished(self.reactor.backlog)
 
     def _other(self, frame: Frame) -> None:
         """A frame of no network: a run that a worker before has begun."""
         if frame.verb == "line" and frame.fields[0] == NOWHERE:
             self.jobs.again(frame.fields[1])
-        elif self.handover is not None:
-            self.handover.stranger(frame)
 
     async def _own_vitals(self) -> dict[str, Any]:
         return vitals(self.keeper)

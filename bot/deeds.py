@@ -17,10 +17,15 @@ keeper that outlives this process there are none. The rows are `storage.py`'s, w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
+
+from bot.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 FORGET_AT = 64  # finished deeds that are forgotten in one go
 
@@ -138,16 +143,26 @@ class Book:
         self._rows = rows
         self.when_heard: Callable[[Callable[[], object]], object] = lambda action: action()
         self._boot = ""
+        self._others = True  # notes for other keepers' lines may be there still
         self._noted: set[str] = set()  # lines with deeds
+        self._before: set[str] = set()  # of these, those that a worker before has noted
         self._finished: list[str] = []
 
     def open(self, boot: str) -> None:
         """Begin to keep book for the lines of one keeper; those of others will never come again."""
         self._boot = boot
-        with self._rows.transaction():
-            for table in ("deeds", "answers"):
-                self._rows.tell(f"DELETE FROM {table} WHERE boot <> ?", boot)
-        self._noted = {line for (line,) in self._rows.ask("SELECT DISTINCT line FROM deeds")}
+        self._noted = {line for (line,) in self._rows.ask("SELECT DISTINCT line FROM deeds WHERE boot=?", boot)}
+        self._before = set(self._noted)
+        try:
+            with self._rows.transaction():
+                self._void()
+            self._others = False
+        except StoreError as error:
+            log.warning("notes of an earlier run of the bot are left for later: %s", error)
+
+    def _void(self) -> None:
+        for table in ("deeds", "answers"):
+            self._rows.tell(f"DELETE FROM {table} WHERE boot <> ?", self._boot)
 
     def begin(self, line: str, handler: str, again: bool) -> Deed | None:
         """Return the deed of a call, None where no book is kept.
@@ -171,23 +186,37 @@ class Book:
                 lines, self._finished = self._finished, []
                 self.when_heard(lambda: self._forget(lines))
 
+    def unfinished(self, lines: Collection[str]) -> None:
+        """Workers before have left these lines unfinished, and no others: what is noted for others may be forgotten."""
+        finished = sorted((self._before & self._noted).difference(lines))
+        self._before.clear()
+        self._noted.difference_update(finished)
+        for start in range(0, len(finished), FORGET_AT):
+            self._forget(finished[start : start + FORGET_AT])
+
     def _forget(self, lines: list[str]) -> None:
         marks = ",".join("?" * len(lines))
-        with self._rows.transaction():
-            for table in ("deeds", "answers"):
-                self._rows.tell(f"DELETE FROM {table} WHERE line IN ({marks})", *lines)
+        try:
+            with self._rows.transaction():
+                for table in ("deeds", "answers"):
+                    self._rows.tell(f"DELETE FROM {table} WHERE line IN ({marks})", *lines)
+        except StoreError as error:
+            log.warning("notes of %d finished lines are left for the next worker to forget: %s", len(lines), error)
 
     # -- for the deeds
 
     def steps(self, line: str, handler: str) -> list[Step]:
         found = self._rows.ask(
-            "SELECT plugin, name, part, key, before, result FROM deeds WHERE line=? AND handler=? ORDER BY step",
-            *(line, handler),
+            "SELECT plugin, name, part, key, before, result FROM deeds WHERE boot=? AND line=? AND handler=? "
+            "ORDER BY step",
+            *(self._boot, line, handler),
         )
         return [Step(Row(*row), _cells(json.loads(before)), result) for *row, before, result in found]
 
     def answers(self, line: str, handler: str) -> list[tuple[str, str]] | None:
-        found = self._rows.ask("SELECT texts FROM answers WHERE line=? AND handler=?", line, handler)
+        found = self._rows.ask(
+            "SELECT texts FROM answers WHERE boot=? AND line=? AND handler=?", self._boot, line, handler
+        )
         return [(network, text) for network, text in json.loads(found[0][0])] if found else None
 
     def note(
@@ -198,12 +227,15 @@ class Book:
         change: Callable[[], str | None],
     ) -> str | None:
         with self._rows.transaction():
+            if self._others:
+                self._void()  # their lines have the same numbers
             self._noted.add(deed.line)
             was, result = before(), change()
             self._rows.tell(
                 "INSERT INTO deeds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 *(self._boot, deed.line, deed.handler, deed.next_number(), *row, json.dumps(was), result),
             )
+        self._others = False
         return result
 
     def answer(self, line: str, handler: str, said: Iterable[Any]) -> None:

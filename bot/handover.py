@@ -112,14 +112,6 @@ class Handover:
             case "stays" if not self._held.is_set():
                 self._stay(frame.payload.decode(errors="replace"))
 
-    def stranger(self, frame: Frame) -> None:
-        """Leave a network in which the worker before was, and which the new configuration has not."""
-        if frame.verb == "up":
-            self._link.send(Frame("close", (frame.fields[0],), b"neverquit: no longer configured here"))
-            self._link.send(Frame("drop", (frame.fields[0],)))
-        elif frame.verb == "line":
-            self._link.send(Frame("done", (frame.fields[1],)))
-
     @property
     def retired(self) -> bool:
         """Whether this worker gets no lines any more."""

@@ -151,7 +151,14 @@ class Jobs:
     ) -> None:
         if not stored.cancelled:
             stored.id = self._rows.add(plugin, key, due, args, address)
-            self._loop.call_soon_threadsafe(self._arm, plugin, key, stored.id, due, args, address)
+            self._loop.call_soon_threadsafe(self._arm_kept, plugin, key, stored.id, due, args, address)
+
+    def _arm_kept(self, plugin: str, key: str, number: int, *rest: Any) -> None:
+        try:
+            if self._rows.there(number):  # a call that is made again gets the row of the first time: it may have run
+                self._arm(plugin, key, number, *rest)
+        except StoreError:
+            self._arm_all(plugin)  # as soon as rows can be read
 
     def _pass(
         self, passing: _Passing, owner: Owner, handler: Handler, due: float, args: tuple[Any, ...], address: str | None
@@ -208,7 +215,8 @@ class Jobs:
         """A run has ended workers: it is not to be made again."""
         _, row = read_name(name) or ("", None)
         if row is not None:
-            self._rows.remove(row)
+            self._running.add(row)  # never armed again, even if its row can't be removed
+            self._cross_off(row)
             self._disarm(row)
 
     async def _entered(self, name: str, run: Coroutine[Any, Any, object], row: int | None = None) -> None:
@@ -228,7 +236,7 @@ class Jobs:
             self._rows.remove(row)
             self._running.discard(row)
         except StoreError as error:
-            log.error("a stored job has run and can't be crossed off: %s", error)
+            log.error("a stored job that is over can't be crossed off: %s", error)
 
     def _recall(self, plugin: str) -> None:
         """Give a plugin's periodic jobs the time that they had under the worker before, if there was one."""
@@ -314,7 +322,7 @@ class Jobs:
             )
             if owner is None or handler is None:
                 if owner is not None:  # else the row stays, and is armed again with the plugin
-                    self._rows.remove(number)
+                    self._cross_off(number)
                     log.warning("%s has no @job function %s any more; its stored job is dropped", plugin, key)
                 if name in self._begun_before:
                     self._ledger.done(name)

@@ -10,10 +10,14 @@ worker that comes after another goes on in its time. What a run is is `jobs.py`'
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
+from bot.errors import StoreError
 from bot.wire.link import NOWHERE, Frame
+
+log = logging.getLogger(__name__)
 
 
 def name_of(key: str, due: float, row: int | None = None) -> str:
@@ -49,7 +53,7 @@ class Ledger:
         self, send: Callable[[Frame], object], done: Callable[[str], object], dues: MutableMapping[str, Any]
     ) -> None:
         self._send, self.done, self._dues = send, done, dues
-        self._boot = ""
+        self._boot, self._fails = "", False
         self._known: dict[str, Any] = {}
 
     @property
@@ -61,8 +65,11 @@ class Ledger:
         """Go on where the worker before, under the same keeper, was; what others have written down is void."""
         self._boot = boot
         self._known = {key: value for key, value in self._dues.items() if value[0] == boot}
-        for key in [key for key in self._dues if key not in self._known]:
-            del self._dues[key]
+        try:
+            for key in [key for key in self._dues if key not in self._known]:
+                del self._dues[key]
+        except StoreError as error:
+            log.warning("times of jobs of an earlier run of the bot stay written down: %s", error)
 
     def begin(self, name: str) -> None:
         """A run begins, or begins again."""
@@ -78,6 +85,13 @@ class Ledger:
         return float(known[2]) if known is not None and known[1] == when else None
 
     def remember(self, key: str, when: float | str, due: float) -> None:
-        """Write down when a job is due next."""
+        """Write down when a job is due next; if that fails it is logged, once."""
         if self._boot and (value := [self._boot, when, due]) != self._known.get(key):
-            self._dues[key] = self._known[key] = value
+            try:
+                self._dues[key] = value
+            except StoreError as error:  # the job runs all the same
+                if not self._fails:
+                    log.error("when jobs are due next can't be written down: %s", error)
+                self._fails = True
+            else:
+                self._known[key], self._fails = value, False

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from bot.api.declare import Command, Rule
 from bot.api.events import Event, read
 from bot.dispatch.table import Handler
+from bot.errors import StoreError
 from bot.ledger import read_name
 from bot.logs import clean
 from bot.protocol.message import Message, decode
@@ -105,8 +106,10 @@ class Quarantine:
             if unit is None:
                 return False
             digest = reloader.stopped[plugin] = unit.digest
-        # The same content is not to be tried again by the next worker.
-        self._kept_out[plugin] = digest
+        try:
+            self._kept_out[plugin] = digest  # the same content is not to be tried again by the next worker
+        except StoreError as error:
+            log.error("%s stays unloaded only as long as this worker lives: %s", plugin, error)
         return True
 
     def _of_run(self, name: str) -> list[str]:
@@ -122,7 +125,11 @@ class Quarantine:
             return f"a line from {net}", []
         said = message.params[-1] if message.params else ""
         who = message.source.nick if message.source else "the server"
-        shown = said if len(said) <= SHOWN_CHARACTERS else said[:SHOWN_CHARACTERS] + "..."
+        shown = said[:SHOWN_CHARACTERS]
+        if self._is_private(net, message):  # admins may read this in a channel
+            shown = shown.partition(" ")[0]
+        if shown != said:
+            shown += "..."
         what = f"«{shown}» ({message.command} of {who} on {net})"
         if _SEARCHED.search(stacks):
             return what, await asyncio.to_thread(self._endless, [event.text for event in self._events(net, message)])
@@ -132,6 +139,16 @@ class Quarantine:
         network = self._app.networks.get(net)
         if network is not None:
             yield from read(network, "-", message, Applied())
+
+    def _is_private(self, net: str, message: Message) -> bool:
+        """Tell whether a line was said to the bot alone."""
+        if message.command not in ("PRIVMSG", "NOTICE"):
+            return False
+        network = self._app.networks.get(net)
+        if network is None:
+            return not message.param(0).startswith("#")
+        _, target = network.roster.isupport.split_status(message.param(0))
+        return not network.roster.is_channel(target)
 
     def _woken(self, net: str, message: Message) -> list[Handler]:
         """Return the handlers of plugins that a line wakes."""

@@ -130,6 +130,7 @@ class Running:
         task.add_done_callback(self._reloads.discard)
 
     async def _again(self) -> None:
+        await self.app.ready.wait()  # half of the bot can't be given new settings, and is not ready afterwards
         async with self._one_at_a_time:  # or the slowest of several readings would win
             self.on_reload(True)
             try:

@@ -108,6 +108,10 @@ async def _rehearse(settings: Config, ground: Ground) -> tuple[Rehearsal, dict[s
 async def begin(link: Fork, path: Path, trials: Begun | None) -> tuple[Config, Ground, bytes | None]:
     """Wait for the settings, the first frame that a worker gets, or the second where it waits in reserve till then.
 
+    Args:
+        path: of the configuration, which is read again if the settings that come are of other code.
+        trials: as for `stand_by`.
+
     Returns:
         The settings, the ground on which plugins are tried, and what a worker before has left, if one has.
     """
@@ -140,20 +144,19 @@ async def begin(link: Fork, path: Path, trials: Begun | None) -> tuple[Config, G
             log.warning("plugins could not be tried ahead", exc_info=rehearsal)
         elif not isinstance(rehearsal, BaseException) and before == config:
             ground = rehearsal
-    return _settings(config, path), ground, given[0] if given else None
+    return await _settings(config, path), ground, given[0] if given else None
 
 
 async def _rest(config: bytes, path: Path, ground: Ground) -> Rehearsal:
-    rehearsal, _ = await _rehearse(_settings(config, path), ground)
+    rehearsal, _ = await _rehearse(await _settings(config, path), ground)
     return rehearsal
 
 
-def _settings(config: bytes, path: Path) -> Config:
-    """Read what the keeper has; it blocks if that is of other code, and nothing else is to be done then."""
+async def _settings(config: bytes, path: Path) -> Config:
     settings = unpacked(config)
-    if settings is None:  # an update came between
+    if settings is None:  # the bot was updated on disk since
         log.warning("other code has read the settings; %s is read again", path)
-        settings = reread(path)
+        settings = await asyncio.to_thread(reread, path)
     return settings
 
 

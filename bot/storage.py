@@ -324,6 +324,10 @@ class Jobs:
         # No plugin's store has an empty name.
         return int((deed.step(Row(plugin, "", "job", function), dict, write) if deed is not None else write()) or 0)
 
+    def there(self, job: int) -> bool:
+        """Tell whether one has not been crossed off."""
+        return bool(self._backend.ask("SELECT 1 FROM jobs WHERE id = ?", job))
+
     def remove(self, job: int) -> bool:
         """Cross one off; False when it was gone already, so of two runners only one gets True."""
         changed, _ = self._backend.tell("DELETE FROM jobs WHERE id = ?", job)

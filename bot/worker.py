@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import faulthandler
 import json
+import logging
 import os
 import signal
 import socket
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from bot.live.trial import Ground
     from bot.live.trialorigin import Begun
     from bot.running import Running
+
+log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
 BEATS_IN_SILENCE = 4  # so many at least before the keeper would take us for dead
@@ -149,6 +152,7 @@ class Worker:
         self._news: list[str] = []
         self._vitals: list[asyncio.Future[dict[str, Any]]] = []
         self._status = ""
+        self._is_ready = False
         self._app.vitals = self._ask_vitals
         self._app.reloader.safety.on_end = lambda: link.send(Frame("sound"))
         running.on_reload = self._reload
@@ -187,7 +191,11 @@ class Worker:
         for text in self._news:
             self._app.announcer.tell(text)
         for net, number, line, stacks in self._skipped:
-            await self._app.quarantine.convict(net, number, line, stacks)
+            try:
+                await self._app.quarantine.convict(net, number, line, stacks)
+            except Exception:  # lines have to come all the same
+                log.exception("what ended the worker before is not dealt with: %s of %s", number, net)
+        self._is_ready = True
         self._link.send(Frame("ready"))  # first: the lines may end us
         self._link.release()
 
@@ -200,7 +208,8 @@ class Worker:
 
         self._limits()
         self._link.send(Frame("config", (), packed(self._app.config)))
-        self._link.send(Frame("ready"))
+        if self._is_ready:  # else what ended the worker before is still being dealt with
+            self._link.send(Frame("ready"))
 
     async def _ask_vitals(self) -> dict[str, Any]:
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()

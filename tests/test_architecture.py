@@ -336,3 +336,14 @@ def test_every_built_in_command_has_words_for_people(name: str) -> None:
     if f"!{name}" not in text and not (ROOT / "docs" / "plugins.md").exists():
         pytest.skip("docs/plugins.md is not here")
     assert re.search(rf"!{name}\b", text)
+
+
+def test_the_table_of_floors_names_every_file_beside_the_folders() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:3] for line in text.splitlines() if re.match(r"\| (\d|wings) \|", line)]
+    named = {name: floor.strip() for floor, names in rows for name in re.findall(r"`(\w+)`", names)}
+    files = {place(file) for file in FILES if len(file.parts) == 1} - {"__init__", "__main__"}
+    assert files <= named.keys(), files - named.keys()
+    assert {(name, FLOORS[name]) for name in files & FLOORS.keys() if named[name].isdigit()} <= {
+        (name, int(floor)) for name, floor in named.items() if floor.isdigit()
+    }

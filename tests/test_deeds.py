@@ -18,6 +18,7 @@ from bot import deeds
 from bot.api.kept import Store
 from bot.deeds import FORGET_AT, Deed
 from bot.dispatch.relay import Relay
+from bot.errors import StoreError
 from bot.storage import Backend
 
 
@@ -328,6 +329,24 @@ def test_deeds_are_forgotten_when_the_keeper_has_heard_that_the_lines_are_done(w
     assert worker.rows("deeds") == worker.rows("answers") == 0
 
 
+def test_what_a_worker_finished_and_had_no_time_to_forget_the_next_one_forgets(workers: Callable[..., Worker]) -> None:
+    """Lines that were not handed over again were finished; those that were, and the new ones, are not touched."""
+    first = workers()
+    for line in map(str, range(FORGET_AT + 3)):
+        with first.call(line):
+            first.points.add("n")
+    first.book.finished("3")
+    second = workers()
+    with second.call("99"):
+        second.points.add("n")
+    second.book.finished("1")
+    second.book.unfinished({"1", "2"})
+    assert second.backend.ask("SELECT line FROM deeds ORDER BY line") == [("1",), ("2",), ("99",)]
+    assert second.rows("answers") == 3
+    with second.call("2", again=True) as deed:
+        assert deed.answered is not None
+
+
 def test_another_keeper_numbers_other_lines(workers: Callable[..., Worker]) -> None:
     first = workers()
     with first.call("7"):
@@ -337,6 +356,27 @@ def test_another_keeper_numbers_other_lines(workers: Callable[..., Worker]) -> N
         assert deed.answered is None
         second.points.add("n")
     assert second.points["n"] == 2
+
+
+def test_notes_of_another_keeper_that_can_not_be_deleted_yet_are_nobodys(
+    workers: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk, say; they go with the first note that can be made again, which may have the number of one."""
+    first = workers()
+    with first.call("7"):
+        first.points.add("n")
+
+    def full(self: object, sql: str, *values: object) -> Any:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Backend, "tell", full)
+    second = workers("another boot")
+    monkeypatch.undo()
+    with second.call("7", again=True) as deed:
+        assert deed.answered is None
+        second.points.add("n")
+    assert second.points["n"] == 2
+    assert second.backend.ask("SELECT boot FROM deeds") == [("another boot",)]
 
 
 def test_where_no_keeper_outlives_the_process_nothing_is_noted(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bot import deeds
 from bot.api.declare import Every, Job, job
 from bot.dispatch.owner import Owner
 from bot.dispatch.scheduler import Scheduler
@@ -381,6 +382,22 @@ async def test_a_stored_run_is_made_once_though_its_plugin_is_reloaded_meanwhile
     assert await bench.later("1m") == [] and bench.backend.jobs.all() == []
 
 
+async def test_a_disk_that_is_full_stops_no_job(bench: Bench, caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is due next can't be written down, so only the next worker would begin anew."""
+
+    def full(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    bench.jobs.open("boot")
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.backend, "tell", full)
+        bench.live(1, every(300.0))
+        assert [len(await bench.later("5m")) for _ in range(3)] == [1, 1, 1]
+    assert [verb for verb, _ in verbs(bench)] == ["begin", "done"] * 3, "no entry is left over"
+    assert caplog.text.count("when jobs are due next can't be written down: the disk is full") == 1
+    assert len(await bench.later("5m")) == 1 and "weather.poll" in bench.backend.own("timers")
+
+
 async def another_worker(bench: Bench, *periodic: Handler) -> None:
     """The worker ends without a word; the next one has loaded the plugin and is told which keeper it serves."""
     bench.scheduler.stop()
@@ -472,6 +489,35 @@ async def test_a_stored_run_whose_row_is_gone_had_ended(bench: Bench) -> None:
     bench.jobs.again(f"t:{KEY}/1.000#7")
     await bench.later("1s")
     assert bench.ran == [] and verbs(bench) == [("done", f"t:{KEY}/1.000#7")]
+
+
+async def test_a_stored_job_runs_once_though_the_call_that_scheduled_it_is_made_again(bench: Bench) -> None:
+    """The call goes on, its job is due and runs, the worker dies, and the next one is handed the line."""
+    book = bench.backend.book
+    book.open("boot")
+    for again in (False, True):
+        if again:
+            await another_worker(bench)
+            bench.scheduler.release()
+        deed = book.begin("7", "weather.go", again)
+        token = deeds.current.set(deed)
+        bench.jobs.schedule(bench.live(1), "10m", due, (), None)
+        deeds.current.reset(token)
+        assert len(await bench.later("11m")) == (not again)
+
+
+async def test_a_stored_job_whose_row_can_not_be_looked_up_is_armed_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("the disk failed to read or write")
+
+    owner = bench.live(1)
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.backend, "ask", fail)
+        bench.jobs.schedule(owner, "10m", due, (), None)
+        await bench.later("1s")
+    assert len(await bench.later("11m")) == 1
 
 
 @pytest.mark.parametrize("name", ["t:weather.other/1.000", "t:gone.poll/1.000", "x", "t:", "t:weather.poll/1#x"])

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.errors import StoreError
+from bot.storage import Jobs
+from bot.storage import _Rows as Rows
 from bot.testing import Bot, running_bot
 
 COMMAND = 'from bot import command\n@command("boom")\ndef boom(ctx): return "{0}"\n'
@@ -103,6 +106,20 @@ async def test_what_strangers_said_is_told_clean_and_short(bot: Bot) -> None:
     assert "\x1b" not in text and "..." in text and len(text) < 260
 
 
+async def test_of_what_was_said_in_private_only_the_first_word_is_told(bot: Bot) -> None:
+    """Reports may go to a channel."""
+    for line, net, shown in (
+        ("PRIVMSG neverquit :!login hunter2", "demo", "!login..."),
+        ("PRIVMSG neverquit :!login hunter2", "gone", "!login..."),
+        ("PRIVMSG neverquit :!help", "demo", "!help"),
+        ("PRIVMSG #demo :!roll 3 dice", "demo", "!roll 3 dice"),
+        ("NOTICE @#demo :to the operators", "demo", "to the operators"),
+        ("QUIT :bye then", "demo", "bye then"),
+    ):
+        told, _ = await bot.app.quarantine._of_line(net, "7", f":eve!e@h {line}", "")
+        assert told == f"«{shown}» ({line.split()[0]} of eve on {net})"
+
+
 async def test_a_run_of_a_job_is_its_plugins(bot: Bot) -> None:
     await bot.write("a", COMMAND)
     await bot.app.quarantine.convict("-", "t:a.poll/17.000", b"t:a.poll/17.000", "")
@@ -137,3 +154,20 @@ async def test_it_comes_back_for_good_when_an_admin_loads_it(tmp_path: Path) -> 
         assert any(text.startswith("a loaded ") for text in await bot.say("!load a"))
     async with running_bot(tmp_path / "plugins", state=tmp_path / "state") as bot:
         assert "a" in bot.app.reloader.plugins()
+
+
+async def test_a_store_that_fails_stops_nothing(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin is out and the admins are told, although the next worker won't know."""
+    said: list[str] = []
+    bot.app.announcer.tell = lambda text, asked_at=None: said.append(text)  # type: ignore[method-assign]
+
+    def full(self: object, *_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Rows, "write", full)
+    monkeypatch.setattr(Jobs, "remove", full)
+    assert await convicted(bot, {"a": COMMAND}) == {"a"}
+    await bot.write("b", COMMAND.format("b"))
+    await bot.app.quarantine.convict("-", "t:b.poll/17.000#3", b"t:b.poll/17.000#3", "")
+    assert "b" not in bot.app.reloader.plugins()
+    assert [text.partition(" ")[0] for text in said] == ["a", "b"]

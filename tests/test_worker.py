@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from bot.config import Log, Timeouts
+from bot.errors import StoreError
 from bot.wire.link import SHAPES, Frame
 from bot.wire.socketlink import SocketEnd
 from bot.worker import ALONE_SECONDS, OURS, Fork, Worker
@@ -112,3 +113,38 @@ async def test_each_beat_puts_off_the_end_of_a_worker_whose_keeper_is_gone(
     worker = Worker(cast(Any, SimpleNamespace(app=app, in_short=lambda: "")), ends.fork, cast(Any, None), 7)
     worker._beat()
     assert seen == armed
+
+
+async def test_lines_come_even_if_what_ended_the_worker_before_can_not_be_dealt_with(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, say; else the bot would be deaf until the keeper gives it up."""
+    ready, tried, heard = asyncio.Event(), list[str](), list[str]()
+    came = asyncio.Event()
+
+    async def convict(net: str, number: str, line: bytes, stacks: str) -> None:
+        tried.append(number)
+        worker._reload(True), worker._reload(False)  # SIGHUP
+        raise StoreError("the disk is full")
+
+    def hear(frame: Frame) -> None:
+        heard.append(frame.verb)
+        if frame.verb == "ready":
+            came.set()
+
+    app = SimpleNamespace(
+        config=SimpleNamespace(timeouts=Timeouts(), log=Log(), reserve=True),
+        reloader=SimpleNamespace(safety=SimpleNamespace()),
+        quarantine=SimpleNamespace(convict=convict),
+        ready=ready,
+    )
+    monkeypatch.setattr("bot.reread.packed", lambda settings: b"")
+    worker = Worker(cast(Any, SimpleNamespace(app=app)), ends.fork, cast(Any, None), 7)
+    ends.listen()
+    ends.keeper.on_frame = hear
+    await ends.come(Frame("skipped", ("net", "7"), b"x"), Frame("skipped", ("net", "8"), b"x"), LINE)
+    ready.set()
+    await worker._ready()
+    await asyncio.wait_for(came.wait(), 10)
+    assert (tried, ends.others) == (["7", "8"], ["line"])
+    assert heard.count("ready") == 1, "not before lines are read"

@@ -34,6 +34,7 @@ class Reactor(LibraryReactor):
     Attributes:
         window: credits of each network; 0 until the keeper has greeted us.
         live: everything that a worker before had left has come.
+        backlog: numbers of the lines and runs that came before that.
     """
 
     def __init__(self, link: LinkEnd, *, kept: bool = False) -> None:
@@ -42,6 +43,7 @@ class Reactor(LibraryReactor):
         self.checkpoints = Checkpoints(self.send, self._snapshots, self._take_held, kept=kept)
         self.window = 0
         self.live = False
+        self.backlog = set[str]()
         self.by_name: dict[str, Connection] = {}
         self.on_other: Callable[[Frame], None] | None = None  # frames about the bot, not about one network
         self.on_boot: Callable[[str], object] | None = None  # told which run of the keeper numbers the lines
@@ -113,6 +115,8 @@ class Reactor(LibraryReactor):
                 log.exception("a frame %r from the keeper failed", frame.verb)
 
     def _take(self, frame: Frame) -> None:
+        if frame.verb == "line" and not self.live:
+            self.backlog.add(frame.fields[1])
         match frame.verb:
             case "hello":
                 self._greeted(*frame.fields)
@@ -125,6 +129,7 @@ class Reactor(LibraryReactor):
                     one.caught_up()
                 if self.on_live is not None:
                     self.on_live()
+                self.backlog.clear()
             case "marked":
                 self._marks.pop(frame.fields[0], lambda: None)()
             case _ if frame.fields and (connection := self.by_name.get(frame.fields[0])) is not None:
@@ -140,8 +145,8 @@ class Reactor(LibraryReactor):
     def _greeted(self, version: str, boot: str, window: str) -> None:
         if int(version) > LINK_VERSION:
             log.warning("the keeper speaks version %s of the link, this worker only up to %d", version, LINK_VERSION)
-        if self.kept and self.on_boot is not None:
-            self.on_boot(boot)
         self.window = int(window)
         for connection in self.by_name.values():
             connection.outbox.room(self.window)
+        if self.kept and self.on_boot is not None:
+            self.on_boot(boot)  # last, as it may fail: without credits the bot would be mute
