@@ -17,6 +17,7 @@ from bot import deeds
 from bot.api.checks import is_admin
 from bot.api.context import Context, Services
 from bot.api.events import Event, read
+from bot.atwork import here, name
 from bot.config import Config
 from bot.config import Network as NetworkSettings
 from bot.deeds import Book
@@ -84,10 +85,14 @@ class Calls:
         network = self._networks.get(connection.name)
         calls: list[Call] = []
         if network is not None and flag != 2:
-            for event in read(network, number, message, applied):
-                calls += self._woken(event, connection.settings)
-                if event.channel and event.name == "message":
-                    self.recent.append(event.text)
+            here.enter(name(number))  # a rule may search for very long
+            try:
+                for event in read(network, number, message, applied):
+                    calls += self._woken(event, connection.settings)
+                    if event.channel and event.name == "message":
+                        self.recent.append(event.text)
+            finally:
+                here.leave()
         if not calls:
             connection.done(number)
             return
@@ -170,6 +175,13 @@ class Calls:
         return Call(handler, ctx, outlet, event, match.rest, *match.groups, prefix=settings.prefix[0])
 
     async def _run(self, call: Call, number: str, again: bool) -> None:
+        """Run a call, in sight of the keeper."""
+        if number and here.kept:
+            await here.run(self._run_once(call, number, again), name(number))
+        else:
+            await self._run_once(call, number, again)
+
+    async def _run_once(self, call: Call, number: str, again: bool) -> None:
         """Run a call; one that an earlier worker made already, or began, changes nothing twice."""
         deed = self._book.begin(number, call.handler.key, again) if number else None
         if deed is None:

@@ -6,17 +6,23 @@ would load it again: it comes back when its content changes, or with `!load`. Wh
 
 Whose handler it was is certain for a command and for a job. Where several plugins listen, the stacks that the worker
 left say which it was, if it left any; else those whose rule matched are taken out, and of those that listen to all
-lines none is, unless it is the only one.
+lines none is, unless it is the only one. Where the search for a rule's pattern was what held the worker, the patterns
+are tried again in a process of their own, never here.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bot.api.declare import Command, Rule
-from bot.api.events import read
+from bot.api.events import Event, read
 from bot.dispatch.table import Handler
 from bot.ledger import read_name
 from bot.logs import clean
@@ -31,6 +37,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHOWN_CHARACTERS = 120  # of the line, in what admins are told
+SEARCH_SECONDS = 30.0  # for the process that searches; it is ended long before that, by its own alarm
+
+#: The worker was searching for the patterns of rules.
+_SEARCHED = re.compile(r'[/\\]bot[/\\]dispatch[/\\]rules\.py", line \d+ in ')
+#: Says so before it searches for the next one; the alarm is one of processor time, so a busy machine accuses nobody.
+_SEARCH = """
+import json, re, signal, sys
+text, patterns = json.load(sys.stdin)
+for pattern, flags in patterns:
+    print(flush=True)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.2)
+    re.compile(pattern, flags).search(text)
+"""
 
 
 class Quarantine:
@@ -62,7 +81,7 @@ class Quarantine:
         if net == NOWHERE:
             what, guilty = f"its job {number}", self._of_run(number)
         else:
-            what, guilty = self._of_line(net, number, text, stacks)
+            what, guilty = await self._of_line(net, number, text, stacks)
         for plugin in guilty:
             others = self._app.reloader.importers(plugin)
             out = [name for name in (*others, plugin) if await self._take_out(name)]
@@ -96,7 +115,7 @@ class Quarantine:
         plugin = key.partition(".")[0]
         return [plugin] if plugin in self._app.reloader.known() else []
 
-    def _of_line(self, net: str, number: str, text: str, stacks: str) -> tuple[str, list[str]]:
+    async def _of_line(self, net: str, number: str, text: str, stacks: str) -> tuple[str, list[str]]:
         try:
             message = Message.parse(text)
         except ValueError:
@@ -105,22 +124,44 @@ class Quarantine:
         who = message.source.nick if message.source else "the server"
         shown = said if len(said) <= SHOWN_CHARACTERS else said[:SHOWN_CHARACTERS] + "..."
         what = f"«{shown}» ({message.command} of {who} on {net})"
-        return what, _guilty(self._woken(net, number, message), stacks)
+        if _SEARCHED.search(stacks):
+            return what, await asyncio.to_thread(self._endless, [event.text for event in self._events(net, message)])
+        return what, _guilty(self._woken(net, message), stacks)
 
-    def _woken(self, net: str, number: str, message: Message) -> list[Handler]:
+    def _events(self, net: str, message: Message) -> Iterator[Event]:
+        network = self._app.networks.get(net)
+        if network is not None:
+            yield from read(network, "-", message, Applied())
+
+    def _woken(self, net: str, message: Message) -> list[Handler]:
         """Return the handlers of plugins that a line wakes."""
         network = self._app.networks.get(net)
         if network is None:
             return []
         settings = network.connection.settings
         found: list[Handler] = []
-        for event in read(network, number, message, Applied()):
+        for event in self._events(net, message):
 
             def enabled(plugin: str, channel: str | None = event.channel) -> bool:
                 return plugin == "bot" or self._app.places.answers(plugin, settings, channel)
 
             found += [match.handler for match in self._app.table.match(event, settings.prefix, enabled)]
         return [handler for handler in found if handler.plugin != "bot"]
+
+    def _endless(self, texts: list[str]) -> list[str]:
+        """Return whose pattern it is that is not searched for in one of these texts in sensible time."""
+        table = self._app.table
+        patterns = [(pattern.pattern, pattern.flags) for pattern in table.ruleset.patterns]
+        for text in texts:
+            command, order = [sys.executable, "-I", "-S", "-c", _SEARCH], json.dumps([text, patterns])
+            try:
+                ended = subprocess.run(command, input=order, text=True, capture_output=True, timeout=SEARCH_SECONDS)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                log.warning("the patterns of rules can't be tried: %s", error)
+                continue
+            if ended.returncode < 0 and ended.stdout:  # by its alarm
+                return [table.rules[ended.stdout.count("\n") - 1].plugin]
+        return []
 
 
 def _guilty(woken: list[Handler], stacks: str) -> list[str]:

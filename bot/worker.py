@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from bot.atwork import STAMPS, here
 from bot.errors import NeverquitError
 from bot.wire.link import Frame, encode
 from bot.wire.process import be_called, die_with_parent, hear_later
@@ -169,6 +170,7 @@ class Worker:
             self._status = status
             self._link.send(Frame("status", (), status.encode(errors="replace")))
         patience = self._app.config.timeouts.silence_seconds or BEAT_SECONDS * BEATS_IN_SILENCE
+        here.stamp_seconds = patience / STAMPS
         asyncio.get_running_loop().call_later(min(BEAT_SECONDS, patience / BEATS_IN_SILENCE), self._beat)
 
     def _limits(self) -> None:
@@ -183,8 +185,8 @@ class Worker:
             self._app.announcer.tell(text)
         for net, number, line, stacks in self._skipped:
             await self._app.quarantine.convict(net, number, line, stacks)
+        self._link.send(Frame("ready"))  # first: the lines may end us
         self._link.release()
-        self._link.send(Frame("ready"))
 
     def _reload(self, begins: bool) -> None:
         """A reload of everything begins, or is over: then the settings may be others."""
@@ -241,7 +243,10 @@ def main() -> NoReturn:
     die_with_parent(options.parent)
     be_called("successor" if options.standby else "worker")
     faulthandler.enable(options.stacks)
-    faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True)
+    # Written all of them, it ends: nobody has to wait for longer than that takes.
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True, chain=True)
+    here.begin(options.stacks)
     try:
         from bot.live.trialorigin import fork_ahead
         from bot.running import run_to_end

@@ -19,7 +19,7 @@ ROOT = Path(bot.__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT / "bot") for path in (ROOT / "bot").rglob("*.py") if "bundled" not in path.parts)
 
 FLOORS = {
-    **dict.fromkeys(("errors", "config", "configfile", "configschema", "yamltree", "logs", "metrics"), 0),
+    **dict.fromkeys(("errors", "config", "configfile", "configschema", "yamltree", "logs", "metrics", "atwork"), 0),
     "protocol": 1,
     "api": 2,
     "dispatch": 3,

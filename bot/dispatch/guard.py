@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from bot import atwork
 from bot.dispatch.owner import Owner, current, guarded_coroutine
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,9 @@ def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     owner = current.get()
     if owner is None:
         return BotTask(coroutine, loop=loop, **options)
-    guarded: Any = guarded_coroutine(coroutine)  # its names can be set, though its type does not say so
+    line = atwork.current.get()
+    work = atwork.here.run(coroutine, line) if line else coroutine
+    guarded: Any = guarded_coroutine(work)  # its names can be set, though its type does not say so
     guarded.__qualname__ = getattr(coroutine, "__qualname__", "task")
     task: asyncio.Task[Any] = asyncio.Task(guarded, loop=loop, **options)
     if not options.get("name"):

@@ -24,6 +24,7 @@ from threading import Thread
 from typing import Any, Final
 from weakref import WeakSet
 
+from bot import atwork
 from bot.dispatch.guard import ended_child
 
 SLOW_SECONDS: Final = 0.02  # a call that takes longer keeps its thread: 5 times the interval at which threads switch
@@ -90,9 +91,11 @@ class _Runner(Thread):
         self.queue, self.post = queue, post
         self.current: tuple[_Job, float] | None = None  # and when it began, on time.monotonic
         self.retired = False
+        self.seat = 0  # in which the keeper sees whose call it is
         self.start()
 
     def run(self) -> None:
+        self.seat = atwork.here.sit_down()
         try:
             while not self.retired:
                 if (job := self.queue.get()) is None:
@@ -102,14 +105,18 @@ class _Runner(Thread):
                 del job
         except Interrupted:
             pass  # it came too late for its call
+        finally:
+            atwork.here.stand_up(self.seat)
 
     def one(self, job: _Job) -> None:
         try:
             if not job.future.cancelled():
                 self.current = (job, time.monotonic())
                 job.runner = self
+                atwork.here.work(self.seat, job.context.get(atwork.current, 0))
                 job.call()
         finally:
+            atwork.here.rest(self.seat)
             self.current = job.runner = None
             self.post(job)
 

@@ -4,7 +4,8 @@ A part of the keeper (standard library only; pure, `now` is an argument). After 
 fault, the lines that it had in hand are suspects. The next worker gets them one at a time, everything else withheld:
 the next one when the last is done, or when it has taken its time and the worker is still alive. A line that had been in
 hand at an earlier death, and is alone in hand at this one, is guilty; so is one that was alone when the worker had to
-be killed for its silence. What was tried instead, and whom that blamed: docs/architecture.md, «Blame».
+be killed for its silence. Where it is known which line held a silent worker (`bot/atwork.py`), that one is guilty, and
+no other becomes a suspect. What was tried instead, and whom that blamed: docs/architecture.md, «Blame».
 """
 
 from __future__ import annotations
@@ -36,13 +37,20 @@ class Blame:
         """Whether lines are handed over one at a time."""
         return bool(self._suspects) or self._alone is not None
 
-    def died(self, in_hand: Collection[str], *, silent: bool, strikes: int = 2) -> str | None:
+    def died(self, in_hand: Collection[str], *, silent: bool, strikes: int = 2, known: str | None = None) -> str | None:
         """The worker ended by its own fault with these lines in hand; return the guilty one, if that is certain.
 
         Args:
             silent: it had to be killed, since it did not answer.
             strikes: at so many deaths a line must have been in hand, at the last one alone.
+            known: the one of them that was seen to hold the worker.
         """
+        if known is not None:  # this death says nothing of the others
+            if self._alone != known:
+                self.interrupted()
+            self._suspects.pop(known, None)
+            self._alone, self._listening = None, False
+            return known
         counts = {number: self._deaths(number) for number in in_hand}
         guilty = None
         if len(in_hand) == 1:

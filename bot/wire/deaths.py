@@ -17,8 +17,8 @@ KILLS_AS_FAULT = 5  # kills from outside in a row that got nowhere: that is the 
 LINES_TO_SAFETY = 100  # skipped within the window: deaths that lines have caused are known, and their plugins out
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
-#: Ends that somebody outside has asked for: this one replaces the worker ...
-_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGHUP) if hasattr(signal, "SIGHUP") else (-9,)
+#: Ends that somebody outside has asked for: these replace the worker (SIGUSR1 has it write its stacks first) ...
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGHUP, -signal.SIGUSR1) if hasattr(signal, "SIGHUP") else (-9,)
 #: ... and these end the bot. A worker whose loop is held ends by the code when its time to end is over.
 ASKED_TO_END = 128 + signal.SIGTERM
 _TO_END = (-signal.SIGTERM, -signal.SIGINT, ASKED_TO_END)

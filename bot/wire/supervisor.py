@@ -22,13 +22,12 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from bot import logs
+from bot import atwork, logs
 from bot.wire import process
 from bot.wire.deaths import Deaths, asked_to_end, strikes
 from bot.wire.keeper import Keeper
@@ -42,7 +41,7 @@ from bot.wire.vitals import vitals
 log = logging.getLogger(__name__)
 
 START_SECONDS = 30.0  # from the start of a worker to its first frame: a cold disk, a slow machine
-DUMP_SECONDS = 0.5  # for a silent worker to write its stacks before it is killed
+DUMP_SECONDS = 0.5  # for a silent worker to write its stacks, with which it ends, before it is killed
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 CLOSE_SECONDS = 0.5  # of these, for the QUITs of a keeper without a worker
 STRAYS_SECONDS = 1.0  # from SIGTERM to SIGKILL for what a worker has left behind
@@ -62,6 +61,7 @@ class Worker:
         self.spoken = False
         self.stopped = False  # by SIGSTOP or a debugger
         self.silent = False  # it is being killed for its silence
+        self.witness: atwork.Witness | None = None  # of what it did then
         self.retired = False  # it has handed over to a successor
         self.told: list[Frame] = []  # about those before it
 
@@ -134,7 +134,7 @@ class Supervisor:
 
     async def _start(self, command: Sequence[str]) -> Worker:
         ours, its = socket.socketpair()
-        stacks = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the worker
+        stacks = atwork.paper()  # it lives as long as the worker
         try:
             given = [its.fileno(), stacks.fileno()]
             child = subprocess.Popen(  # noqa: ASYNC220  # 2 ms, which no PING notices
@@ -190,6 +190,7 @@ class Supervisor:
         log.error("the worker %d has been %s for %g s and is ended", worker.pid, how, patience)
         worker.silent = True
         if worker.spoken and not worker.stopped:  # else nobody takes the signal
+            worker.witness = await atwork.look_at(worker.stacks, worker.pid, patience)
             process.send(worker.pid, signal.SIGUSR1)
             await asyncio.wait([worker.ended], timeout=DUMP_SECONDS)
         process.send(worker.pid, signal.SIGKILL)
@@ -225,6 +226,8 @@ class Supervisor:
         """Find out what its end means."""
         self._bury(worker)
         code = os.waitstatus_to_exitcode(worker.ended.result())
+        in_hand = self.keeper.entries.in_hand()
+        known = worker.witness.guilty(in_hand) if worker.witness is not None else None
         stacks = self._stacks(worker)
         if self._code is not None or self._stopping or asked_to_end(code):
             self._finish()
@@ -234,7 +237,6 @@ class Supervisor:
         if worker.retired:
             self.deaths.forgive()  # they were those of other code
             return
-        in_hand = self.keeper.entries.in_hand()
         own_fault = self.deaths.own_fault(
             code,
             silent=worker.silent,
@@ -249,8 +251,14 @@ class Supervisor:
         if not worker.ready:  # who knows what it has made of that
             self._news.extendleft(reversed(worker.told))
         self.deaths.died(self._clock(), own_fault=own_fault)
+        silent = worker.silent and not worker.stopped
+        # Told of a line that ended another, it takes none before it has dealt with that.
+        reads = worker.ready or all(frame.verb != "skipped" for frame in worker.told)
         skipped = self.keeper.died(
-            own_fault=own_fault, silent=worker.silent and not worker.stopped, strikes=strikes(code, worker.silent)
+            own_fault=own_fault and reads,
+            silent=silent,
+            strikes=strikes(code, worker.silent),
+            known=known if silent else None,
         )
         log.error("the worker %d %s; starting another", worker.pid, why)
         self.systemd.status(f"the worker {why}; starting another")
@@ -280,7 +288,7 @@ class Supervisor:
     def _stacks(self, worker: Worker) -> str:
         """Log where its threads were, if it could say so, and return that."""
         with worker.stacks as file:
-            file.seek(0)
+            file.seek(atwork.PAGE_BYTES)
             text = file.read(STACKS_BYTES).decode(errors="replace").strip()
         if text:
             message = "where the worker %d was when it ended"
