@@ -96,12 +96,11 @@ async def _run(settings: Config, path: Path, once: bool, trials: Begun | None) -
 
 def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
     """Become the process that holds the connections; it needs nothing of what was imported to check the settings."""
-    import base64
     import json
-    import pickle
     import tempfile
 
     from bot.control import alone
+    from bot.reread import packed
     from bot.wire.process import command, hear_later
 
     try:
@@ -112,7 +111,7 @@ def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
 
     options = ["--config", str(path.absolute()), "--parent", str(os.getpid()), *(["--once"] if once else [])]
     try:
-        config = base64.b64encode(pickle.dumps(settings)).decode()
+        config = packed(settings).decode()
     except Exception as error:
         _leave(f"{path}: these settings can't be handed to the bot's processes: {error}", FAILED)
     orders = {

@@ -13,10 +13,9 @@ dialled, no plugin's code runs in this process: the worker before still owns all
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
-import pickle
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,7 +107,7 @@ async def _rehearse(settings: Config, ground: Ground) -> tuple[Rehearsal, dict[s
     )
 
 
-async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes | None]:
+async def begin(link: Fork, path: Path, trials: Begun | None) -> tuple[Config, Ground, bytes | None]:
     """Wait for the settings, the first frame that a worker gets, or the second where it waits in reserve till then.
 
     Returns:
@@ -128,7 +127,7 @@ async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes
             given.append(frame.payload)
         elif frame.verb == "reserve":
             be_called("reserve")
-            resting.append((frame.payload, loop.create_task(_rest(frame.payload, ground))))
+            resting.append((frame.payload, loop.create_task(_rest(frame.payload, path, ground))))
         elif frame.verb == "config":
             link.on_ours = None  # what follows waits for the bot
             came.set_result(frame.payload)
@@ -144,17 +143,22 @@ async def begin(link: Fork, trials: Begun | None) -> tuple[Config, Ground, bytes
             log.warning("plugins could not be tried ahead", exc_info=rehearsal)
         elif not isinstance(rehearsal, BaseException) and before == config:
             ground = rehearsal
-    return _settings(config), ground, given[0] if given else None
+    return await _settings(config, path), ground, given[0] if given else None
 
 
-async def _rest(config: bytes, ground: Ground) -> Rehearsal:
-    rehearsal, _ = await _rehearse(_settings(config), ground)
+async def _rest(config: bytes, path: Path, ground: Ground) -> Rehearsal:
+    rehearsal, _ = await _rehearse(await _settings(config, path), ground)
     return rehearsal
 
 
-def _settings(config: bytes) -> Config:
-    settings: Config = pickle.loads(base64.b64decode(config))  # from our own parent, by inheritance
-    return settings
+async def _settings(config: bytes, path: Path) -> Config:
+    from bot.reread import reread, unpacked
+
+    found = unpacked(config)
+    if found is None:  # an update came between
+        print(f"neverquit: other code has read the settings; {path} is read again", file=sys.stderr)
+        found = await asyncio.to_thread(reread, path)
+    return found
 
 
 def _words(error: Exception) -> str:

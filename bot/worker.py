@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import faulthandler
 import json
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -193,8 +191,10 @@ class Worker:
         if begins:
             self._link.send(Frame("reloading"))
             return
+        from bot.reread import packed
+
         self._limits()
-        self._link.send(Frame("config", (), base64.b64encode(pickle.dumps(self._app.config))))
+        self._link.send(Frame("config", (), packed(self._app.config)))
         self._link.send(Frame("ready"))
 
     async def _ask_vitals(self) -> dict[str, Any]:
@@ -271,17 +271,19 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
     end = await SocketEnd.over(socket.socket(fileno=options.descriptor))
     link = Fork(end)
     link.on_close = lambda: os._exit(0)
+    from bot.reread import packed
+
     ground: Ground | None
     given: bytes | None
     if options.standby:
         from bot.standby import stand_by
 
         settings, ground, given = await stand_by(link, options.config, trials)
-        link.send(Frame("config", (), base64.b64encode(pickle.dumps(settings))))  # for those after this one
+        link.send(Frame("config", (), packed(settings)))  # for those after this one
     else:
         from bot.standby import begin
 
-        settings, ground, given = await begin(link, trials)
+        settings, ground, given = await begin(link, options.config, trials)
     from bot.handover import Handover
     from bot.running import Running
 

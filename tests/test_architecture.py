@@ -236,6 +236,12 @@ def test_a_file_that_has_been_split_is_struck_off_the_list() -> None:
     assert long - LONG.keys() == TO_BE_SPLIT.keys()
 
 
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports them by their names alone, where their folders are no packages."""
+    plain = [path.name for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    assert sorted(plain) == sorted(set(plain))
+
+
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_every_file_says_at_its_head_what_it_is(file: Path) -> None:
     assert ast.get_docstring(tree(file))

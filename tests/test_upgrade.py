@@ -329,6 +329,20 @@ async def test_another_interpreter(program: Program) -> None:
     assert program.command_of(pid)[0] == str(python)
 
 
+async def test_settings_never_get_into_classes_of_other_code(program: Program) -> None:
+    """The code was updated: a worker of before reads no file any more, one that comes later reads it again."""
+    before = await program.worker()
+    old, new = "silence_seconds: float", 'new_seconds: float = option(9.0, "New.")'
+    await program.edit("config.py", old, f"{new}\n    {old}")
+    os.kill(program.process.pid, signal.SIGHUP)
+    await program.until(lambda: "the bot's own code has changed on disk" in program.told())
+    os.kill(before, signal.SIGKILL)
+    assert await program.worker() != before
+    assert f"other code has read the settings; {program.config} is read again" in program.told()
+    os.kill(program.process.pid, signal.SIGHUP)
+    await program.until(lambda: "configuration read again" in program.told())
+
+
 # --- things that happen at a bad time
 
 

@@ -205,20 +205,21 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            worker = self._workers.get(pid)
-            if worker is None:
-                continue
-            if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
-                worker.stopped = os.WIFSTOPPED(status)
-                continue
-            del self._workers[pid]
-            worker.link.abort()
-            self.keeper.detach(worker.link)
-            if worker is not self.worker:  # a successor that is not to be
-                worker.stacks.close()
-                self._bury(worker)
-            if not worker.ended.done():
-                worker.ended.set_result(status)
+            if (worker := self._workers.get(pid)) is not None:
+                self._changed(worker, status)
+
+    def _changed(self, worker: Worker, status: int) -> None:
+        if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
+            worker.stopped = os.WIFSTOPPED(status)
+            return
+        del self._workers[worker.pid]
+        worker.link.abort()
+        self.keeper.detach(worker.link)
+        if worker is not self.worker:  # a successor that is not to be
+            worker.stacks.close()
+            self._bury(worker)
+        if not worker.ended.done():
+            worker.ended.set_result(status)
 
     # -- after its end
 

@@ -23,6 +23,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from bot.wire import process
 from bot.wire.link import Frame, LinkEnd
 
 log = logging.getLogger(__name__)
@@ -200,10 +201,7 @@ def _how(status: int) -> str:
 
 def _kill(worker: Worker) -> None:
     if not worker.ended.done():
-        try:
-            os.kill(worker.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        process.send(worker.pid, signal.SIGKILL)
 
 
 def _one_line(text: str) -> bytes:

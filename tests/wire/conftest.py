@@ -1,14 +1,15 @@
-"""Makes benches, over a link in memory and over one between two sockets."""
+"""Makes benches, over a link in memory and over one between two sockets; and supervisors with workers that are none."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from bench import LINKS, Bench
 from scripted import ScriptedServer
+from staff import Loop, Staff
 
 
 @pytest_asyncio.fixture(params=LINKS)
@@ -25,3 +26,11 @@ async def make(request: pytest.FixtureRequest) -> AsyncIterator[Callable[..., An
     yield make
     for bench in made:
         await bench.end()
+
+
+@pytest.fixture
+def staff(monkeypatch: pytest.MonkeyPatch) -> Iterator[Staff]:
+    """A supervisor on a loop of its own; for tests that are `staged`."""
+    loop = Loop()
+    yield Staff(loop, monkeypatch)
+    loop.close()
