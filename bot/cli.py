@@ -9,7 +9,6 @@ file. The only import of typer.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -25,11 +24,7 @@ if TYPE_CHECKING:
     from bot.live.trialorigin import Begun
 
 FAILED, USAGE, CANNOT_CONNECT, BAD_CONFIG = 1, 2, 69, 78
-END_SECONDS = 4.8  # from a signal to the end at the latest
 DEFAULT_CONFIG = Path("config.yaml")
-
-log = logging.getLogger("neverquit")
-
 
 program = typer.Typer(
     name="neverquit",

@@ -130,6 +130,11 @@ def decode(raw: bytes) -> Frame:
     return Frame(verb, tuple(fields), payload)
 
 
+def one_line(text: str) -> bytes:
+    """Text as the payload of a frame, or as a QUIT's last words: white space of all kinds becomes single spaces."""
+    return " ".join(text.replace("\0", " ").split()).encode(errors="replace")
+
+
 def _shape(verb: str) -> tuple[tuple[str, ...], bool]:
     try:
         return SHAPES[verb]

@@ -7,9 +7,9 @@ it inherits; signals are ours, and reach it as frames. It is replaced when it en
 when it has been silent for too long, in which case it first writes the stack of each thread. What its end means is
 said by `deaths.py`, which line caused it by `blame.py`. Nobody stays behind, whatever ends.
 
-How a worker begins, and what it does with what it is told, is `bot/worker.py`; how one takes the place of another
-that is well is `upgrade.py`, the one that waits for another's end `reserve.py`; what the system does for us is
-`process.py` and `systemd.py`.
+How a worker is started is `workers.py`; how it begins, and what it does with what it is told, is `bot/worker.py`; how
+one takes the place of another that is well is `upgrade.py`, the one that waits for another's end `reserve.py`; what the
+system does for us is `process.py` and `systemd.py`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,10 @@ import json
 import logging
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import IO
 
 from bot import atwork, logs
 from bot.wire import process
@@ -33,10 +30,10 @@ from bot.wire.deaths import Deaths, asked_to_end, strikes
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.reserve import Reserve
-from bot.wire.socketlink import SocketEnd
 from bot.wire.systemd import Systemd
 from bot.wire.upgrade import Upgrade
 from bot.wire.vitals import vitals
+from bot.wire.workers import Worker, how, start
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +46,6 @@ GLANCE_SECONDS = 1.0  # how often we look whether we slept ourselves
 NEWS = 50  # frames about its predecessors that a worker is told
 STACKS_BYTES = 64 * 1024
 FAILED = 1
-
-
-class Worker:
-    """One worker process and our end of its link."""
-
-    def __init__(self, pid: int, link: SocketEnd, stacks: IO[bytes], now: float) -> None:
-        self.pid, self.link, self.stacks, self.started = pid, link, stacks, now
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()  # the status of `waitpid`
-        self.ready = False
-        self.spoken = False
-        self.stopped = False  # by SIGSTOP or a debugger
-        self.silent = False  # it is being killed for its silence
-        self.witness: atwork.Witness | None = None  # of what it did then
-        self.retired = False  # it has handed over to a successor
-        self.told: list[Frame] = []  # about those before it
 
 
 class Supervisor:
@@ -133,25 +115,8 @@ class Supervisor:
         return [*self.upgrade.command, "--safe"] if self.deaths.safe else self.upgrade.command
 
     async def _start(self, command: Sequence[str]) -> Worker:
-        ours, its = socket.socketpair()
-        stacks = atwork.paper()  # it lives as long as the worker
-        try:
-            given = [its.fileno(), stacks.fileno()]
-            child = subprocess.Popen(  # noqa: ASYNC220  # 2 ms, which no PING notices
-                [*command, "--stacks", str(stacks.fileno()), str(its.fileno())],
-                pass_fds=given,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except BaseException:
-            ours.close()
-            stacks.close()
-            raise
-        finally:
-            its.close()
-        child.returncode = 0  # its end is ours to hear of, by `_reap`
-        link = await SocketEnd.over(ours)
-        worker = self._workers[child.pid] = Worker(child.pid, link, stacks, self._clock())
+        worker = await start(command, self._clock())
+        self._workers[worker.pid] = worker
         log.debug("worker %d started", worker.pid)
         return worker
 
@@ -245,7 +210,7 @@ class Supervisor:
             finished=self.keeper.finished,
             oldest=in_hand[0] if in_hand else None,
         )
-        why = "was silent" if worker.silent else _words(code)
+        why = "was silent" if worker.silent else how(code)
         if own_fault and not worker.spoken and not self._was_ready:
             self._not_started(f"the bot did not start: its worker {why}, as said above")
             return
@@ -430,15 +395,6 @@ class Supervisor:
             log.warning("a server did not close the connection in time")
         if os.getpid() != 1:  # else all end with us anyway, and not all are ours
             process.end_strays(signal.SIGKILL)
-
-
-def _words(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"was ended by signal {-code}"
 
 
 def main() -> int:

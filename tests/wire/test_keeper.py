@@ -548,7 +548,7 @@ async def test_close_says_quit_ahead_of_all_chatter_and_waits_for_the_server(ben
     assert [await peer.line() for _ in range(2)] == ["chatter", "QUIT :so long, and thanks"]
     assert await peer.barrier() == []
     await peer.close()
-    assert (await bench.worker.next("down")).payload == b"so long\0, and thanks"
+    assert (await bench.worker.next("down")).payload == b"so long , and thanks"
     await bench.keeper.closed()
 
 

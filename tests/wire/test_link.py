@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bot
-from bot.wire.link import SHAPES, Frame, LinkError, MemoryLink, decode, encode
+from bot.wire.link import SHAPES, Frame, LinkError, MemoryLink, decode, encode, one_line
 
 words = st.from_regex(r"[a-z0-9é#/+-][a-z:\u00a0/.]{0,9}", fullmatch=True)
 
@@ -76,6 +76,13 @@ def test_reading_raises_nothing_but_a_link_error(raw: bytes) -> None:
         decode(raw)
     except LinkError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("a\r\nQUIT :b", b"a QUIT :b"), ("a\0b", b"a b"), ("\udc80", b"?"), ("\u2028é", "é".encode())]
+)
+def test_words_become_one_line(text: str, line: bytes) -> None:
+    assert one_line(text) == line
 
 
 async def test_frames_arrive_in_order_and_never_before_send_returned() -> None:
