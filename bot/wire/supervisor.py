@@ -23,6 +23,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NoReturn, TextIO, cast
 
 from bot import atwork, logs
 from bot.wire import process
@@ -30,6 +31,7 @@ from bot.wire.deaths import Deaths, asked_to_end, strikes
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.reserve import Reserve
+from bot.wire.spool import Spool
 from bot.wire.systemd import Systemd
 from bot.wire.upgrade import Upgrade
 from bot.wire.vitals import vitals
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 START_SECONDS = 30.0  # from the start of a worker to its first frame: a cold disk, a slow machine
 DUMP_SECONDS = 0.5  # for a silent worker to write its stacks, with which it ends, before it is killed
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
+END_SECONDS = 4.9  # from a signal to our end at the latest
 CLOSE_SECONDS = 0.5  # of these, for the QUITs of a keeper without a worker
 STRAYS_SECONDS = 1.0  # from SIGTERM to SIGKILL for what a worker has left behind
 GLANCE_SECONDS = 1.0  # how often we look whether we slept ourselves
@@ -397,12 +400,22 @@ class Supervisor:
             process.end_strays(signal.SIGKILL)
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Be the keeper's process. The last argument is a descriptor to read JSON from: command, config, log."""
     with os.fdopen(int(sys.argv[-1]), "rb") as order:
         orders = json.load(order)
+    spool = Spool(sys.stderr.fileno())
+    sys.stderr = cast(TextIO, spool)  # for all that is printed as well
     logs.setup(orders["log"]["level"], orders["log"]["format"])
-    return asyncio.run(_main(orders))
+    code = FAILED
+    try:
+        code = asyncio.new_event_loop().run_until_complete(_main(orders))
+    except Exception:
+        log.exception("the keeper failed")
+    finally:
+        logging.shutdown()
+        spool.end()
+        os._exit(code)  # a thread that waits for the reader of that, or for a name server, holds nothing up
 
 
 async def _main(orders: dict[str, object]) -> int:
@@ -415,6 +428,7 @@ async def _main(orders: dict[str, object]) -> int:
     supervisor = Supervisor(command, config.encode(), Keeper(), systemd=Systemd())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop, "neverquit: shutting down")
+        signal.signal(number, lambda *_: process.end_in_time(END_SECONDS))  # beside it
     loop.add_signal_handler(signal.SIGHUP, supervisor.hang_up, terminal)
     process.hear()
     return await supervisor.run()

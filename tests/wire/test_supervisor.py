@@ -627,3 +627,44 @@ def test_a_process_that_hangs_is_replaced_and_its_children_are_ended_and_buried(
     assert (tmp_path / "told").exists(), "SIGTERM comes first"
     assert json.loads((tmp_path / "still").read_text()), "what has left the group is ended when the keeper ends"
     assert not Path(f"/proc/{facts['elsewhere']}/exe").exists()
+
+
+STALLED = """
+import os, signal, socket, sys
+link = socket.socket(fileno=int(sys.argv[-1]))
+link.sendall(b'limits :{"silence_seconds": 0, "hold_seconds": 60, "level": "debug", "format": "text"}\\nready\\n')
+if not os.path.exists("once"):
+    open("once", "w").close()
+    os.kill(os.getpid(), signal.SIGSEGV)
+open("again", "w").close()
+heard = link.recv(1 << 16)
+os.kill(os.getppid(), signal.SIGTERM)
+while b"stop" not in heard:
+    heard += link.recv(1 << 16)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how much a pipe holds")
+def test_a_keeper_whose_log_nobody_reads_replaces_workers_and_ends(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    order = tmp_path / "order"
+    log = {"level": "debug", "format": "text"}
+    order.write_text(json.dumps({"command": [sys.executable, "-SE", "-c", STALLED], "config": "", "log": log}))
+    code = "import sys; from bot.wire.supervisor import main; sys.exit(main())"
+    with order.open("rb") as file:
+        keeper = subprocess.run(
+            [sys.executable, "-c", code, str(file.fileno())],
+            pass_fds=[file.fileno()],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            stderr=writer,
+            timeout=20,
+            check=False,
+        )
+    os.close(writer), os.close(reader)
+    assert (keeper.returncode, (tmp_path / "again").exists()) == (0, True)
