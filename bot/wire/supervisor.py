@@ -78,6 +78,7 @@ class Supervisor:
         self.silence_seconds, self.hold_seconds = 5.0, 600.0
         self._code: int | None = None  # of our exit, once that is decided
         self._stopping = False
+        self._hung_up = False  # a SIGHUP came, and no worker has taken it up yet
         self._was_ready = False  # some worker was
         self._alone_since: float | None = self.started  # no worker is ready
         self._workers: dict[int, Worker] = {}
@@ -131,6 +132,8 @@ class Supervisor:
         worker.told, self._news = list(self._news), deque(maxlen=NEWS)
         for frame in worker.told:
             worker.link.send(frame)
+        if self._hung_up:
+            worker.link.send(Frame("hangup"))
         if self._stopping:  # the end was asked for while it started
             self._end(worker)
 
@@ -159,10 +162,12 @@ class Supervisor:
         worker.silent = True
         if worker.spoken and not worker.stopped:  # else nobody takes the signal
             worker.witness = await atwork.look_at(worker.stacks, worker.pid, patience)
-            process.send(worker.pid, signal.SIGUSR1)
-            await asyncio.wait([worker.ended], timeout=DUMP_SECONDS)
-        process.send(worker.pid, signal.SIGKILL)
-        await worker.ended
+            if not worker.ended.done():  # else the number may be somebody else's
+                process.send(worker.pid, signal.SIGUSR1)
+                await asyncio.wait([worker.ended], timeout=DUMP_SECONDS)
+        if not worker.ended.done():
+            process.send(worker.pid, signal.SIGKILL)
+            await worker.ended
 
     def _reap(self) -> None:
         """Take the status of every child that has ended, or has been stopped; orphans that became ours are buried."""
@@ -277,13 +282,13 @@ class Supervisor:
         seconds = self.deaths.pause()
         if seconds and not self._stopping:
             log.warning("%d workers have failed; the next one starts in %g s", self.deaths.recent, seconds)
-            self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), min(seconds, max(0.0, self._hold_until() - self._clock())))
             except TimeoutError:
                 pass
             if self._clock() >= self._hold_until():
                 self._give_up()
+        self._wake.clear()
 
     def _hold_until(self) -> float:
         """When the connections are given up for want of a worker."""
@@ -315,6 +320,7 @@ class Supervisor:
                 self.upgrade.heard(worker, frame)
                 self.reserve.prepare_later(self._command())
             case "reloading":
+                self._hung_up = False
                 self.systemd.reloading()
             case "status":
                 self.systemd.status(frame.payload.decode(errors="replace"))
@@ -357,12 +363,16 @@ class Supervisor:
     # -- the end
 
     def hang_up(self, terminal: process.Terminal) -> None:
-        """SIGHUP: the end of the terminal is the end of the bot; from elsewhere it asks for a reload."""
+        """SIGHUP: the end of the terminal is the end of the bot; from elsewhere it asks for a reload, by the next worker if need be."""
         worker = self.worker
         if terminal.has_gone():
             self.stop("neverquit: shutting down")
-        elif worker is not None and not worker.ended.done():
+            return
+        self._hung_up = True
+        if worker is not None and not worker.ended.done():
             worker.link.send(Frame("hangup"))
+        else:
+            self._wake.set()  # who has mended the configuration does not want to wait
 
     def stop(self, reason: str) -> None:
         """Say QUIT, end the worker, and go: SIGTERM or SIGINT came, or the terminal is gone."""

@@ -251,6 +251,21 @@ async def test_a_silent_worker_writes_its_stacks_and_is_killed(staff: Staff, cap
 
 
 @staged
+async def test_a_silent_worker_that_ends_before_its_time_is_sent_nothing_more(
+    staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number may be somebody else's by then."""
+    monkeypatch.setattr("bot.atwork.LOOK_SECONDS", 0.2)
+    for number, ends_at, sent in ((1, 5.1, []), (2, 10.5, [102])):  # while it is looked at, while it writes
+        worker = await ready(staff, number)
+        worker.falls_silent()
+        await staff.at(ends_at)
+        worker.ends(-signal.SIGUSR1)
+        await staff.started(number + 1)
+        assert [pid for _, pid, _ in staff.signals] == sent
+
+
+@staged
 async def test_whatever_a_worker_says_is_a_sign_of_life(staff: Staff) -> None:
     first = await ready(staff)
     first.falls_silent()
@@ -503,11 +518,24 @@ async def test_a_hang_up_goes_to_the_worker_unless_the_terminal_has_gone(staff: 
 
 
 @staged
-async def test_a_hang_up_without_a_worker_is_nothing(staff: Staff) -> None:
-    first = await ready(staff)
-    first.ends(KILLED)
+async def test_a_hang_up_waits_for_a_worker_that_takes_it_up_and_no_worker_waits_after_it(staff: Staff) -> None:
+    for number in range(1, FAULTS_AT_ONCE + 2):
+        (await ready(staff, number)).ends(SEGFAULT)
+    await staff.at(0.2)
+    assert len(staff.workers) == FAULTS_AT_ONCE + 1, "the next one waits"
     staff.supervisor.hang_up(process.Terminal())
-    await ready(staff, 2)
+    asked = await staff.started(FAULTS_AT_ONCE + 2)
+    await staff.settled()
+    assert (asked.began, asked.verbs[0], asked.verbs.count("hangup")) == (0.2, "config", 1)
+    asked.ends(SEGFAULT)  # before it could read anything again
+    following = await staff.started(FAULTS_AT_ONCE + 3)
+    assert following.began == 0.2 + 2, "one wait is cut short, not all"
+    await following.hears("hangup")
+    following.says("reloading")
+    await staff.settled()
+    following.ends(KILLED)
+    last = await ready(staff, FAULTS_AT_ONCE + 4)
+    assert "hangup" not in last.verbs
 
 
 @staged
