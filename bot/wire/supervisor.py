@@ -224,7 +224,6 @@ class Supervisor:
             return
         if not worker.ready:  # who knows what it has made of that
             self._news.extendleft(reversed(worker.told))
-        self.deaths.died(self._clock(), own_fault=own_fault)
         silent = worker.silent and not worker.stopped
         # Told of a line that ended another, it takes none before it has dealt with that.
         reads = worker.ready or all(frame.verb != "skipped" for frame in worker.told)
@@ -234,12 +233,13 @@ class Supervisor:
             strikes=strikes(code, worker.silent),
             known=known if silent else None,
         )
+        by_line = skipped is not None
+        self.deaths.died(self._clock(), own_fault=own_fault, spoken=worker.spoken, by_line=by_line)
         log.error("the worker %d %s; starting another", worker.pid, why)
         self.systemd.status(f"the worker {why}; starting another")
         self._tell(Frame("news", (), f"the bot's worker {why} and was replaced".encode()))
         if skipped is not None:
             net, number, text = skipped
-            self.deaths.explained(self._clock())
             log.error("what ended it is not delivered again: %s", text.decode(errors="replace"))
             self._tell(Frame("stacks", (), json.dumps(stacks).encode()))
             self._tell(Frame("skipped", (net, number), text))
@@ -247,7 +247,7 @@ class Supervisor:
     def _not_started(self, why: str) -> None:
         """No worker came up: the first is waited for by somebody who can mend that, a later one has time."""
         if self._was_ready:
-            self.deaths.died(self._clock(), own_fault=True)
+            self.deaths.died(self._clock(), own_fault=True, spoken=False)
             log.error("%s", why)
         else:
             print(f"neverquit: {why}", file=sys.stderr, flush=True)
@@ -363,7 +363,7 @@ class Supervisor:
     # -- the end
 
     def hang_up(self, terminal: process.Terminal) -> None:
-        """SIGHUP: the end of the terminal is the end of the bot; from elsewhere it asks for a reload, by the next worker if need be."""
+        """SIGHUP: the end of the terminal is the end of the bot; else reload, by the next worker if need be."""
         worker = self.worker
         if terminal.has_gone():
             self.stop("neverquit: shutting down")

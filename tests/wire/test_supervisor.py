@@ -353,6 +353,20 @@ async def test_after_many_faults_workers_wait_longer_and_come_in_safe_mode(staff
 
 
 @staged
+async def test_workers_that_can_not_come_up_are_tried_later_and_later_but_keep_their_plugins(staff: Staff) -> None:
+    """As when the bot's packages are being exchanged on disk."""
+    (await ready(staff)).ends(KILLED)
+    for number in range(2, FAULTS_TO_SAFETY + 4):
+        (await staff.started(number)).ends(1)
+    staff.refuse = OSError("no more processes")
+    await staff.at(staff.loop.now + 500)
+    assert staff.supervisor.deaths.count > 2 * FAULTS_TO_SAFETY
+    staff.refuse = None
+    last = await staff.started(FAULTS_TO_SAFETY + 4)
+    assert "--safe" not in last.command
+
+
+@staged
 async def test_when_an_admin_takes_all_plugins_back_the_next_one_has_them_too(staff: Staff) -> None:
     for number in range(1, FAULTS_TO_SAFETY + 1):
         (await ready(staff, number)).ends(SEGFAULT)
