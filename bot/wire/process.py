@@ -64,8 +64,13 @@ def end_in_time(seconds: float, code: int = 0) -> None:
     timer.start()
 
 
+#: Our children from before we were the keeper: whoever became us by `exec` had started them for purposes of its own.
+_strangers: set[int] = set()
+
+
 def adopt_orphans() -> None:
     """Become the parent of what our children leave behind when they end, as process 1 is anyway."""
+    _strangers.update(_children())
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -76,16 +81,30 @@ def send(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def end_strays(number: int, group: int | None = None) -> None:
-    """Send a signal to our children (on Linux), or to those that a worker has left behind in its process group."""
+def end_strays(number: int, group: int | None = None) -> bool:
+    """Send a signal to our children (on Linux), or to those that a worker has left behind in its process group.
+
+    Returns:
+        Whether there was one. Their own children become ours when they have ended.
+    """
+    found = False
     if sys.platform == "linux":
+        session = os.getsid(0)
         for pid in _children():  # ours and not buried yet, so the numbers can't mean anybody else
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                if group is None or os.getpgid(pid) == group:
+                # A worker has a session of its own, and nobody comes into another: who is in ours is none of its.
+                if pid not in _strangers and os.getsid(pid) != session and group in (None, os.getpgid(pid)):
                     os.kill(pid, number)
+                    found = True
     elif group is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)
+    return found
+
+
+def buried(pid: int) -> None:
+    """Note that a child is no more: its number may be given to anybody."""
+    _strangers.discard(pid)
 
 
 def _children() -> Iterator[int]:

@@ -44,6 +44,7 @@ DUMP_SECONDS = 0.5  # for a silent worker to write its stacks, with which it end
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
 END_SECONDS = 4.9  # from a signal to our end at the latest
 CLOSE_SECONDS = 0.5  # of these, for the QUITs of a keeper without a worker
+LAST_SECONDS, LOOK_SECONDS = 0.3, 0.01  # for those that strays leave behind in their turn
 STRAYS_SECONDS = 1.0  # from SIGTERM to SIGKILL for what a worker has left behind
 GLANCE_SECONDS = 1.0  # how often we look whether we slept ourselves
 NEWS = 50  # frames about its predecessors that a worker is told
@@ -180,6 +181,8 @@ class Supervisor:
                 return
             if (worker := self._workers.get(pid)) is not None:
                 self._changed(worker, status)
+            elif not os.WIFSTOPPED(status) and not os.WIFCONTINUED(status):
+                process.buried(pid)
 
     def _changed(self, worker: Worker, status: int) -> None:
         if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
@@ -406,8 +409,10 @@ class Supervisor:
             await asyncio.wait_for(self.keeper.closed(), CLOSE_SECONDS)
         except TimeoutError:
             log.warning("a server did not close the connection in time")
-        if os.getpid() != 1:  # else all end with us anyway, and not all are ours
-            process.end_strays(signal.SIGKILL)
+        deadline = self._clock() + LAST_SECONDS
+        # As process 1 all end with us anyway, and not all are ours.
+        while os.getpid() != 1 and process.end_strays(signal.SIGKILL) and self._clock() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)  # for those that they leave to us
 
 
 def main() -> NoReturn:

@@ -618,13 +618,15 @@ def stuck():
 if not os.path.exists("facts"):
     wait = "import time; time.sleep(600)"
     told = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: (open('told', 'w'), sys.exit()))"
+    nested = "import subprocess; child = subprocess.Popen(['sleep', '600'], start_new_session=True, "
+    nested += "stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); open('nested', 'w').write(str(child.pid))"
     facts = {
         "descriptors": len(os.listdir("/proc/self/fd")) - 1,  # one to read this
         "stdin": os.readlink("/proc/self/fd/0"),
         "leads": os.getsid(0) == os.getpid(),
         "polite": leave(told, then=wait),
         "rude": leave("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)", then=wait),
-        "elsewhere": leave("import os; os.setsid()", then=wait),
+        "elsewhere": leave("import os; os.setsid(); " + nested, then=wait),
     }
     with open("facts", "w") as file:
         json.dump(facts, file)
@@ -644,12 +646,18 @@ while link.recv(1 << 16):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="who adopts orphans, /proc")
 def test_a_process_that_hangs_is_replaced_and_its_children_are_ended_and_buried(tmp_path: Path) -> None:
-    """One keeper, two workers: the first leaves three children, one of them in a session of its own, and hangs."""
+    """One keeper, two workers: the first leaves three children, one of them in a session of its own, and hangs.
+
+    A child that was there before the keeper, of the script that has started it, say, is none of its.
+    """
     order, orders = os.pipe()
     command = [sys.executable, "-SE", "-c", WORKER]
     with os.fdopen(orders, "w") as file:
         json.dump({"command": command, "config": "", "log": {"level": "info", "format": "text"}}, file)
-    code = "import sys; from bot.wire.supervisor import main; sys.exit(main())"
+    code = "import subprocess, sys; quiet = subprocess.DEVNULL; "
+    code += "before = subprocess.Popen(['sleep', '600'], stdout=quiet, stderr=quiet, start_new_session=True); "
+    code += "open('before', 'w').write(str(before.pid)); "
+    code += "from bot.wire.supervisor import main; sys.exit(main())"
     keeper = subprocess.run(
         [sys.executable, "-c", code, str(order)],
         pass_fds=[order],
@@ -662,13 +670,17 @@ def test_a_process_that_hangs_is_replaced_and_its_children_are_ended_and_buried(
         check=False,
     )
     os.close(order)
+    before = int((tmp_path / "before").read_text())
+    assert Path(f"/proc/{before}/exe").exists()
+    os.kill(before, signal.SIGKILL)
     assert keeper.returncode == 7, keeper.stderr
     assert "in stuck" in keeper.stderr and "was silent; starting another" in keeper.stderr
     facts = json.loads((tmp_path / "facts").read_text())
     assert (facts["descriptors"], facts["stdin"], facts["leads"]) == (5, os.devnull, True)
     assert (tmp_path / "told").exists(), "SIGTERM comes first"
     assert json.loads((tmp_path / "still").read_text()), "what has left the group is ended when the keeper ends"
-    assert not Path(f"/proc/{facts['elsewhere']}/exe").exists()
+    for pid in (facts["elsewhere"], int((tmp_path / "nested").read_text())):
+        assert not Path(f"/proc/{pid}/exe").exists()
 
 
 STALLED = """
