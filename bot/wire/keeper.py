@@ -217,8 +217,9 @@ class Keeper:
         self._changed()
 
     def _save(self, number: str, blob: bytes) -> None:
+        upto = int(number)  # what is no number is not kept: each worker to come would be given it
         self._saved = (number, blob)
-        self.entries.saved(int(number))
+        self.entries.saved(upto)
 
     # -- what is said --
 

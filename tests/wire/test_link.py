@@ -63,7 +63,20 @@ def test_a_frame_of_the_wrong_shape_is_refused(frame: Frame) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"\n", b"nonsense\n", b"up\n", b"up a b\n", b"up  a\n", b"down n\n", b"live :\n", b"\xff\n"]
+    "raw",
+    [
+        b"",
+        b"\n",
+        b"nonsense\n",
+        b"up\n",
+        b"up a b\n",
+        b"up  a\n",
+        b"down n\n",
+        b"live :\n",
+        b"\xff\n",
+        b"go a\x01\n",
+        b"go :a\n",
+    ],
 )
 def test_bytes_that_are_no_frame_are_refused(raw: bytes) -> None:
     with pytest.raises(LinkError):
