@@ -24,10 +24,16 @@ ASKING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP} if hasattr(sig
 def command(module: str, *arguments: str) -> list[str]:
     """Return how to run the `main` of a module of this very bot in a fresh interpreter; `ps` shows its name.
 
-    Not `-m`, which looks in the working folder first: somebody's own folder `bot` may lie there.
+    Not `-m`, which looks in the working folder first: somebody's own folder `bot` may lie there. Nor with our folder in
+    front: beside an installed bot there may be old backports of modules of the standard library.
     """
-    root = str(Path(__file__).parents[2])
-    code = f"import sys; sys.path[0] = {root!r}; from {module} import main; sys.exit(main())"
+    root = Path(__file__).parents[2]
+    code = (
+        "import sys; del sys.path[: not sys.flags.safe_path]; from importlib import util; "
+        f"spec = util.spec_from_file_location('bot', {str(root / 'bot' / '__init__.py')!r}); "
+        "sys.modules['bot'] = door = util.module_from_spec(spec); spec.loader.exec_module(door); "
+        f"{str(root)!r} in sys.path or sys.path.append({str(root)!r}); from {module} import main; sys.exit(main())"
+    )
     return [sys.executable, "-c", code, f"neverquit-{module.rpartition('.')[2]}", *arguments]
 
 

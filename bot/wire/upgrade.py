@@ -188,7 +188,7 @@ class Upgrade(Generic[W]):
 
 
 #: Another interpreter has packages of its own: not from this one's folders, which `process.command` names.
-_ELSEWHERE = "import sys; sys.path.pop(0); from bot.worker import main; sys.exit(main())"
+_ELSEWHERE = "import sys; del sys.path[: not sys.flags.safe_path]; from bot.worker import main; sys.exit(main())"
 
 
 def _by(command: Sequence[str], python: str) -> list[str]:
