@@ -16,7 +16,7 @@ WARM_UP = 3  # commands that are not counted
 IN_FLIGHT = 500  # pipelined commands that are not answered yet
 
 
-def answered(scratch: Path, rounds: int, commands_a_round: int, pipelined: int) -> Iterator[Table]:
+def answered(scratch: Path, rounds: int, commands_a_round: int, at_once: int) -> Iterator[Table]:
     """Measure the bots in turns, a round each: one question after another, then many at once."""
     home = scratch / "commands"
     sources.write_all(home / "plugins", PLUGINS)
@@ -40,7 +40,7 @@ def answered(scratch: Path, rounds: int, commands_a_round: int, pipelined: int) 
         for _ in range(rounds):
             for name, (who, word) in bots.items():
                 seconds[name] += round_trips(who, word, commands_a_round)
-                rates[name].append(pipelined(who, word, pipelined))
+                rates[name].append(pipelined(who, word, at_once))
     table = Table("a command's round trip, ms", ("p50", "p99", "x aio", "answers/s", "of aio"))
     for name, each in seconds.items():
         p50, rate = median(each), median(rates[name])

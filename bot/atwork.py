@@ -32,6 +32,7 @@ from time import monotonic_ns, sleep
 from typing import IO, Any, Final
 
 PAGE_BYTES: Final = 4096
+STACKS_BYTES: Final = 64 * 1024
 STAMPS: Final = 16  # in the silence that is allowed
 LATE: Final = 3  # so many of their times without one: somebody else had the interpreter
 STAMP_SECONDS: Final = 0.25  # from one to the next, as long as nobody has said how long that is
@@ -117,10 +118,7 @@ class Register:
                 resume, given = send, None
             try:
                 given = yield awaited
-            except GeneratorExit:
-                coroutine.close()
-                raise
-            except BaseException as error:
+            except BaseException as error:  # GeneratorExit, when it is closed, as well
                 resume, given = coroutine.throw, error
 
     def sit_down(self) -> int:
@@ -139,8 +137,8 @@ class Register:
             self._free.append(seat)
 
     def work(self, seat: int, who: int) -> None:
-        """The thread in this seat begins a call; nothing of a call that no line has caused."""
-        if seat and who:
+        """The thread in this seat begins a call; 0 is one that no line has caused."""
+        if seat:
             words = self._words
             words[seat + _SINCE] = monotonic_ns()
             words[seat + _WHO] = who
@@ -172,6 +170,13 @@ def paper() -> IO[bytes]:
     return file
 
 
+def written(file: IO[bytes]) -> str:
+    """Return what the worker has written, and close it."""
+    with file:
+        file.seek(PAGE_BYTES)
+        return file.read(STACKS_BYTES).decode(errors="replace").strip()
+
+
 async def look_at(paper: IO[bytes], pid: int, silent_seconds: float) -> Witness:
     """Look what a worker does that has been silent for too long, before it is ended; see `Witness`."""
     witness = Witness(paper, pid, silent_seconds)
@@ -199,7 +204,7 @@ class Witness:
         now, silent = monotonic_ns(), int(silent_seconds * 1e9)
         self._half = now - silent // 2
         words = self._read()
-        self.held = words[_STAMP] < self._half
+        self.held = 0 < words[_STAMP] < self._half
         self._free = words[_STAMP] > now - LATE * silent // STAMPS and words[_ON_TIME] < self._half
         self._used: Mapping[int, int] = {}
         self._busy: list[int] = []
@@ -222,7 +227,8 @@ class Witness:
         return None
 
     def _read(self) -> memoryview:
-        return memoryview(os.pread(self._paper.fileno(), PAGE_BYTES, 0)).cast("Q")
+        page = os.pread(self._paper.fileno(), PAGE_BYTES, 0)
+        return memoryview(page.ljust(PAGE_BYTES, b"\0")).cast("Q")  # whatever has been done to the file
 
 
 def _processor_ns(pid: int) -> dict[int, int]:

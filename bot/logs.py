@@ -25,6 +25,7 @@ from contextvars import ContextVar, Token
 from typing import Any, Literal, Protocol, TextIO
 
 SAME_PER_MINUTE = 10  # enough to see a pattern, and a page of terminal
+PLUGINS_SAME_PER_MINUTE = 1000  # of what a plugin says that is no warning: more is a loop, and fills a disk
 _SHORTEST = 4  # a shorter secret stands in half of all lines by chance
 _CHATTY = ("irc", "asyncio", "watchdog")  # their debug lines say each event and each byte again
 
@@ -224,18 +225,23 @@ def _about(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class _LineHandler(logging.StreamHandler[Stream]):
-    """Writes lines; folds bursts of warnings and errors; says nothing when writing itself fails."""
+    """Writes lines; folds bursts of warnings and errors, and of plugins; says nothing when writing itself fails."""
 
     own: TextIO | None = None  # what `setup` opened, closed with the handler
 
     def __init__(self, stream: Stream, line: Any) -> None:
         super().__init__(stream)
-        self.line, self.burst = line, Burst()
+        self.line, self.burst, self.chatter = line, Burst(), Burst(PLUGINS_SAME_PER_MINUTE)
 
     def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()
+        grave = record.levelno >= logging.WARNING
         try:
-            ended, admitted = self.burst.ended(now), record.levelno < logging.WARNING or self.burst.admit(record, now)
+            ended = self.burst.ended(now) + self.chatter.ended(now)
+            if grave or record.name.startswith("plugins."):
+                admitted = (self.burst if grave else self.chatter).admit(record, now)
+            else:
+                admitted = True
         except Exception:  # a message that can't be made; `write` says so
             ended, admitted = [], True
         for line in ended:
@@ -257,7 +263,7 @@ class _LineHandler(logging.StreamHandler[Stream]):
 
     def close(self) -> None:
         """Say what is held back; the logging module calls this when the program ends."""
-        for line in self.burst.ended(float("inf")):
+        for line in self.burst.ended(float("inf")) + self.chatter.ended(float("inf")):
             self.write(line)
         super().close()
         if self.own is not None:

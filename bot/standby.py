@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import logs
 from bot.errors import ConfigError, NeverquitError, PluginError
+from bot.reread import reread, unpacked
 from bot.wire.link import Frame, one_line
 from bot.wire.process import be_called
 
@@ -75,7 +75,6 @@ async def _ready(path: Path, before: Mapping[str, Any], trials: Begun | None) ->
     from bot import running  # noqa: F401  # all of the bot
     from bot.live.trial import Trial
     from bot.live.trialspares import Spares
-    from bot.reread import reread
 
     settings = await asyncio.to_thread(reread, path)
     if settings.state_dir != before.get("state_dir", settings.state_dir):  # the keeper holds its lock
@@ -143,22 +142,21 @@ async def begin(link: Fork, path: Path, trials: Begun | None) -> tuple[Config, G
             log.warning("plugins could not be tried ahead", exc_info=rehearsal)
         elif not isinstance(rehearsal, BaseException) and before == config:
             ground = rehearsal
-    return await _settings(config, path), ground, given[0] if given else None
+    return _settings(config, path), ground, given[0] if given else None
 
 
 async def _rest(config: bytes, path: Path, ground: Ground) -> Rehearsal:
-    rehearsal, _ = await _rehearse(await _settings(config, path), ground)
+    rehearsal, _ = await _rehearse(_settings(config, path), ground)
     return rehearsal
 
 
-async def _settings(config: bytes, path: Path) -> Config:
-    from bot.reread import reread, unpacked
-
-    found = unpacked(config)
-    if found is None:  # an update came between
-        print(f"neverquit: other code has read the settings; {path} is read again", file=sys.stderr)
-        found = await asyncio.to_thread(reread, path)
-    return found
+def _settings(config: bytes, path: Path) -> Config:
+    """Read what the keeper has; it blocks if that is of other code, and nothing else is to be done then."""
+    settings = unpacked(config)
+    if settings is None:  # an update came between
+        log.warning("other code has read the settings; %s is read again", path)
+        settings = reread(path)
+    return settings
 
 
 def _words(error: Exception) -> str:

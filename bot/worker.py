@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from bot.atwork import STAMPS, here
 from bot.errors import NeverquitError
 from bot.wire.link import Frame, encode, one_line
-from bot.wire.process import be_called, die_with_parent, hear_later
+from bot.wire.process import be_called, die_with_parent, end_unless_again, hear_later
 from bot.wire.socketlink import SocketEnd
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 BEAT_SECONDS = 1.0
 BEATS_IN_SILENCE = 4  # so many at least before the keeper would take us for dead
+ALONE_SECONDS = 5.0  # after a silence that the keeper has not ended: it is gone
 GOODBYE_SECONDS = 1.0  # for the keeper to hear that we end
 FAILED = 1
 
@@ -140,8 +141,9 @@ class Fork:
 class Worker:
     """The bot in this process, and what the keeper tells it."""
 
-    def __init__(self, running: Running, link: Fork, handover: Handover) -> None:
+    def __init__(self, running: Running, link: Fork, handover: Handover, stacks: int) -> None:
         self._running, self._app, self._link, self._handover = running, running.app, link, handover
+        self._descriptor = stacks
         self._stacks = ""
         self._skipped: list[tuple[str, str, bytes, str]] = []
         self._news: list[str] = []
@@ -167,7 +169,10 @@ class Worker:
         if (status := self._running.in_short()) != self._status:
             self._status = status
             self._link.send(Frame("status", (), status.encode(errors="replace")))
-        patience = self._app.config.timeouts.silence_seconds or BEAT_SECONDS * BEATS_IN_SILENCE
+        silence = self._app.config.timeouts.silence_seconds
+        if silence:
+            end_unless_again(silence + ALONE_SECONDS, self._descriptor)
+        patience = silence or BEAT_SECONDS * BEATS_IN_SILENCE
         here.stamp_seconds = patience / STAMPS
         asyncio.get_running_loop().call_later(min(BEAT_SECONDS, patience / BEATS_IN_SILENCE), self._beat)
 
@@ -246,7 +251,6 @@ def main() -> NoReturn:
     # Written all of them, it ends: nobody has to wait for longer than that takes.
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     faulthandler.register(signal.SIGUSR1, options.stacks, all_threads=True, chain=True)
-    here.begin(options.stacks)
     try:
         from bot.live.trialorigin import fork_ahead
         from bot.running import run_to_end
@@ -254,7 +258,9 @@ def main() -> NoReturn:
         if options.standby:
             tell_unfit(options.descriptor, error)
         raise
-    run_to_end(_main(options, fork_ahead()))
+    trials = fork_ahead()
+    here.begin(options.stacks)  # which begins a thread
+    run_to_end(_main(options, trials))
 
 
 def tell_unfit(descriptor: int, error: Exception) -> None:
@@ -298,7 +304,7 @@ async def _main(options: argparse.Namespace, trials: Begun | None) -> int:
         safe=options.safe,
     )
     try:
-        code = await Worker(running, link, handover).run()
+        code = await Worker(running, link, handover, options.stacks).run()
     except NeverquitError as error:  # it has ended in words, and another worker would end the same way
         print(f"neverquit: {error}", file=sys.stderr, flush=True)
         code = FAILED

@@ -15,16 +15,20 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import nursery
 
 from bot.server import Client, Server
 
 ROOT = Path(__file__).parents[1]
 SOON = 20.0  # seconds until a test gives up; the machine may be busy
 CHANNEL = "#a"
+CERTIFICATES = Path(__file__).parent / "certificates"
 
 MODES = {"two": (), "single": ("--single",)}
 
@@ -78,15 +82,22 @@ class Pair:
         you.on_line = self._heard
 
     async def start(self, *arguments: str, through: Sequence[str] = (), **variables: str) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            *(*through, sys.executable, "-m", "bot", "run", *arguments),
+        self.process: asyncio.subprocess.Process | nursery.Born
+        if through:
+            self.process = await self._through(*through, sys.executable, "-m", "bot", "run", *arguments, **variables)
+        else:
+            self.process = await nursery.start(["run", *arguments], self.folder, environment(**variables))
+        self._reading = asyncio.create_task(self._log())
+
+    async def _through(self, *command: str, **variables: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *command,
             cwd=self.folder,
             env=environment(**variables),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        self._reading = asyncio.create_task(self._log())
 
     def _heard(self, line: str) -> None:
         if line.startswith(":neverquit!") and f" PRIVMSG {CHANNEL} :" in line:
@@ -205,15 +216,22 @@ def settings(port: int, **more: Any) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def pair(
-    folder: Path, *arguments: str, plugins: Mapping[str, str], start: bool = True, **more: Any
+    folder: Path, *arguments: str, plugins: Mapping[str, str], start: bool = True, tls: bool = False, **more: Any
 ) -> AsyncIterator[Pair]:
     """The bot with these plugins, joined; ended by force if the test has not ended it."""
+    theirs = ours = None
+    if tls:
+        theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        theirs.load_cert_chain(CERTIFICATES / "server.pem")
+        authority = str(CERTIFICATES / "authority.pem")
+        ours = ssl.create_default_context(cafile=authority)
+        more["network"] = {"host": "localhost", "tls": {"ca_file": authority}, **more.get("network", {})}
     (folder / "plugins").mkdir()
     for name, source in plugins.items():
         (folder / "plugins" / f"{name}.py").write_text(source)
-    server = Server()
+    server = Server(tls=theirs)
     await server.start()
-    you = await Client.connect("127.0.0.1", server.port, "you")
+    you = await Client.connect("localhost" if tls else "127.0.0.1", server.port, "you", tls=ours)
     you.send(f"JOIN {CHANNEL}")
     await you.expect(" 366 ")
     made = Pair(folder, server, you, settings(server.port, **more))

@@ -7,19 +7,24 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import nursery
 import pytest
 
-from bot import cli, config
+from bot import cli, config, ctl
+from bot.errors import NeverquitError
 from bot.server import Client, Server
 
 ROOT = Path(__file__).parents[1]
+CERTIFICATES = Path(__file__).parent / "certificates"
+Process = asyncio.subprocess.Process | nursery.Born
 SOON = 20.0  # seconds until a test gives up; the machine may be busy
 
 
@@ -142,7 +147,7 @@ def test_check_prints_places_and_fails(tmp_path: Path) -> None:
     assert neverquit(tmp_path, "check", "bad.py") == (1, "bad.py:2:5: SyntaxError: expected ':'\n", "")
 
 
-# --- signals: QUIT and exit 0 within 5 s, whatever it is doing
+# --- C14: SIGTERM and SIGINT, QUIT and exit 0 within 5 s, and SIGHUP, a reload, whatever it is doing
 
 BUSY = """
 import asyncio, time
@@ -178,26 +183,33 @@ def mode(request: pytest.FixtureRequest) -> tuple[str, ...]:
 @asynccontextmanager
 async def running(
     folder: Path, port: int, *mode: str, more: str = "", tls: bool = False, path: str = "", through: Sequence[str] = ()
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncIterator[Process]:
     config = configured(folder, port, more)
     if tls:
-        config.write_text(config.read_text().replace("tls: false", "tls: true"))
-    process = await asyncio.create_subprocess_exec(
-        *(*through, sys.executable, "-m", "bot", "run", *mode),
-        cwd=folder,
-        env={**environment(), "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), path)))},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+        authority = CERTIFICATES / "authority.pem"
+        config.write_text(config.read_text().replace("tls: false", f'tls: {{ca_file: "{authority}"}}'))
+    process: Process
+    if through or path:
+        process = await asyncio.create_subprocess_exec(
+            *(*through, sys.executable, "-m", "bot", "run", *mode),
+            cwd=folder,
+            env={**environment(), "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), path)))},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+    else:
+        process = await nursery.start(["run", *mode], folder, environment())
+    assert process.stdout is not None
     try:
         yield process
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        await process.stdout.read()
+        await process.wait()
 
 
-async def ends(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+async def ends(process: Process, number: signal.Signals) -> None:
     """Send a signal; the process exits with 0 within 5 s."""
     began = time.monotonic()
     process.send_signal(number)
@@ -205,46 +217,66 @@ async def ends(process: asyncio.subprocess.Process, number: signal.Signals) -> N
     assert time.monotonic() - began < 5.0 + 1.0  # one for a busy machine
 
 
-async def up(process: asyncio.subprocess.Process, folder: Path) -> None:
+async def up(process: Process, folder: Path) -> None:
     """Wait until the bot answers `ctl`: it is dialling by then."""
     async with asyncio.timeout(SOON):
-        while (await asyncio.to_thread(neverquit, folder, "ctl", "status"))[0]:
+        while True:
+            try:
+                await asyncio.to_thread(ctl.ask, folder / "state", "status")
+                return
+            except NeverquitError:
+                assert process.returncode is None
+                await asyncio.sleep(0.01)
+
+
+def secured() -> ssl.SSLContext:
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(CERTIFICATES / "server.pem")
+    return theirs
+
+
+async def heard(process: Process, text: bytes) -> None:
+    """Wait until the program has said this."""
+    assert process.stdout is not None
+    async with asyncio.timeout(SOON):
+        while text not in await process.stdout.readline():
             assert process.returncode is None
 
 
-async def connecting(listener: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]) -> asyncio.Server:
-    return await asyncio.start_server(listener, "127.0.0.1", 0)  # type: ignore[arg-type]
+async def hung_up(process: Process) -> None:
+    """Send SIGHUP, which changes nothing but the configuration and the plugins."""
+    process.send_signal(signal.SIGHUP)
+    await heard(process, b"configuration read again")
 
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 
 
 @SIGNALS
-async def test_it_ends_while_it_waits_to_connect_again(
+async def test_c14_it_ends_while_it_waits_to_connect_again(
     tmp_path: Path, mode: tuple[str, ...], number: signal.Signals
 ) -> None:
     async with running(tmp_path, dead_port(), *mode) as process:
-        assert process.stdout is not None
-        async with asyncio.timeout(SOON):
-            while b"trying again" not in await process.stdout.readline():
-                assert process.returncode is None
+        await heard(process, b"trying again")
         await ends(process, number)
 
 
 @SIGNALS
-async def test_it_ends_while_it_registers(tmp_path: Path, mode: tuple[str, ...], number: signal.Signals) -> None:
-    heard = asyncio.Event()
+async def test_c14_it_ends_while_it_registers_over_tls(
+    tmp_path: Path, mode: tuple[str, ...], number: signal.Signals
+) -> None:
+    came = asyncio.Event()
     done = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
-        heard.set()
+        came.set()
         await done.wait()
         writer.close()
 
-    server = await connecting(silent)
-    async with running(tmp_path, server.sockets[0].getsockname()[1], *mode) as process:
-        await asyncio.wait_for(heard.wait(), SOON)
+    server = await asyncio.start_server(silent, "127.0.0.1", 0, ssl=secured())
+    async with running(tmp_path, server.sockets[0].getsockname()[1], *mode, tls=True) as process:
+        await asyncio.wait_for(came.wait(), SOON)
         await ends(process, number)
     done.set()
     server.close()
@@ -252,7 +284,7 @@ async def test_it_ends_while_it_registers(tmp_path: Path, mode: tuple[str, ...],
 
 @SIGNALS
 @pytest.mark.parametrize("tls", [False, True], ids=["connecting", "in the TLS handshake"])
-async def test_it_ends_while_a_server_says_nothing(
+async def test_c14_it_ends_while_a_server_says_nothing(
     tmp_path: Path, mode: tuple[str, ...], number: signal.Signals, tls: bool
 ) -> None:
     """A listener whose queue is full takes no connection; one that answers nothing has TLS wait."""
@@ -266,34 +298,41 @@ async def test_it_ends_while_a_server_says_nothing(
             other.connect_ex(("127.0.0.1", port))
         async with running(tmp_path, port, *mode, tls=tls) as process:
             await up(process, tmp_path)
+            if number == signal.SIGINT:
+                await hung_up(process)
             await ends(process, number)
 
 
 @SIGNALS
-async def test_it_ends_while_a_name_is_looked_up(tmp_path: Path, mode: tuple[str, ...], number: signal.Signals) -> None:
+async def test_c14_it_ends_while_a_name_is_looked_up(
+    tmp_path: Path, mode: tuple[str, ...], number: signal.Signals
+) -> None:
     """A name server that never answers: the thread that waits for it must not hold up the end."""
     (tmp_path / "site").mkdir()
     slow = "import socket, time\nsocket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
     (tmp_path / "site" / "sitecustomize.py").write_text(slow)
     async with running(tmp_path, 6667, *mode, path=str(tmp_path / "site")) as process:
         await up(process, tmp_path)
+        if number == signal.SIGINT:
+            await hung_up(process)
         await ends(process, number)
 
 
 @asynccontextmanager
 async def in_channel(
-    folder: Path, *mode: str, through: Sequence[str] = ()
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, Server, Client]]:
+    folder: Path, *mode: str, through: Sequence[str] = (), tls: bool = False
+) -> AsyncIterator[tuple[Process, Server, Client]]:
     """The program, started `through` a command, on an embedded server, in #a with `you`."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "busy.py").write_text(BUSY)
-    server = Server()
+    server = Server(tls=secured() if tls else None)
     await server.start()
-    you = await Client.connect("127.0.0.1", server.port, "you")
+    ours = ssl.create_default_context(cafile=str(CERTIFICATES / "authority.pem")) if tls else None
+    you = await Client.connect("127.0.0.1", server.port, "you", tls=ours)
     you.send("JOIN #a")
     await you.expect(" 366 ")
     try:
-        async with running(folder, server.port, *mode, through=through) as process:
+        async with running(folder, server.port, *mode, through=through, tls=tls) as process:
             await you.expect(lambda line: line.startswith(":neverquit!") and " JOIN " in line, timeout=SOON)
             yield process, server, you
     finally:
@@ -302,18 +341,25 @@ async def in_channel(
 
 
 @SIGNALS
-async def test_it_ends_with_quit_while_idle(tmp_path: Path, mode: tuple[str, ...], number: signal.Signals) -> None:
-    async with in_channel(tmp_path, *mode) as (process, _, you):
+async def test_c14_it_ends_with_quit_while_idle_over_tls(
+    tmp_path: Path, mode: tuple[str, ...], number: signal.Signals
+) -> None:
+    async with in_channel(tmp_path, *mode, tls=True) as (process, _, you):
         await ends(process, number)
         assert ":neverquit!" in await you.expect(" QUIT ")
 
 
-@pytest.mark.parametrize("what", ["async", "sleep", "spin", "stubborn"])
-async def test_it_ends_with_quit_while_a_handler_runs(tmp_path: Path, mode: tuple[str, ...], what: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "number"),
+    [("async", signal.SIGTERM), ("sleep", signal.SIGINT), ("spin", signal.SIGTERM), ("stubborn", signal.SIGINT)],
+)
+async def test_c14_it_ends_with_quit_while_a_handler_runs(
+    tmp_path: Path, mode: tuple[str, ...], what: str, number: signal.Signals
+) -> None:
     async with in_channel(tmp_path, *mode) as (process, _, you):
         you.privmsg("#a", f"!{what}")
         await you.expect(":busy", timeout=SOON)
-        await ends(process, signal.SIGTERM)
+        await ends(process, number)
         await you.expect(" QUIT ")
 
 
@@ -331,13 +377,13 @@ async def test_it_runs_and_reloads_with_its_standard_streams_closed(tmp_path: Pa
         await ends(process, signal.SIGTERM)
 
 
-async def test_it_ends_with_quit_when_asked_twice(tmp_path: Path, mode: tuple[str, ...]) -> None:
+async def test_c14_it_ends_with_quit_when_asked_twice(tmp_path: Path, mode: tuple[str, ...]) -> None:
     async with in_channel(tmp_path, *mode) as (process, _, _you):
         process.send_signal(signal.SIGTERM)
         await ends(process, signal.SIGINT)
 
 
-async def test_a_hang_up_reads_configuration_and_plugins_again(tmp_path: Path, mode: tuple[str, ...]) -> None:
+async def test_c14_a_hang_up_reads_configuration_and_plugins_again(tmp_path: Path, mode: tuple[str, ...]) -> None:
     async with in_channel(tmp_path, *mode) as (process, _, you):
         (tmp_path / "config.yaml").write_text((tmp_path / "config.yaml").read_text().replace('["#a"]', '["#a", "#b"]'))
         you.send("JOIN #b")
@@ -353,7 +399,7 @@ async def test_a_hang_up_reads_configuration_and_plugins_again(tmp_path: Path, m
         await ends(process, signal.SIGTERM)
 
 
-async def test_a_hang_up_takes_all_plugins_anew(tmp_path: Path, mode: tuple[str, ...]) -> None:
+async def test_c14_a_hang_up_takes_all_plugins_anew(tmp_path: Path, mode: tuple[str, ...]) -> None:
     async with in_channel(tmp_path, *mode) as (process, _, you):
         process.send_signal(signal.SIGHUP)
         await heard(process, b"configuration read again; busy g1 -> g2 (")
@@ -362,15 +408,7 @@ async def test_a_hang_up_takes_all_plugins_anew(tmp_path: Path, mode: tuple[str,
         await ends(process, signal.SIGTERM)
 
 
-async def heard(process: asyncio.subprocess.Process, text: bytes) -> None:
-    """Wait until the program has said this."""
-    assert process.stdout is not None
-    async with asyncio.timeout(SOON):
-        while text not in await process.stdout.readline():
-            assert process.returncode is None
-
-
-async def test_a_hang_up_ends_it_neither_while_it_waits_nor_while_it_registers(
+async def test_c14_a_hang_up_ends_it_neither_while_it_waits_nor_while_it_registers(
     tmp_path: Path, mode: tuple[str, ...]
 ) -> None:
     came = asyncio.Event()
@@ -385,19 +423,17 @@ async def test_a_hang_up_ends_it_neither_while_it_waits_nor_while_it_registers(
     port = dead_port()
     async with running(tmp_path, port, *mode) as process:
         await heard(process, b"trying again")
-        process.send_signal(signal.SIGHUP)
-        await heard(process, b"configuration read again")
+        await hung_up(process)
         server = await asyncio.start_server(silent, "127.0.0.1", port)
         await asyncio.wait_for(came.wait(), SOON)
-        process.send_signal(signal.SIGHUP)
-        await heard(process, b"configuration read again")
+        await hung_up(process)
         await ends(process, signal.SIGTERM)
     done.set()
     server.close()
 
 
 @pytest.mark.parametrize("what", ["async", "spin"])
-async def test_a_hang_up_is_heard_while_a_handler_runs(tmp_path: Path, mode: tuple[str, ...], what: str) -> None:
+async def test_c14_a_hang_up_is_heard_while_a_handler_runs(tmp_path: Path, mode: tuple[str, ...], what: str) -> None:
     async with in_channel(tmp_path, *mode) as (process, _, you):
         you.privmsg("#a", f"!{what}")
         await you.expect(":busy", timeout=SOON)

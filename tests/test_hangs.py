@@ -4,6 +4,7 @@ nobody else is skipped, and no line has to be tried alone.
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -65,4 +66,9 @@ async def test_a_hang_under_load_is_found_at_its_first_death(tmp_path: Path, kin
         assert sorted(line for line in bot.said if line in set(wanted)) == sorted(wanted), "some were answered twice"
         bot.says("!plugins")
         await bot.answers(f"plugins: others, talk; off: {', '.join(sorted(kinds))}")
+        worker = bot.worker
+        bot.kill(worker, signal.SIGUSR1)  # somebody wants to know where it is
+        await bot.logs(f"where the worker {worker} was when it ended")
+        bot.says("!hello again")
+        await bot.answers("hello again")
         await bot.ends()

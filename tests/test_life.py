@@ -435,12 +435,17 @@ async def test_status_tells_of_both_processes(tmp_path: Path, mode: str) -> None
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_stopped_for_a_while_it_goes_on_and_finds_out_at_once_that_the_connection_is_dead(
+async def test_c17_stopped_for_a_while_it_goes_on_and_finds_out_at_once_that_the_connection_is_dead(
     tmp_path: Path, mode: str
 ) -> None:
+    """Over TLS."""
     tick = 'from bot import every\n@every("0.3s")\nasync def tick(ctx): ctx.to("here/#a").say("tick")\n'
     async with pair(
-        tmp_path, *MODES[mode], plugins={"talk": TALK, "tick": tick}, network={"reconnect": {"minimum_seconds": 0.1}}
+        tmp_path,
+        *MODES[mode],
+        plugins={"talk": TALK, "tick": tick},
+        network={"reconnect": {"minimum_seconds": 0.1}},
+        tls=True,
     ) as bot:
         await bot.answers("tick")
         everybody = [bot.process.pid, *bot.family()]
@@ -451,7 +456,8 @@ async def test_stopped_for_a_while_it_goes_on_and_finds_out_at_once_that_the_con
         await asyncio.sleep(2.5)  # the time itself is the case: longer than the silence of a worker may be
         for pid in everybody:
             os.kill(pid, signal.SIGCONT)
-        await joined(bot, times=2)
+        async with asyncio.timeout(10):
+            await joined(bot, times=2)
         bot.says("!hello")
         await bot.answers("hello ")
         assert bot.said.count("tick") - ticks <= 4, "no burst of old timers"
@@ -459,7 +465,7 @@ async def test_stopped_for_a_while_it_goes_on_and_finds_out_at_once_that_the_con
         await bot.ends()
 
 
-async def test_a_keeper_that_was_stopped_alone_does_not_kill_its_worker_for_that(bot: Pair) -> None:
+async def test_c17_a_keeper_that_was_stopped_alone_does_not_kill_its_worker_for_that(bot: Pair) -> None:
     worker = bot.worker
     os.kill(bot.process.pid, signal.SIGSTOP)
     await asyncio.sleep(2.5)  # the time itself is the case

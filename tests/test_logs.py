@@ -292,6 +292,16 @@ def test_lines_that_are_no_warnings_are_never_held_back() -> None:
     assert len(lines(stream)) == 50
 
 
+def test_a_plugin_that_says_the_same_for_ever_does_not_fill_the_disk() -> None:
+    stream = start()
+    for number in range(logs.PLUGINS_SAME_PER_MINUTE + 7):
+        logging.getLogger("plugins.karma").info("line %d", number)
+    logging.getLogger("plugins.karma").info("another")
+    assert len(lines(stream)) == logs.PLUGINS_SAME_PER_MINUTE + 1
+    logging.getLogger().handlers[-1].close()
+    assert lines(stream)[-1].endswith(" plugins.karma: ... 7 more like this: line 0")
+
+
 def test_a_burst_keeps_nothing_of_a_plugin_alive() -> None:
     class Error(Exception):
         pass

@@ -41,16 +41,34 @@ async def proved_innocent(bot: Pair, count: int) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", POISON)
-async def test_poison_is_found_among_good_lines(tmp_path: Path, kind: str) -> None:
+async def test_p05_p07_p09_poison_is_found_among_good_lines(tmp_path: Path, kind: str) -> None:
+    """In one process nothing could help."""
     async with pair(tmp_path, plugins=poison(kind)) as bot:
+        began = asyncio.get_running_loop().time()
         bot.says(
             *(f"!hello {number}" for number in range(5)), "!boom", *(f"!hello {number}" for number in range(5, 20))
         )
         await bot.tells("bad ended the bot's worker with «!boom»")
         await proved_innocent(bot, 20)
-        assert sum("; starting another" in line for line in bot.log) <= 2
+        deaths = sum("; starting another" in line for line in bot.log)
+        assert deaths <= 2
+        assert asyncio.get_running_loop().time() - began < 5 * deaths
         bot.says("!boom", "!plugins")
         await bot.answers("plugins: talk; off: bad")
+        assert bot.connections() == 1
+        await bot.ends()
+
+
+async def test_p09_p10_a_line_at_which_workers_are_killed_again_and_again_is_found(tmp_path: Path) -> None:
+    """Who sends SIGKILL can't be known; the kernel does when memory ends. So it takes more deaths, each a short one."""
+    bad = HEAD + '@command("boom")\ndef boom(ctx): os.kill(os.getpid(), 9)'
+    async with pair(tmp_path, plugins={"talk": TALK, "bad": bad}) as bot:
+        bot.says("!boom")
+        await bot.tells("bad ended the bot's worker with «!boom»")
+        bot.says("!hello last", "!plugins")
+        await bot.answers("hello last", "plugins: talk; off: bad")
+        assert "safe mode" not in "\n".join(bot.log)
+        assert sum("; starting another" in line for line in bot.log) <= 10
         assert bot.connections() == 1
         await bot.ends()
 

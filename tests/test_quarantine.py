@@ -65,6 +65,20 @@ async def test_stacks_that_name_nobody_who_was_woken_say_nothing(bot: Bot) -> No
     assert await convicted(bot, {"a": RULE, "b": EVENT}, stacks=others) == {"a"}
 
 
+async def test_a_pattern_that_held_the_worker_is_found_in_another_process(bot: Bot) -> None:
+    """Searched for here, it would hold the next worker as well."""
+    endless = RULE.replace('"boom"', 'r"^!boom now(?=(a+)+$)"').replace("(ctx)", "(ctx, found)")
+    text = b":eve!e@host PRIVMSG #demo :!boom now" + b"a" * 40 + b"b"
+    stacks = '  File "/srv/bot/dispatch/rules.py", line 72 in found\n'
+    plugins = {"a": RULE, "b": endless, "c": RULE, "d": EVENT}
+    assert await convicted(bot, plugins, text, stacks) == {"b"}
+
+
+async def test_where_no_pattern_takes_long_nobody_is_out(bot: Bot) -> None:
+    stacks = '  File "/srv/bot/dispatch/rules.py", line 72 in found\n'
+    assert await convicted(bot, {"a": RULE, "b": RULE}, stacks=stacks) == set()
+
+
 @pytest.mark.parametrize("line", [b"", b"\xff\xfe", b":x", b"NOTICE", b":eve!e@h PRIVMSG #demo :nothing", b"PING :x"])
 async def test_a_line_that_wakes_nobody_is_nobodys(bot: Bot, line: bytes) -> None:
     assert await convicted(bot, {"a": COMMAND}, line) == set()

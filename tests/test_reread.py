@@ -62,11 +62,18 @@ class Timeouts(config.Timeouts):
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class Flood:
     """The same fields, in another order."""
 
-    format: str = "text"
-    level: str = "info"
+    per_second: float = 0.5
+    burst: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reload(config.Reload):
+    """The same fields, one with another meaning."""
+
+    report_to: tuple[str, ...] = ()  # type: ignore[assignment]
 
 
 def test_settings_come_through_as_they_were(tmp_path: Path) -> None:
@@ -74,7 +81,7 @@ def test_settings_come_through_as_they_were(tmp_path: Path) -> None:
     assert unpacked(packed(settings)) == settings
 
 
-@pytest.mark.parametrize("changed", [Timeouts, Log])
+@pytest.mark.parametrize("changed", [Timeouts, Flood, Reload])
 def test_settings_of_other_code_are_not_taken(changed: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """pickle itself would put the values into whatever fields stand in their places."""
     settings = config.parse(GOOD, "/config.yaml")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from bot.config import Log, Timeouts
 from bot.wire.link import SHAPES, Frame
 from bot.wire.socketlink import SocketEnd
-from bot.worker import OURS, Fork
+from bot.worker import ALONE_SECONDS, OURS, Fork, Worker
 
 
 class Ends:
@@ -96,3 +99,16 @@ async def test_the_end_of_the_keeper_is_told(ends: Ends) -> None:
     ends.fork.on_close = closed.set
     ends.keeper.close()
     await asyncio.wait_for(closed.wait(), 10)
+
+
+@pytest.mark.parametrize(("silence", "armed"), [(2.0, [(2.0 + ALONE_SECONDS, 7)]), (0.0, [])])
+async def test_each_beat_puts_off_the_end_of_a_worker_whose_keeper_is_gone(
+    ends: Ends, silence: float, armed: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = list[tuple[float, int]]()
+    monkeypatch.setattr("bot.worker.end_unless_again", lambda *given: seen.append(given))
+    settings = SimpleNamespace(reserve=False, timeouts=Timeouts(silence_seconds=silence), log=Log())
+    app = SimpleNamespace(config=settings, reloader=SimpleNamespace(safety=SimpleNamespace()))
+    worker = Worker(cast(Any, SimpleNamespace(app=app, in_short=lambda: "")), ends.fork, cast(Any, None), 7)
+    worker._beat()
+    assert seen == armed

@@ -23,8 +23,7 @@ SAVE_SECONDS = 1.5
 PLUGINS = 100  # loaded in all, so that the start of a worker is that of a real bot
 PING_LIMIT_SECONDS = 1.0
 SILENCE_SECONDS = 1.0
-# A line that hangs among others hangs twice before it is known: two silences, two lots of stacks, two starts.
-HANG_LIMIT_SECONDS = 10.0
+HANG_LIMIT_SECONDS = SILENCE_SECONDS + 1.0
 SETTLE_SECONDS = 120.0  # for the backlog of a run with many faults
 
 

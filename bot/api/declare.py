@@ -25,8 +25,9 @@ MARK = "__neverquit__"
 # else, since the second replaces the first in the module's namespace.
 ledger: ContextVar[list[Callable[..., Any]] | None] = ContextVar("ledger", default=None)
 
-# 32 characters: longer ones can't be typed in a channel by anyone. The dot belongs to `!plugin.command`.
-_NAME = re.compile(r"[^\s.\x00-\x1f\x7f]{1,32}")
+# 32 characters: longer ones can't be typed in a channel by anyone, nor can what is not printable. The dot belongs to
+# `!plugin.command`.
+_NAME = re.compile(r"[^\s.]{1,32}")
 
 EVENTS = frozenset(FIELDS) - {"numeric"}
 
@@ -114,8 +115,11 @@ def command(
     if len(names) == 1 and callable(names[0]):
         return command()(names[0])  # @command without parentheses
     for name in names:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} can't be a command: use 1 to 32 characters without white space or a dot")
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or not name.isprintable():
+            shown = name if len(repr(name)) < 100 else f"{name[:32]}..."
+            raise ValueError(
+                f"{shown!r} can't be a command: use 1 to 32 visible characters without white space or a dot"
+            )
     if limit is not None and not re.fullmatch(r"\d+/\S+", limit):
         raise ValueError(f"limit={limit!r} is no limit; write a count and a time, such as '3/10s'")
     pairs = []

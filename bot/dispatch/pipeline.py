@@ -123,7 +123,7 @@ class Pipeline:
             failed = True
             if is_command:
                 call.ctx.say(f"{call.ctx.command} took longer than {self.handler_seconds:g} s and was stopped")
-            self._log(call, f"took longer than {self.handler_seconds:g} s", None)
+            self._log(call, None, "took longer than %g s", self.handler_seconds)
         except BaseException as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
@@ -145,8 +145,8 @@ class Pipeline:
         number = secrets.token_hex(2)
         if isinstance(call.handler.declaration, Command):
             call.ctx.say(f"{call.ctx.command} failed (error {number}){_words_for_admins(call, error)}")
-        self._log(call, f"failed (error {number}): {type(error).__name__}", error)
-        self._faults.note(number, call.handler.plugin, _about(call), error)
+        self._log(call, error, "failed (error %s): %s", number, type(error).__name__)
+        self._faults.note(number, call.handler.plugin, f"{call.handler.key} {_circumstances(call)}", error)
 
     async def permission(self, call: Call, go: Next) -> None:
         """Let only admins use what is for admins; others are told so, at most once a minute."""
@@ -200,7 +200,7 @@ class Pipeline:
                 result = await future
             except asyncio.CancelledError:
                 if not await self._relay.interrupt(future):
-                    self._log(call, "could not be stopped; its thread is left behind", None)
+                    self._log(call, None, "could not be stopped; its thread is left behind")
                 raise
         while inspect.isawaitable(result):
             result = await result
@@ -223,11 +223,12 @@ class Pipeline:
         known = f"account:{fold(user.account)}" if user.account else fold(f"{user.ident}@{user.host}")
         return f"{event.network.name}/{known}"
 
-    def _log(self, call: Call, what: str, error: BaseException | None) -> None:
+    def _log(self, call: Call, error: BaseException | None, what: str, *args: object) -> None:
         log = logging.getLogger(f"plugins.{call.handler.plugin}")
         if error is not None:
             error = error.with_traceback(_from_plugin(error.__traceback__))
-        log.error("%s %s", _about(call), what, exc_info=error)
+        # Records of one text are folded when they are many: one handler's must not hide another's, nor what is worse.
+        log.error(f"{call.handler.key} %s {what}", _circumstances(call), *args, exc_info=error)
 
 
 class TooSlow(Exception):
@@ -251,10 +252,10 @@ def _words_for_admins(call: Call, error: BaseException) -> str:
     return f": {error}" if isinstance(error, StoreError) and call.ctx.is_admin else ""
 
 
-def _about(call: Call) -> str:
+def _circumstances(call: Call) -> str:
     where = f" in {call.ctx.channel}" if call.ctx.channel else ""
     who = f" for {call.ctx.user}" if call.ctx.user else ""
-    return f"{call.handler.key} g{call.handler.owner.generation}{who}{where}"
+    return f"g{call.handler.owner.generation}{who}{where}"
 
 
 def _seen_as(call: Call) -> str:

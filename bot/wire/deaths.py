@@ -29,6 +29,16 @@ def asked_to_end(code: int) -> bool:
     return code in _TO_END
 
 
+def in_words(code: int) -> str:
+    """Say how a worker ended."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"was ended by signal {-code}"
+
+
 def strikes(code: int, silent: bool) -> int:
     """Return at how many deaths a line must have been in hand, alone at the last, to be guilty of this one."""
     return KILLS_AS_FAULT if code in _FROM_OUTSIDE and not silent else 2
@@ -70,13 +80,13 @@ class Deaths:
         self._kills = self._kills + 1 if stuck else 1
         return self._kills >= KILLS_AS_FAULT
 
-    def died(self, now: float, *, own_fault: bool, spoken: bool = True, by_line: bool = False) -> None:
+    def died(self, now: float, *, own_fault: bool, spoken: bool = True, by_line: int = 0) -> None:
         """Count a death.
 
         Args:
             spoken: it had come so far as to say a word, before which it executes no plugin: without one, its code is
                 broken (an update that is half done) or can't be started at all, and safe mode would not help.
-            by_line: this death and the one before were caused by a line, which is skipped from now on: they say
+            by_line: so many deaths, this one the last, were caused by a line, which is skipped from now on: they say
                 nothing of the next worker.
         """
         self.count += 1
@@ -84,7 +94,7 @@ class Deaths:
         if own_fault:
             self._faults.append((now, spoken))
         if by_line:
-            for _ in range(min(2, len(self._faults))):
+            for _ in range(min(by_line, len(self._faults))):
                 self._faults.pop()
             self._lines.append(now)
         while self._faults and now - self._faults[0][0] > FAULT_WINDOW_SECONDS:

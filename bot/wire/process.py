@@ -1,13 +1,14 @@
 """What the system does for a pair of processes: being started alike, dying together, leaving nobody behind.
 
-A part of the keeper (standard library only), used by the worker as well. Where the system has it not, nothing happens:
-a worker also ends when its link does.
+A part of the keeper (standard library only), used by the worker as well. Where the kernel does not end a worker with
+its keeper, it ends when its link does, or when its loop stands still.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -61,6 +62,18 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def end_unless_again(seconds: float, stacks: int) -> None:
+    """Where the kernel does not do the above: end this process unless this is called again in time.
+
+    A thread without Python waits for that, so whatever holds the interpreter can't hold it up.
+
+    Args:
+        stacks: a descriptor to write to where each thread was.
+    """
+    if sys.platform != "linux":
+        faulthandler.dump_traceback_later(seconds, exit=True, file=stacks)
 
 
 def end_in_time(seconds: float, code: int = 0) -> None:

@@ -27,7 +27,7 @@ from typing import NoReturn, TextIO, cast
 
 from bot import atwork, logs
 from bot.wire import process
-from bot.wire.deaths import Deaths, asked_to_end, strikes
+from bot.wire.deaths import Deaths, asked_to_end, in_words, strikes
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.reserve import Reserve
@@ -35,7 +35,7 @@ from bot.wire.spool import Spool
 from bot.wire.systemd import Systemd
 from bot.wire.upgrade import Upgrade
 from bot.wire.vitals import vitals
-from bot.wire.workers import Worker, how, start
+from bot.wire.workers import Worker, start
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,6 @@ LAST_SECONDS, LOOK_SECONDS = 0.3, 0.01  # for those that strays leave behind in 
 STRAYS_SECONDS = 1.0  # from SIGTERM to SIGKILL for what a worker has left behind
 GLANCE_SECONDS = 1.0  # how often we look whether we slept ourselves
 NEWS = 50  # frames about its predecessors that a worker is told
-STACKS_BYTES = 64 * 1024
 FAILED = 1
 
 
@@ -221,7 +220,7 @@ class Supervisor:
             finished=self.keeper.finished,
             oldest=in_hand[0] if in_hand else None,
         )
-        why = "was silent" if worker.silent else how(code)
+        why = "was silent" if worker.silent else in_words(code)
         if own_fault and not worker.spoken and not self._was_ready:
             self._not_started(f"the bot did not start: its worker {why}, as said above")
             return
@@ -230,13 +229,9 @@ class Supervisor:
         silent = worker.silent and not worker.stopped
         # Told of a line that ended another, it takes none before it has dealt with that.
         reads = worker.ready or all(frame.verb != "skipped" for frame in worker.told)
-        skipped = self.keeper.died(
-            own_fault=own_fault and reads,
-            silent=silent,
-            strikes=strikes(code, worker.silent),
-            known=known if silent else None,
-        )
-        by_line = skipped is not None
+        needed, known = strikes(code, worker.silent), known if silent else None
+        skipped = self.keeper.died(own_fault=own_fault and reads, silent=silent, strikes=needed, known=known)
+        by_line = needed if skipped is not None else 0
         self.deaths.died(self._clock(), own_fault=own_fault, spoken=worker.spoken, by_line=by_line)
         log.error("the worker %d %s; starting another", worker.pid, why)
         self.systemd.status(f"the worker {why}; starting another")
@@ -264,9 +259,7 @@ class Supervisor:
 
     def _stacks(self, worker: Worker) -> str:
         """Log where its threads were, if it could say so, and return that."""
-        with worker.stacks as file:
-            file.seek(atwork.PAGE_BYTES)
-            text = file.read(STACKS_BYTES).decode(errors="replace").strip()
+        text = atwork.written(worker.stacks)
         if text:
             message = "where the worker %d was when it ended"
             record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (worker.pid,), None, sinfo=text)

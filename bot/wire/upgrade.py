@@ -24,8 +24,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from bot.wire import process
+from bot.wire.deaths import in_words
 from bot.wire.link import Frame, LinkEnd, one_line
-from bot.wire.workers import how
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ def _by(command: Sequence[str], python: str) -> list[str]:
 
 
 def _how(status: int) -> str:
-    return f"it {how(os.waitstatus_to_exitcode(status))}"
+    return f"it {in_words(os.waitstatus_to_exitcode(status))}"
 
 
 def _kill(worker: Worker) -> None:

@@ -6,7 +6,6 @@ A part of the keeper (standard library only). What is done with it, and what its
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -61,13 +60,3 @@ async def start(command: Sequence[str], now: float) -> Worker:
         its.close()
     child.returncode = 0  # its end is heard of by who reaps all children
     return Worker(child.pid, link, stacks, now)
-
-
-def how(code: int) -> str:
-    """Return in words how a process ended; the code is that of `os.waitstatus_to_exitcode`."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"was ended by signal {-code}"

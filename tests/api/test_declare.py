@@ -123,7 +123,9 @@ def test_anything_that_can_be_typed_as_one_word_is_a_name(name: str) -> None:
     "name", ["", " ", "two words", "a\r\nb", "a\nb", "a\0b", "a\tb", "a.b", ".", "x" * 33, "\x7f", 5, None]
 )
 def test_what_nobody_could_type_is_no_name(name: Any) -> None:
-    with pytest.raises(ValueError, match="can't be a command: use 1 to 32 characters without white space or a dot"):
+    with pytest.raises(
+        ValueError, match="can't be a command: use 1 to 32 visible characters without white space or a dot"
+    ):
         command(name)
     with pytest.raises(ValueError, match="can't be a command"):
         command("good", name)

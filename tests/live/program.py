@@ -17,7 +17,10 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import nursery
+
 T = TypeVar("T")
+Process = asyncio.subprocess.Process | nursery.Born
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # The ways to run it, by the arguments each has. A case runs in the first, unless it is marked `both_modes`.
@@ -43,15 +46,21 @@ class Program:
         environment["PYTHONPATH"] = (
             f"{CHECKOUT}{os.pathsep}{self._folder / 'site'}"  # installed plugins lie in the second
         )
-        self._process = await asyncio.create_subprocess_exec(
-            *(*self._through, sys.executable, "-m", "bot", "run", "--config", "config.yaml", *self._arguments),
+        arguments = ["run", "--config", "config.yaml", *self._arguments]
+        self._process = await self._started(arguments, environment)
+        self._reading = asyncio.create_task(self._read())
+
+    async def _started(self, arguments: Sequence[str], environment: dict[str, str]) -> Process:
+        if not self._through:
+            return await nursery.start(arguments, self._folder, environment)
+        return await asyncio.create_subprocess_exec(
+            *(*self._through, sys.executable, "-m", "bot", *arguments),
             cwd=self._folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        self._reading = asyncio.create_task(self._read())
 
     @property
     def worker(self) -> int:

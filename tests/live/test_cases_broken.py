@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from stage import Stage, files_of
+from stage import Stage, both_modes, files_of
 
 OLD = "; the old version goes on answering"
 
@@ -164,6 +164,7 @@ async def test_22_an_endless_import_is_broken_off_and_nobody_waits_for_it(stage:
     await until(lambda: not tried_in & stage.program.tried_in())
 
 
+@both_modes
 @pytest.mark.parametrize(
     ("statement", "why"),
     [
@@ -192,35 +193,38 @@ async def test_24_an_import_without_measure_costs_one_line(stage: Stage, stateme
     await stage.trace(statement)
 
 
-@pytest.mark.parametrize(
-    ("statement", "why"),
-    [
-        ("raise GeneratorExit", "GeneratorExit"),
-        ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
-        ("raise type('Own', (BaseException,), {})('own')", "Own: own"),
-    ],
-    ids=["generator-exit", "cancelled", "own"],
-)
-async def test_p02_no_exception_of_an_import_gets_out(stage: Stage, statement: str, why: str) -> None:
-    await stage.edit("hello.py", "from bot", f"{statement}\nfrom bot")
-    await stage.refused(rf"hello stays g1: hello\.py:3: {why}{OLD}")
-    await stage.trace(statement)
+UNUSUAL = {
+    "raise GeneratorExit": "GeneratorExit",
+    "import asyncio; raise asyncio.CancelledError": "CancelledError",
+    "raise type('Own', (BaseException,), {})('own')": "Own: own",
+}
 
 
-@pytest.mark.parametrize("stage", [{"timeouts": {"import_seconds": 1}}], indirect=True, ids=["short"])
-@pytest.mark.parametrize(
-    ("statement", "why"),
-    [
-        ("input()", "EOFError: EOF when reading a line"),
-        ("import socket; a, b = socket.socketpair(); a.recv(1)", "the import took longer than 1 s"),
-    ],
-    ids=["input", "socket"],
-)
-async def test_p03_an_import_that_waits_for_somebody_is_broken_off(stage: Stage, statement: str, why: str) -> None:
-    await stage.edit("hello.py", "from bot", f"{statement}\nfrom bot")
-    await stage.refused(rf"hello stays g1: hello\.py:3: {why}{OLD}")
-    if why.startswith("EOF"):
+@both_modes
+async def test_p02_no_exception_of_an_import_gets_out(stage: Stage) -> None:
+    good = stage.read("hello.py")
+    for statement, why in UNUSUAL.items():
+        await stage.write("hello.py", good.replace("from bot", f"{statement}\nfrom bot"))
+        await stage.refused(rf"hello stays g1: hello\.py:3: {why}{OLD}")
         await stage.trace(statement)
+
+
+WAITING = {
+    "input()": "EOFError: EOF when reading a line",
+    "import socket; a, b = socket.socketpair(); a.recv(1)": "the import took longer than 1 s",
+    "import time; time.sleep(60)": "the import took longer than 1 s",
+}
+
+
+@both_modes
+@pytest.mark.parametrize("stage", [{"timeouts": {"import_seconds": 1}}], indirect=True, ids=["short"])
+async def test_p03_an_import_that_waits_for_somebody_is_broken_off(stage: Stage) -> None:
+    good = stage.read("hello.py")
+    for statement, why in WAITING.items():
+        await stage.write("hello.py", good.replace("from bot", f"{statement}\nfrom bot"))
+        await stage.refused(rf"hello stays g1: hello\.py:3: {why}{OLD}")
+        if why.startswith("EOF"):
+            await stage.trace(statement)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from program import CHECKOUT
-from stage import BOT, TALK, Stage
+from stage import BOT, TALK, Stage, both_modes
 
 from bot.server import Client
 
@@ -102,6 +102,7 @@ async def test_65_a_reload_by_command_while_the_same_save_is_built_is_that_one(s
     assert await stage.ask("!hello") == ["hello 2"]
 
 
+@both_modes
 @unwatched
 async def test_l28_two_admins_and_a_script_are_told_of_one_step(stage: Stage) -> None:
     gate = Gate(stage.folder)
@@ -158,6 +159,7 @@ async def test_what_was_changed_again_in_that_moment_is_taken(stage: Stage) -> N
     assert await stage.ask("!hello") == ["hello 3"]
 
 
+@both_modes
 @unwatched
 async def test_a_script_reloads_what_it_has_deployed_and_hears_how_that_went(stage: Stage) -> None:
     await stage.edit("hello.py", "hello 1", "hello 2")

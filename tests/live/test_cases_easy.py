@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from stage import Stage
+from stage import Stage, both_modes
 
 unwatched = pytest.mark.parametrize("stage", [{"watch": False}], indirect=True, ids=["unwatched"])
 # A window that no pause of the writer outlasts, where two writes must be seen as one.
 patient = pytest.mark.parametrize("stage", [{"settle_ms": 150}], indirect=True, ids=["patient"])
 
 
+@both_modes
 async def test_01_an_edit_in_place_is_live(stage: Stage) -> None:
     await stage.edit("hello.py", "hello 1", "hello 2")
     await stage.report(r"hello g1 -> g2 \(\w{7} -> \w{7}\): ~hello, \d+ ms")

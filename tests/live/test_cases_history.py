@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from program import PATIENCE_SECONDS, Program
-from stage import REPORTS, TALK, Stage, config, files_of
+from stage import REPORTS, TALK, Stage, both_modes, config, files_of
 
 from bot.server import Client, Server
 
@@ -74,6 +74,7 @@ async def test_a_version_that_fails_far_more_often_is_taken_back_by_itself(stage
     assert await stage.ask("!hello") == ["hello 1"]
 
 
+@both_modes
 async def test_31_a_broken_file_at_a_start_runs_its_last_good_version(stage: Stage) -> None:
     await stage.edit("hello.py", "hello 1", "hello 2")
     await stage.report(r"hello g1 -> g2 .*: ~hello, \d+ ms")
@@ -92,6 +93,7 @@ async def test_31_a_broken_file_at_a_start_runs_its_last_good_version(stage: Sta
     assert await stage.ask("!hello", "!p1") == ["hello 3", "p1 V2"]
 
 
+@both_modes
 async def test_a_rollback_survives_a_restart(stage: Stage) -> None:
     await stage.edit("hello.py", "hello 1", "hello 2")
     await stage.report(r"hello g1 -> g2 .*: ~hello, \d+ ms")

@@ -6,7 +6,7 @@ import asyncio
 import re
 
 import pytest
-from stage import BOT, TALK, Stage
+from stage import BOT, TALK, Stage, both_modes
 
 ASK_SECONDS = 0.005  # 200 a second
 SAVES = 50
@@ -25,6 +25,7 @@ async def test_l11_one_broken_file_costs_the_other_nothing(stage: Stage, gap_ms:
     assert await stage.ask("!hello", "!p1", "!slow 0") == ["hello 2", *before]
 
 
+@both_modes
 @pytest.mark.parametrize("stage", [{"before": "L13_ledger"}], indirect=True, ids=["ledger"])
 async def test_l13_every_question_is_answered_once_by_versions_that_never_go_back(stage: Stage) -> None:
     """Each question has a number. Every fifth save is a broken one; each comes when 15 more questions are answered."""

@@ -1,8 +1,10 @@
-"""The catalogue of reloading: every case that must hold, one line each, and that each of them has its test.
+"""The catalogue of reloading, of what plugins do to a bot, and of its processes' life: every case that must hold, one
+line each, and that each of them has its test.
 
-The tests are in `test_cases_*.py` beside this file: `test_07_...` is case 7, `test_l13_...` is case L13. Each runs on
-the `stage` fixture, a running bot on a real server, and so with every invariant that `stage.verify` looks at; those few
-that can't are named in `OFF_STAGE`, each with why.
+Tests are named after their cases: `test_07_...` is case 7, `test_l13_...` is case L13, `test_p16_p17_...` is two. Those
+of reloading are in `test_cases_*.py` beside this file. Each test there runs on the `stage` fixture, a running bot on a
+real server, and so with every invariant that `stage.verify` looks at; those few that can't are named in `OFF_STAGE`,
+each with why. Of the others some stand where the same processes are tested otherwise: `ELSEWHERE`.
 """
 
 from __future__ import annotations
@@ -113,6 +115,31 @@ reliability
   L28 a command at the moment of the file event, from two admins
   L29 idling after a load is no reload
   L30 a bad plugin at the start, all bad, none at all
+plugin faults
+  P01 an import that fails, in each way: the old version or none, with file and line, told once
+  P02 no exception gets out, those that are no Exception either
+  P03 an import that waits, for a person, a peer or the time, is broken off
+  P04 a handler that raises costs one short line, others run; a thousand times is no flood
+  P05 a handler that blocks: PING and others are answered, it is ended or left behind, and told
+  P06 one that computes for ever, ten at once: the processor is free again
+  P07 a regular expression that holds the interpreter costs one worker (two processes alone can help)
+  P09 a plugin that ends the process: another worker within 5 s, the plugin is out (in two processes)
+  P10 memory that is not there is missed by the plugin alone; or the rule of P09 holds
+  P11 threads, timers and tasks end with their version
+  P12 files, sockets and processes are closed with theirs
+  P13 a hundred thousand lines of log and of print, streams taken away: nobody waits, nothing is silenced
+  P15 a forked child that comes back ends, says nothing, and is buried
+  P16 a command or alias of two plugins: the first has it, the other is told, and gets it when that goes
+  P17 names that nobody can type are refused at registration
+  P18 a teardown that raises, hangs or reloads holds nothing up
+  P19 kept values of another shape: brought over, or refused with what to do
+  P21 commands that call each other end at a depth
+  P22 what one handler changes no other sees
+  P23 a plugin unloads itself and still answers
+two processes
+  C13 the connection is lost while a reload is under way, and the reverse
+  C14 SIGTERM, SIGINT and SIGHUP in each state of the connection
+  C17 stopped for a while: it notices at once that the connection is dead, and makes up for nothing
 """
 WANTED = {line.split()[0].lower(): line.split(maxsplit=1)[1] for line in CASES.splitlines() if line.startswith("  ")}
 OFF_STAGE = {
@@ -124,27 +151,49 @@ OFF_STAGE = {
 FOLDER = Path(__file__).parent
 
 
+TESTS_FOLDER = FOLDER.parent
+ELSEWHERE = ("live/test_killed.py", "test_poison.py", "test_life.py", "test_cli.py")  # of cases P and C
+
+
 def functions_of(file: Path) -> list[ast.AsyncFunctionDef | ast.FunctionDef]:
     found = ast.walk(ast.parse(file.read_bytes()))
     kinds = (ast.AsyncFunctionDef, ast.FunctionDef)
     return [each for each in found if isinstance(each, kinds) and each.name.startswith("test_")]
 
 
+def cases_of(name: str) -> list[str]:
+    """Return the cases that a test is named after: `test_p16_p17_names...` is two."""
+    found = re.match(r"test((?:_(?:\d\d|[lpc]\d\d)(?=_))+)", name)
+    return found[1].strip("_").split("_") if found else []
+
+
 TESTS = {file.name: functions_of(file) for file in sorted(FOLDER.glob("test_cases_*.py"))}
-TESTED = {
-    found[1] for tests in TESTS.values() for each in tests if (found := re.match(r"test_(\d\d|l\d\d)_", each.name))
-}
+OTHERS = {name: functions_of(TESTS_FOLDER / name) for name in ELSEWHERE}
+TESTED = {case for tests in (*TESTS.values(), *OTHERS.values()) for each in tests for case in cases_of(each.name)}
 
 
 def test_the_catalogue_is_whole() -> None:
     """66 cases of reloading, and of reliability those which there are: the numbers have holes."""
-    reliability = set(range(1, 31)) - {9, 15, 18, 22, 24}
-    assert list(WANTED) == [f"{each:02}" for each in range(1, 67)] + [f"l{each:02}" for each in sorted(reliability)]
+    reload = [f"l{each:02}" for each in range(1, 31) if each not in (9, 15, 18, 22, 24)]
+    plugins = [f"p{each:02}" for each in range(1, 24) if each not in (8, 14, 20)]
+    assert list(WANTED) == [*(f"{each:02}" for each in range(1, 67)), *reload, *plugins, "c13", "c14", "c17"]
 
 
 @pytest.mark.parametrize("case", WANTED)
 def test_each_case_has_its_test(case: str) -> None:
-    assert case in TESTED, f"case {case}, {WANTED[case]}: no test_{case}_... in {FOLDER.name}/test_cases_*.py"
+    where = f"{FOLDER.name}/test_cases_*.py" + (f" or {', '.join(ELSEWHERE)}" if case[0] in "pc" else "")
+    assert case in TESTED, f"case {case}, {WANTED[case]}: no test_{case}_... in {where}"
+
+
+def test_no_test_names_a_case_that_is_not_there() -> None:
+    assert set(WANTED) >= TESTED
+
+
+def test_elsewhere_is_where_cases_are() -> None:
+    """A file that has none is not named; and cases of reloading stand on stage."""
+    for name, tests in OTHERS.items():
+        cases = {case for each in tests for case in cases_of(each.name)}
+        assert cases and not [case for case in cases if case[0] not in "pc"], name
 
 
 def test_each_test_of_a_case_is_on_stage() -> None:

@@ -277,9 +277,10 @@ class Gate:
         os.close(self._end)
 
 
-@pytest.fixture(params=list(MODES))
+@pytest.fixture(params=[("single", True), ("two", False), ("two", True)], ids=["single-tls", "two", "two-tls"])
 async def reloading(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
-    async with scene(tmp_path, request.param, hello=HELLO) as one:
+    mode, tls = request.param
+    async with scene(tmp_path, mode, tls=tls, hello=HELLO) as one:
         yield one
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
 import selectors
 import signal
 import socket
@@ -119,6 +120,11 @@ class Actor:
         if self._beat is not None:
             self._beat.cancel()
 
+    def writes(self, stacks: bytes) -> None:
+        """Say where its threads are."""
+        self.worker.stacks.seek(0, os.SEEK_END)
+        self.worker.stacks.write(stacks)
+
     def ends(self, code: int) -> None:
         """Exit with a code, or be ended by a signal if it is negative."""
         self.falls_silent()
@@ -173,7 +179,6 @@ class Staff:
         self.systemd = _Told()
         self._turns: list[asyncio.Future[None]] = []
         monkeypatch.setattr(process, "send", self._send)
-        monkeypatch.setattr(atwork, "LOOK_SECONDS", 0.0)  # nobody is there to be seen
         monkeypatch.setattr(
             process, "end_strays", lambda number, group=None: self.strays.append((loop.now, group, number))
         )
@@ -192,8 +197,7 @@ class Staff:
         if self.refuse is not None:
             raise self.refuse
         ours, its = socket.socketpair()
-        stacks = atwork.paper()  # the supervisor closes it
-        worker = Worker(101 + len(self.workers), await SocketEnd.over(ours), stacks, self.loop.now)
+        worker = Worker(101 + len(self.workers), await SocketEnd.over(ours), atwork.paper(), self.loop.now)
         self.supervisor._workers[worker.pid] = worker
         self.workers.append(Actor(self, worker, list(command), await SocketEnd.over(its), self.loop.now))
         self.wake()
@@ -203,7 +207,7 @@ class Staff:
         self.signals.append((self.loop.now, pid, number))
         actor = self.workers[pid - 101]
         if number == signal.SIGUSR1:
-            actor.worker.stacks.write(actor.stacks)
+            actor.writes(actor.stacks)
         elif number == signal.SIGKILL and not actor.worker.ended.done():
             self.loop.call_later(self.agony, actor.ends, -signal.SIGKILL)
 
@@ -268,6 +272,8 @@ def staged(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
             staff.begin()
             await asyncio.wait([task])
             await staff.end()
+            if staff.run.done() and not staff.run.cancelled() and (error := staff.run.exception()):
+                raise error
             assert not task.cancelled(), "what the test waits for never comes"
             task.result()
 

@@ -114,6 +114,58 @@ def test_a_kill_from_outside_shows_nothing_and_the_suspect_is_tried_again() -> N
     assert one.is_suspect("1") and one.may_go(0.0) and not one.over(0.0)
 
 
+def test_one_that_is_known_to_have_held_the_worker_is_guilty_and_no_other_becomes_a_suspect() -> None:
+    one = blame()
+    assert one.died(["1", "2", "3"], silent=True, known="2") == "2"
+    assert not one.careful
+    assert one.died(["1"], silent=False) is None, "its first death, and not its second"
+
+
+def test_a_death_that_is_explained_leaves_the_suspects_of_another_to_be_tried() -> None:
+    one = blame()
+    one.died(["1", "2", "3"], silent=False)
+    one.handed("1", 0.0)
+    assert one.died(["1", "9"], silent=True, known="9") == "9"
+    assert [number for number in "1239" if one.is_suspect(number)] == ["1", "2", "3"] and one.may_go(0.0)
+    one.handed("1", 0.0)
+    assert one.died(["1"], silent=True, known="1") == "1"
+    assert [number for number in "123" if one.is_suspect(number)] == ["2", "3"] and one.may_go(0.0)
+    assert one.died(["2"], silent=True, known="2") == "2"
+    assert [number for number in "123" if one.is_suspect(number)] == ["3"]
+
+
+@given(
+    lines=st.lists(st.sampled_from(("good", "good", "crash", "hang")), min_size=1, max_size=30),
+    together=st.integers(1, 30),
+)
+def test_hangs_among_crashes_each_cost_one_death_and_no_innocent(lines: list[str], together: int) -> None:
+    """The worker is handed lines in lots; a crash ends it when it is read, a hang is seen to hold it."""
+    one, deaths, skipped, done = blame(), Counter[str](), set[str](), set[str]()
+    while len(skipped) + len(done) < len(lines):
+        in_hand: list[str] = []
+        for number in [str(n) for n in range(len(lines)) if str(n) not in skipped | done]:
+            if not one.over(0.0):
+                if not one.is_suspect(number) or not one.may_go(0.0):
+                    continue
+                one.handed(number, 0.0)
+            in_hand.append(number)
+            if len(in_hand) >= together or one.careful:
+                break
+        kinds = [lines[int(number)] for number in in_hand]
+        at = next((place for place, kind in enumerate(kinds) if kind != "good"), None)
+        if at is None:
+            for number in in_hand:
+                one.finished(number)
+            done.update(in_hand)
+            continue
+        deaths[in_hand[at]] += 1
+        hangs = kinds[at] == "hang"
+        guilty = one.died(in_hand, silent=hangs, known=in_hand[at] if hangs else None)
+        skipped |= {guilty} - {None}
+    assert done == {str(n) for n, kind in enumerate(lines) if kind == "good"}
+    assert all(count <= (1 if lines[int(number)] == "hang" else 2) for number, count in deaths.items())
+
+
 @given(
     lines=st.lists(st.booleans(), min_size=1, max_size=30),
     together=st.integers(1, 30),

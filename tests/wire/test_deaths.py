@@ -32,7 +32,7 @@ def test_an_exit_and_a_signal_of_its_own_are_its_fault(code: int) -> None:
     assert fault(Deaths(), code)
 
 
-@pytest.mark.parametrize("code", [KILLED, -signal.SIGHUP])
+@pytest.mark.parametrize("code", [KILLED, -signal.SIGHUP, -signal.SIGUSR1])
 def test_a_kill_from_outside_is_not(code: int) -> None:
     assert not fault(Deaths(), code)
 
@@ -105,7 +105,7 @@ def test_deaths_that_a_line_has_caused_and_those_before_a_word_do_not_end_in_saf
     deaths = Deaths()
     for number in range(FAULTS_TO_SAFETY - 1):
         deaths.died(number, own_fault=True)
-    deaths.died(10, own_fault=True, by_line=True)
+    deaths.died(10, own_fault=True, by_line=2)
     assert (deaths.recent, deaths.safe, deaths.pause()) == (FAULTS_TO_SAFETY - 2, False, 0.0)
     for number in range(FAULTS_TO_SAFETY):  # an update that is half done
         deaths.died(20 + number, own_fault=True, spoken=False)
@@ -114,6 +114,15 @@ def test_deaths_that_a_line_has_caused_and_those_before_a_word_do_not_end_in_saf
     assert not deaths.safe
     deaths.died(31, own_fault=True)
     assert deaths.safe
+
+
+@pytest.mark.parametrize("needed", [2, KILLS_AS_FAULT])
+def test_deaths_that_a_line_explains_do_not_count(needed: int) -> None:
+    deaths = Deaths()
+    for poison in range(3):
+        for number in range(needed):
+            deaths.died(10 * poison + number, own_fault=True, by_line=needed * (number == needed - 1))
+    assert (deaths.recent, deaths.pause(), deaths.safe) == (0, 0.0, False)
 
 
 def test_safe_mode_lasts_until_it_is_forgiven() -> None:

@@ -167,16 +167,18 @@ class Model(RuleBasedStateMachine):
             self.delivered(*frame.fields[1:])
 
     @precondition(lambda self: self.worker)
-    @rule(own_fault=st.booleans(), silent=st.booleans())
-    def die(self, own_fault: bool, silent: bool) -> None:
-        """The worker ends, with frames on their way in both directions."""
+    @rule(own_fault=st.booleans(), silent=st.booleans(), held=st.integers(0, 99))
+    def die(self, own_fault: bool, silent: bool, held: int) -> None:
+        """The worker ends, with frames on their way in both directions; now and then it is known by what."""
 
         def die() -> None:
             assert self.link is not None
             self.keeper.detach(self.link.keeper)
             self.link.keeper.close()
             self.link = None
-            skipped = self.keeper.died(own_fault=own_fault, silent=silent)
+            in_hand = self.keeper.entries.in_hand()
+            known = in_hand[held % len(in_hand)] if silent and held % 2 and in_hand else None
+            skipped = self.keeper.died(own_fault=own_fault, silent=silent, known=known)
             if skipped is not None:
                 self.skipped.add(skipped[1])
 

@@ -99,6 +99,23 @@ def test_one_whose_parent_is_gone_already_ends_at_once() -> None:
     assert other.returncode == 0
 
 
+@pytest.mark.parametrize("held", ["re.match('(a+)+$', 'a' * 60 + 'b')", "time.sleep(600)"])
+def test_where_the_kernel_does_not_end_it_a_process_that_stands_still_ends_by_itself(held: str) -> None:
+    """The expression holds the interpreter's lock, so no thread of Python would come to its turn."""
+    code = f"""
+import re, sys, time
+from bot.wire import process
+sys.platform = "darwin"
+process.end_unless_again(600, 1)
+process.end_unless_again(0.05, 1)
+{held}
+"""
+    with run(code) as other:
+        assert other.stdout is not None
+        assert 'File "<string>", line 7' in other.stdout.read()
+    assert other.returncode == 1
+
+
 @LINUX
 def test_what_a_child_has_left_behind_is_ended_by_its_group_alone() -> None:
     code = """

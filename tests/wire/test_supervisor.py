@@ -5,6 +5,7 @@ at the end of this file. The whole bot: tests/test_life.py and tests/test_poison
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import logging
@@ -13,10 +14,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic_ns
 
 import pytest
 from staff import Actor, Staff, staged
 
+from bot import atwork
 from bot.wire import process
 from bot.wire.deaths import ASKED_TO_END, BACKOFF_SECONDS, FAULTS_AT_ONCE, FAULTS_TO_SAFETY
 from bot.wire.supervisor import NEWS
@@ -178,7 +181,7 @@ async def test_a_line_that_ends_workers_is_told_with_the_stacks_of_the_last(staf
         worker = await ready(staff, number)
         worker.says("begin", "-", "t:a.b/1", payload=b"t:a.b/1")
         await staff.settled()
-        worker.worker.stacks.write(f"stack of worker {number}".encode())
+        worker.writes(f"stack of worker {number}".encode())
         worker.ends(SEGFAULT)
     third = await staff.started(3)
     await staff.settled()
@@ -216,7 +219,7 @@ async def test_the_stacks_of_a_dead_worker_are_one_record_of_the_log(
     staff: Staff, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = await ready(staff)
-    first.worker.stacks.write(b"Thread 1:\n  File x\n")
+    first.writes(b"Thread 1:\n  File x\n")
     first.ends(SEGFAULT)
     await staff.started(2)
     (record,) = [record for record in caplog.records if record.stack_info]
@@ -255,7 +258,7 @@ async def test_a_silent_worker_that_ends_before_its_time_is_sent_nothing_more(
     staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its number may be somebody else's by then."""
-    monkeypatch.setattr("bot.atwork.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("bot.atwork.look_at", lambda *_: asyncio.sleep(0.2))
     for number, ends_at, sent in ((1, 5.1, []), (2, 10.5, [102])):  # while it is looked at, while it writes
         worker = await ready(staff, number)
         worker.falls_silent()
@@ -324,6 +327,37 @@ async def test_one_that_somebody_stopped_is_replaced_and_nothing_is_blamed(
         "and no SIGUSR1"
     )
     assert "the worker 101 has been stopped by a signal for 5 s and is ended" in caplog.messages
+
+
+@staged
+async def test_a_line_that_is_seen_to_hold_a_silent_worker_is_skipped_at_its_first_death(staff: Staff) -> None:
+    first = await ready(staff)
+    for line in ("t:a.b/1", "t:c.d/1"):
+        first.says("begin", "-", line, payload=line.encode())
+    await staff.settled()
+    now, long_ago = monotonic_ns(), monotonic_ns() - 10**10
+    page = (atwork.name("t:c.d/1"), long_ago, first.pid, now, long_ago)
+    os.pwrite(first.worker.stacks.fileno(), b"".join(word.to_bytes(8, sys.byteorder) for word in page), 0)
+    first.falls_silent()
+    second = await ready(staff, 2)
+    assert [frame.fields for frame in second.heard if frame.verb == "skipped"] == [("-", "t:c.d/1")]
+    assert second.told("line") == ["t:a.b/1"] and second.verbs[-1] == "live", "and no other is tried alone"
+
+
+@staged
+async def test_one_that_has_not_dealt_with_a_skipped_line_has_read_no_other(staff: Staff) -> None:
+    """Whose fault it was may take it as long as the line took the one before."""
+    for number in (1, 2):
+        worker = await ready(staff, number)
+        worker.says("begin", "-", "t:a.b/1", payload=b"t:a.b/1")
+        await staff.settled()
+        worker.ends(SEGFAULT)
+    for number in (3, 4, 5):
+        worker = await staff.started(number)
+        worker.opens()
+        worker.says("begin", "-", "t:c.d/1", payload=b"t:c.d/1")
+        await staff.settled()
+        assert worker.told("skipped") == ["t:a.b/1"]
 
 
 @staged

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.wire.socketlink import SocketEnd
-from bot.wire.workers import how, start
+from bot.wire.workers import start
 
 
 def descriptors() -> list[str]:
@@ -47,11 +47,3 @@ async def test_one_that_can_not_be_started_leaves_nothing_open() -> None:
         await start(["/nowhere"], 0.0)
     await asyncio.sleep(0)  # asyncio closes in a turn of its own
     assert descriptors() == before
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [(3, "ended with exit code 3"), (-9, "was ended by signal 9 (SIGKILL)"), (-50, "was ended by signal 50")],
-)
-def test_an_end_has_its_words(code: int, words: str) -> None:
-    assert how(code) == words
