@@ -155,12 +155,16 @@ here = Register()
 # -- the keeper
 
 
+def nameless() -> IO[bytes]:
+    """Return a file without a name, and where the system can do that, on no disk."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("neverquit"), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
+
+
 def paper() -> IO[bytes]:
     """Return a file without a name: a page for the register, and behind it room for what the worker writes."""
-    if hasattr(os, "memfd_create"):  # else the page would be written to a disk again and again
-        file: IO[bytes] = os.fdopen(os.memfd_create("neverquit"), "w+b", buffering=0)
-    else:
-        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+    file = nameless()  # on a disk, the page would be written again and again
     file.truncate(PAGE_BYTES)
     file.seek(PAGE_BYTES)  # for the worker as well: they share the place
     return file

@@ -92,8 +92,8 @@ async def _run(settings: Config, path: Path, once: bool, trials: Begun | None) -
 def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
     """Become the process that holds the connections; it needs nothing of what was imported to check the settings."""
     import json
-    import tempfile
 
+    from bot.atwork import nameless
     from bot.control import alone
     from bot.reread import packed
     from bot.wire.process import command, hear_later
@@ -114,7 +114,7 @@ def _become_the_keeper(settings: Config, path: Path, once: bool) -> NoReturn:
         "config": config,
         "log": {"level": settings.log.level, "format": settings.log.format},
     }
-    with tempfile.TemporaryFile() as file:
+    with nameless() as file:  # passwords are in it
         file.write(json.dumps(orders).encode())
         file.seek(0)
         os.set_inheritable(file.fileno(), True)

@@ -6,7 +6,8 @@ inherit it as contextvars do. `redact` makes a text unprintable here for good. A
 all that is not printable is escaped: a nick can neither begin a line of its own nor colour the terminal.
 
 Each record costs the same however many secrets and fields there are, within one regular expression; nothing is queued,
-so that the last line before a crash is there, and a fork needs no thread. The standard library only.
+so that the last line before a crash is there, and a fork needs no thread. (The keeper, which must never wait for who
+reads them, gives it a stream that queues: `wire/spool.py`.) The standard library only.
 """
 
 from __future__ import annotations

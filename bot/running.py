@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,7 +23,7 @@ from bot.errors import CannotConnect, ConfigError, NeverquitError, UserError
 from bot.reread import reread
 from bot.wire.deaths import ASKED_TO_END
 from bot.wire.link import LinkEnd
-from bot.wire.process import hear
+from bot.wire.process import end_in_time, hear
 from bot.wire.systemd import Systemd
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class Running:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.app.stop)
             # Beside it: asyncio hears of signals by a descriptor of its own.
-            signal.signal(number, _end_in_time if self._alone else _end_worker_in_time)
+            signal.signal(number, _end_alone_in_time if self._alone else _end_worker_in_time)
         loop.add_signal_handler(signal.SIGHUP, self.hang_up)
         hear()
         control = Control(self.app, Path(self.app.config.state_dir))
@@ -171,16 +170,14 @@ def _terminal() -> Terminal | None:
     return Terminal(sys.stderr)
 
 
-def _end_in_time(*_: object, seconds: float = END_SECONDS, code: int = 0) -> None:
-    """End the process before the 5 s are over, should the loop be held by a plugin and not hear the signal."""
-    timer = threading.Timer(seconds, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
+def _end_alone_in_time(*_: object) -> None:
+    """End before the 5 s are over, should the loop be held by a plugin and not hear the signal."""
+    end_in_time(END_SECONDS)
 
 
 def _end_worker_in_time(*_: object) -> None:
     """The same for a worker: its keeper is to know what this end means."""
-    _end_in_time(seconds=WORKERS_END_SECONDS, code=ASKED_TO_END)
+    end_in_time(WORKERS_END_SECONDS, ASKED_TO_END)
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, int]) -> NoReturn:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from bot import logs
 from bot.errors import ConfigError, NeverquitError, PluginError
 from bot.reread import reread, unpacked
-from bot.wire.link import Frame
+from bot.wire.link import Frame, one_line
 
 if TYPE_CHECKING:
     from bot.config import Config
@@ -65,7 +65,7 @@ async def stand_by(link: Fork, path: Path, trials: Begun | None = None) -> tuple
     except Exception as error:
         if not isinstance(error, NeverquitError):
             log.exception("this worker can't take over")
-        link.send(Frame("unfit", (), " ".join(_words(error).split()).encode(errors="replace")))
+        link.send(Frame("unfit", (), one_line(_words(error))))
         await loop.create_future()  # until the keeper ends this process
     return settings, ground, await handed
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from bot.atwork import STAMPS, here
 from bot.errors import NeverquitError
-from bot.wire.link import Frame, encode
+from bot.wire.link import Frame, encode, one_line
 from bot.wire.process import be_called, die_with_parent, end_unless_again, hear_later
 from bot.wire.socketlink import SocketEnd
 
@@ -277,8 +277,7 @@ def tell_unfit(descriptor: int, error: Exception) -> None:
     """Tell the keeper that the code on disk can't even be imported, and wait to be ended by it."""
     traceback.print_exception(error)
     link = socket.socket(fileno=descriptor)
-    why = " ".join(f"{type(error).__name__}: {error}".split())
-    link.sendall(encode(Frame("unfit", (), why.encode(errors="replace"))))
+    link.sendall(encode(Frame("unfit", (), one_line(f"{type(error).__name__}: {error}"))))
     while link.recv(4096):
         pass
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import nursery
 import pytest
 
-from bot import ctl
+from bot import cli, config, ctl
 from bot.errors import NeverquitError
 from bot.server import Client, Server
 
@@ -475,3 +475,20 @@ async def test_once_ends_when_the_connection_is_lost(tmp_path: Path) -> None:
     _, err = await asyncio.wait_for(process.communicate(), SOON)
     await server.stop()
     assert process.returncode == 1 and b"here: the connection was lost" in err
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory are Linux's")
+def test_no_password_goes_to_a_disk_on_its_way_to_the_keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = list[str]()
+
+    def become(_python: str, command: list[str]) -> None:
+        given.append(str(Path(f"/proc/self/fd/{command[-1]}").readlink()))
+        raise OSError(1, "not here")
+
+    monkeypatch.setattr(os, "execv", become)
+    monkeypatch.setattr("bot.wire.process.hear_later", lambda: None)
+    path = tmp_path / "config.yaml"
+    path.write_text(f"state_dir: {tmp_path}\nnetworks: {{net: {{host: h, nick: n, password: hunter2}}}}\n")
+    with pytest.raises(SystemExit):
+        cli._become_the_keeper(config.load(path), path, once=False)
+    assert [place.split(":")[0] for place in given] == ["/memfd"]

@@ -272,7 +272,7 @@ async def test_code_that_raises_when_it_is_imported(program: Program) -> None:
 
 async def test_a_successor_that_is_killed(program: Program) -> None:
     await program.edit("app.py", "class App:", "import os\nos.kill(os.getpid(), 9)\nclass App:")
-    await stays(program, "it was ended by signal 9 while it started; the log says more")
+    await stays(program, "it was ended by signal 9 (SIGKILL) while it started; the log says more")
 
 
 async def test_a_successor_that_hangs(program: Program) -> None:
@@ -451,7 +451,8 @@ async def test_a_successor_that_dies_while_it_waits_for_its_turn(program: Progra
     await program.until(lambda: "ready to take over" in program.told())
     (successor,) = set(program.children()) - {before}
     os.kill(successor, signal.SIGKILL)
-    assert (await program.line("not restarted.*", since)).endswith("it was ended by signal 9 before it took over")
+    told = await program.line("not restarted.*", since)
+    assert told.endswith("it was ended by signal 9 (SIGKILL) before it took over")
     await program.line("it ends", since)
     assert await program.worker() == before
 

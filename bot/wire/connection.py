@@ -28,8 +28,8 @@ from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
 from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
 from bot.wire.library import LibraryConnection
-from bot.wire.link import Frame
-from bot.wire.opening import Limits, identity, one_line, orders, reveal
+from bot.wire.link import Frame, one_line
+from bot.wire.opening import Limits, identity, orders, reveal
 from bot.wire.outbox import NOT_SENT, SENT, Outbox
 from bot.wire.reactor import Reactor
 from bot.wire.reconnect import Backoff

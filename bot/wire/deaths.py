@@ -55,7 +55,7 @@ class Deaths:
     def __init__(self) -> None:
         self.count = 0
         self.safe = False
-        self._faults: deque[float] = deque()
+        self._faults: deque[tuple[float, bool]] = deque()  # when, and whether plugins may be to blame
         self._lines: deque[float] = deque()
         self._waits = False
         self._kills = 0
@@ -80,25 +80,29 @@ class Deaths:
         self._kills = self._kills + 1 if stuck else 1
         return self._kills >= KILLS_AS_FAULT
 
-    def died(self, now: float, *, own_fault: bool) -> None:
-        """Count a death."""
-        self.count += 1
-        self._waits = own_fault
-        if own_fault:
-            self._faults.append(now)
-        while self._faults and now - self._faults[0] > FAULT_WINDOW_SECONDS:
-            self._faults.popleft()
-        self.safe = self.safe or len(self._faults) >= FAULTS_TO_SAFETY
+    def died(self, now: float, *, own_fault: bool, spoken: bool = True, by_line: int = 0) -> None:
+        """Count a death.
 
-    def explained(self, now: float, deaths: int) -> None:
-        """So many deaths were caused by a line, which is skipped from now on: they say nothing of the next worker."""
-        for _ in range(min(deaths, len(self._faults))):
-            self._faults.pop()
-        self._waits = False
-        self._lines.append(now)
-        while now - self._lines[0] > FAULT_WINDOW_SECONDS:
+        Args:
+            spoken: it had come so far as to say a word, before which it executes no plugin: without one, its code is
+                broken (an update that is half done) or can't be started at all, and safe mode would not help.
+            by_line: so many deaths, this one the last, were caused by a line, which is skipped from now on: they say
+                nothing of the next worker.
+        """
+        self.count += 1
+        self._waits = own_fault and not by_line
+        if own_fault:
+            self._faults.append((now, spoken))
+        if by_line:
+            for _ in range(min(by_line, len(self._faults))):
+                self._faults.pop()
+            self._lines.append(now)
+        while self._faults and now - self._faults[0][0] > FAULT_WINDOW_SECONDS:
+            self._faults.popleft()
+        while self._lines and now - self._lines[0] > FAULT_WINDOW_SECONDS:
             self._lines.popleft()
-        self.safe = self.safe or len(self._lines) >= LINES_TO_SAFETY
+        by_plugins = sum(spoken for _, spoken in self._faults)
+        self.safe = self.safe or by_plugins >= FAULTS_TO_SAFETY or len(self._lines) >= LINES_TO_SAFETY
 
     @property
     def recent(self) -> int:

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from bot.wire.dial import CannotDial, dial
 from bot.wire.entries import Entry
 from bot.wire.handing import Handing
-from bot.wire.link import LINK_VERSION, WINDOW, Frame, LinkEnd
+from bot.wire.link import LINK_VERSION, WINDOW, Frame, LinkEnd, one_line
 from bot.wire.net import Net
 from bot.wire.session import Session
 
@@ -169,7 +169,7 @@ class Keeper:
         if net.up:
             self._send("up", net.name, str(net.since), "0" if net.spoken else "1")
         else:
-            self._send("down", net.name, payload=_one_line(net.why))
+            self._send("down", net.name, payload=one_line(net.why))
 
     def _net(self, name: str) -> Net:
         net = self._nets.get(name)
@@ -217,8 +217,9 @@ class Keeper:
         self._changed()
 
     def _save(self, number: str, blob: bytes) -> None:
+        upto = int(number)  # what is no number is not kept: each worker to come would be given it
         self._saved = (number, blob)
-        self.entries.saved(int(number))
+        self.entries.saved(upto)
 
     # -- what is said --
 
@@ -348,7 +349,7 @@ class Keeper:
         """Say QUIT everywhere and close, as `close` frames would."""
         for name, net in self._nets.items():
             if net.session is None or net.session.quit_by is None:
-                self._close(name, _one_line(reason))
+                self._close(name, one_line(reason))
 
     def _drop(self, name: str, _payload: bytes) -> None:
         net = self._net(name)
@@ -394,7 +395,3 @@ class Keeper:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append((true, future))
             await future
-
-
-def _one_line(text: str) -> bytes:
-    return " ".join(text.split()).encode(errors="replace")

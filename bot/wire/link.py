@@ -121,13 +121,21 @@ def decode(raw: bytes) -> Frame:
     """
     head, colon, payload = raw.removesuffix(b"\n").partition(b" :")
     try:
-        verb, *fields = head.decode().split(" ")
+        text = head.decode()
     except UnicodeDecodeError as error:
         raise LinkError("a frame's head is not UTF-8") from error
+    if not _HEAD.fullmatch(text):  # what a worker may say the keeper must be able to say again
+        raise LinkError("a frame's head holds what no field may hold")
+    verb, *fields = text.split(" ")
     names, has_payload = _shape(verb)
-    if len(fields) != len(names) or "" in fields or bool(colon) != has_payload or b"\n" in payload:
+    if len(fields) != len(names) or bool(colon) != has_payload or b"\n" in payload:
         raise LinkError(f"a {verb} frame has the fields {names}{' and a payload' if has_payload else ''}")
     return Frame(verb, tuple(fields), payload)
+
+
+def one_line(text: str) -> bytes:
+    """Text as the payload of a frame, or as a QUIT's last words: white space of all kinds becomes single spaces."""
+    return " ".join(text.replace("\0", " ").split()).encode(errors="replace")
 
 
 def _shape(verb: str) -> tuple[tuple[str, ...], bool]:

@@ -1,4 +1,4 @@
-"""What a connection says and how: the keeper's orders, who we are, words that stay one line. Pure.
+"""What a connection says and how: the keeper's orders, who we are, commands in words. Pure.
 
 The `open` frame carries JSON, because the keeper may be older than the worker: it takes the keys that it knows.
 """
@@ -70,11 +70,6 @@ def identity(settings: Network) -> Identity:
 def reveal(secret: Secret | None) -> str | None:
     """The text itself, for the wire only."""
     return None if secret is None else secret.reveal()
-
-
-def one_line(text: str) -> bytes:
-    """Text as the payload of a frame, or as a QUIT's last words: white space of all kinds becomes single spaces."""
-    return " ".join(text.replace("\0", " ").split()).encode(errors="replace")
 
 
 def in_place(words: list[str]) -> str:

@@ -12,6 +12,7 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,10 +25,16 @@ ASKING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP} if hasattr(sig
 def command(module: str, *arguments: str) -> list[str]:
     """Return how to run the `main` of a module of this very bot in a fresh interpreter; `ps` shows its name.
 
-    Not `-m`, which looks in the working folder first: somebody's own folder `bot` may lie there.
+    Not `-m`, which looks in the working folder first: somebody's own folder `bot` may lie there. Nor with our folder in
+    front: beside an installed bot there may be old backports of modules of the standard library.
     """
-    root = str(Path(__file__).parents[2])
-    code = f"import sys; sys.path[0] = {root!r}; from {module} import main; sys.exit(main())"
+    root = Path(__file__).parents[2]
+    code = (
+        "import sys; del sys.path[: not sys.flags.safe_path]; from importlib import util; "
+        f"spec = util.spec_from_file_location('bot', {str(root / 'bot' / '__init__.py')!r}); "
+        "sys.modules['bot'] = door = util.module_from_spec(spec); spec.loader.exec_module(door); "
+        f"{str(root)!r} in sys.path or sys.path.append({str(root)!r}); from {module} import main; sys.exit(main())"
+    )
     return [sys.executable, "-c", code, f"neverquit-{module.rpartition('.')[2]}", *arguments]
 
 
@@ -69,8 +76,20 @@ def end_unless_again(seconds: float, stacks: int) -> None:
         faulthandler.dump_traceback_later(seconds, exit=True, file=stacks)
 
 
+def end_in_time(seconds: float, code: int = 0) -> None:
+    """End this process after so long, whatever holds it up; called when it is asked to end."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
+#: Our children from before we were the keeper: whoever became us by `exec` had started them for purposes of its own.
+_strangers: set[int] = set()
+
+
 def adopt_orphans() -> None:
     """Become the parent of what our children leave behind when they end, as process 1 is anyway."""
+    _strangers.update(_children())
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -81,16 +100,30 @@ def send(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def end_strays(number: int, group: int | None = None) -> None:
-    """Send a signal to our children (on Linux), or to those that a worker has left behind in its process group."""
+def end_strays(number: int, group: int | None = None) -> bool:
+    """Send a signal to our children (on Linux), or to those that a worker has left behind in its process group.
+
+    Returns:
+        Whether there was one. Their own children become ours when they have ended.
+    """
+    found = False
     if sys.platform == "linux":
+        session = os.getsid(0)
         for pid in _children():  # ours and not buried yet, so the numbers can't mean anybody else
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                if group is None or os.getpgid(pid) == group:
+                # A worker has a session of its own, and nobody comes into another: who is in ours is none of its.
+                if pid not in _strangers and os.getsid(pid) != session and group in (None, os.getpgid(pid)):
                     os.kill(pid, number)
+                    found = True
     elif group is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)
+    return found
+
+
+def buried(pid: int) -> None:
+    """Note that a child is no more: its number may be given to anybody."""
+    _strangers.discard(pid)
 
 
 def _children() -> Iterator[int]:

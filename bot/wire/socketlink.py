@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 #: Written but not read by the other side. Beyond it `full` asks for patience; lines wait as entries, not here.
 FULL_BYTES = 4 * 1024 * 1024
 
+#: No frame is longer: what one worker hands over to the next (`handover.py`) is two thirds of that at most.
+MOST_BYTES = 256 * 1024 * 1024
+
 
 class SocketEnd(asyncio.Protocol):
     """One end of a link between processes. Made by `over`; used on one loop's thread.
@@ -100,6 +103,10 @@ class SocketEnd(asyncio.Protocol):
             except Exception:  # asyncio would close the link for it, and a worker would seem to have died
                 log.exception("a frame could not be taken")
         self._rest += rest
+        if len(self._rest) > MOST_BYTES and self._transport is not None:
+            log.error("a frame on the link never ends; the link is closed")
+            self._rest.clear()
+            self._transport.abort()
 
     def pause_writing(self) -> None:
         self.full = True

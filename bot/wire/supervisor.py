@@ -7,9 +7,9 @@ it inherits; signals are ours, and reach it as frames. It is replaced when it en
 when it has been silent for too long, in which case it first writes the stack of each thread. What its end means is
 said by `deaths.py`, which line caused it by `blame.py`. Nobody stays behind, whatever ends.
 
-How a worker begins, and what it does with what it is told, is `bot/worker.py`; how one takes the place of another
-that is well is `upgrade.py`, the one that waits for another's end `reserve.py`; what the system does for us is
-`process.py` and `systemd.py`.
+How a worker is started is `workers.py`; how it begins, and what it does with what it is told, is `bot/worker.py`; how
+one takes the place of another that is well is `upgrade.py`, the one that waits for another's end `reserve.py`; what the
+system does for us is `process.py` and `systemd.py`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ import json
 import logging
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import IO
+from typing import NoReturn, TextIO, cast
 
 from bot import atwork, logs
 from bot.wire import process
@@ -33,36 +31,24 @@ from bot.wire.deaths import Deaths, asked_to_end, in_words, strikes
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.reserve import Reserve
-from bot.wire.socketlink import SocketEnd
+from bot.wire.spool import Spool
 from bot.wire.systemd import Systemd
 from bot.wire.upgrade import Upgrade
 from bot.wire.vitals import vitals
+from bot.wire.workers import Worker, start
 
 log = logging.getLogger(__name__)
 
 START_SECONDS = 30.0  # from the start of a worker to its first frame: a cold disk, a slow machine
 DUMP_SECONDS = 0.5  # for a silent worker to write its stacks, with which it ends, before it is killed
 STOP_SECONDS = 4.0  # the contract says 5 from signal to exit
+END_SECONDS = 4.9  # from a signal to our end at the latest
 CLOSE_SECONDS = 0.5  # of these, for the QUITs of a keeper without a worker
+LAST_SECONDS, LOOK_SECONDS = 0.3, 0.01  # for those that strays leave behind in their turn
 STRAYS_SECONDS = 1.0  # from SIGTERM to SIGKILL for what a worker has left behind
 GLANCE_SECONDS = 1.0  # how often we look whether we slept ourselves
 NEWS = 50  # frames about its predecessors that a worker is told
 FAILED = 1
-
-
-class Worker:
-    """One worker process and our end of its link."""
-
-    def __init__(self, pid: int, link: SocketEnd, stacks: IO[bytes], now: float) -> None:
-        self.pid, self.link, self.stacks, self.started = pid, link, stacks, now
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()  # the status of `waitpid`
-        self.ready = False
-        self.spoken = False
-        self.stopped = False  # by SIGSTOP or a debugger
-        self.silent = False  # it is being killed for its silence
-        self.witness: atwork.Witness | None = None  # of what it did then
-        self.retired = False  # it has handed over to a successor
-        self.told: list[Frame] = []  # about those before it
 
 
 class Supervisor:
@@ -92,6 +78,7 @@ class Supervisor:
         self.silence_seconds, self.hold_seconds = 5.0, 600.0
         self._code: int | None = None  # of our exit, once that is decided
         self._stopping = False
+        self._hung_up = False  # a SIGHUP came, and no worker has taken it up yet
         self._was_ready = False  # some worker was
         self._alone_since: float | None = self.started  # no worker is ready
         self._workers: dict[int, Worker] = {}
@@ -132,25 +119,8 @@ class Supervisor:
         return [*self.upgrade.command, "--safe"] if self.deaths.safe else self.upgrade.command
 
     async def _start(self, command: Sequence[str]) -> Worker:
-        ours, its = socket.socketpair()
-        stacks = atwork.paper()  # it lives as long as the worker
-        try:
-            given = [its.fileno(), stacks.fileno()]
-            child = subprocess.Popen(  # noqa: ASYNC220  # 2 ms, which no PING notices
-                [*command, "--stacks", str(stacks.fileno()), str(its.fileno())],
-                pass_fds=given,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except BaseException:
-            ours.close()
-            stacks.close()
-            raise
-        finally:
-            its.close()
-        child.returncode = 0  # its end is ours to hear of, by `_reap`
-        link = await SocketEnd.over(ours)
-        worker = self._workers[child.pid] = Worker(child.pid, link, stacks, self._clock())
+        worker = await start(command, self._clock())
+        self._workers[worker.pid] = worker
         log.debug("worker %d started", worker.pid)
         return worker
 
@@ -162,6 +132,8 @@ class Supervisor:
         worker.told, self._news = list(self._news), deque(maxlen=NEWS)
         for frame in worker.told:
             worker.link.send(frame)
+        if self._hung_up:
+            worker.link.send(Frame("hangup"))
         if self._stopping:  # the end was asked for while it started
             self._end(worker)
 
@@ -190,10 +162,12 @@ class Supervisor:
         worker.silent = True
         if worker.spoken and not worker.stopped:  # else nobody takes the signal
             worker.witness = await atwork.look_at(worker.stacks, worker.pid, patience)
-            process.send(worker.pid, signal.SIGUSR1)
-            await asyncio.wait([worker.ended], timeout=DUMP_SECONDS)
-        process.send(worker.pid, signal.SIGKILL)
-        await worker.ended
+            if not worker.ended.done():  # else the number may be somebody else's
+                process.send(worker.pid, signal.SIGUSR1)
+                await asyncio.wait([worker.ended], timeout=DUMP_SECONDS)
+        if not worker.ended.done():
+            process.send(worker.pid, signal.SIGKILL)
+            await worker.ended
 
     def _reap(self) -> None:
         """Take the status of every child that has ended, or has been stopped; orphans that became ours are buried."""
@@ -206,6 +180,8 @@ class Supervisor:
                 return
             if (worker := self._workers.get(pid)) is not None:
                 self._changed(worker, status)
+            elif not os.WIFSTOPPED(status) and not os.WIFCONTINUED(status):
+                process.buried(pid)
 
     def _changed(self, worker: Worker, status: int) -> None:
         if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
@@ -250,18 +226,18 @@ class Supervisor:
             return
         if not worker.ready:  # who knows what it has made of that
             self._news.extendleft(reversed(worker.told))
-        self.deaths.died(self._clock(), own_fault=own_fault)
         silent = worker.silent and not worker.stopped
         # Told of a line that ended another, it takes none before it has dealt with that.
         reads = worker.ready or all(frame.verb != "skipped" for frame in worker.told)
         needed, known = strikes(code, worker.silent), known if silent else None
         skipped = self.keeper.died(own_fault=own_fault and reads, silent=silent, strikes=needed, known=known)
+        by_line = needed if skipped is not None else 0
+        self.deaths.died(self._clock(), own_fault=own_fault, spoken=worker.spoken, by_line=by_line)
         log.error("the worker %d %s; starting another", worker.pid, why)
         self.systemd.status(f"the worker {why}; starting another")
         self._tell(Frame("news", (), f"the bot's worker {why} and was replaced".encode()))
         if skipped is not None:
             net, number, text = skipped
-            self.deaths.explained(self._clock(), needed)
             log.error("what ended it is not delivered again: %s", text.decode(errors="replace"))
             self._tell(Frame("stacks", (), json.dumps(stacks).encode()))
             self._tell(Frame("skipped", (net, number), text))
@@ -269,7 +245,7 @@ class Supervisor:
     def _not_started(self, why: str) -> None:
         """No worker came up: the first is waited for by somebody who can mend that, a later one has time."""
         if self._was_ready:
-            self.deaths.died(self._clock(), own_fault=True)
+            self.deaths.died(self._clock(), own_fault=True, spoken=False)
             log.error("%s", why)
         else:
             print(f"neverquit: {why}", file=sys.stderr, flush=True)
@@ -302,13 +278,13 @@ class Supervisor:
         seconds = self.deaths.pause()
         if seconds and not self._stopping:
             log.warning("%d workers have failed; the next one starts in %g s", self.deaths.recent, seconds)
-            self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), min(seconds, max(0.0, self._hold_until() - self._clock())))
             except TimeoutError:
                 pass
             if self._clock() >= self._hold_until():
                 self._give_up()
+        self._wake.clear()
 
     def _hold_until(self) -> float:
         """When the connections are given up for want of a worker."""
@@ -340,6 +316,7 @@ class Supervisor:
                 self.upgrade.heard(worker, frame)
                 self.reserve.prepare_later(self._command())
             case "reloading":
+                self._hung_up = False
                 self.systemd.reloading()
             case "status":
                 self.systemd.status(frame.payload.decode(errors="replace"))
@@ -382,12 +359,16 @@ class Supervisor:
     # -- the end
 
     def hang_up(self, terminal: process.Terminal) -> None:
-        """SIGHUP: the end of the terminal is the end of the bot; from elsewhere it asks for a reload."""
+        """SIGHUP: the end of the terminal is the end of the bot; else reload, by the next worker if need be."""
         worker = self.worker
         if terminal.has_gone():
             self.stop("neverquit: shutting down")
-        elif worker is not None and not worker.ended.done():
+            return
+        self._hung_up = True
+        if worker is not None and not worker.ended.done():
             worker.link.send(Frame("hangup"))
+        else:
+            self._wake.set()  # who has mended the configuration does not want to wait
 
     def stop(self, reason: str) -> None:
         """Say QUIT, end the worker, and go: SIGTERM or SIGINT came, or the terminal is gone."""
@@ -421,16 +402,28 @@ class Supervisor:
             await asyncio.wait_for(self.keeper.closed(), CLOSE_SECONDS)
         except TimeoutError:
             log.warning("a server did not close the connection in time")
-        if os.getpid() != 1:  # else all end with us anyway, and not all are ours
-            process.end_strays(signal.SIGKILL)
+        deadline = self._clock() + LAST_SECONDS
+        # As process 1 all end with us anyway, and not all are ours.
+        while os.getpid() != 1 and process.end_strays(signal.SIGKILL) and self._clock() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)  # for those that they leave to us
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Be the keeper's process. The last argument is a descriptor to read JSON from: command, config, log."""
     with os.fdopen(int(sys.argv[-1]), "rb") as order:
         orders = json.load(order)
+    spool = Spool(sys.stderr.fileno())
+    sys.stderr = cast(TextIO, spool)  # for all that is printed as well
     logs.setup(orders["log"]["level"], orders["log"]["format"])
-    return asyncio.run(_main(orders))
+    code = FAILED
+    try:
+        code = asyncio.new_event_loop().run_until_complete(_main(orders))
+    except Exception:
+        log.exception("the keeper failed")
+    finally:
+        logging.shutdown()
+        spool.end()
+        os._exit(code)  # a thread that waits for the reader of that, or for a name server, holds nothing up
 
 
 async def _main(orders: dict[str, object]) -> int:
@@ -443,6 +436,7 @@ async def _main(orders: dict[str, object]) -> int:
     supervisor = Supervisor(command, config.encode(), Keeper(), systemd=Systemd())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop, "neverquit: shutting down")
+        signal.signal(number, lambda *_: process.end_in_time(END_SECONDS))  # beside it
     loop.add_signal_handler(signal.SIGHUP, supervisor.hang_up, terminal)
     process.hear()
     return await supervisor.run()

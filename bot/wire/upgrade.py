@@ -24,7 +24,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from bot.wire import process
-from bot.wire.link import Frame, LinkEnd
+from bot.wire.deaths import in_words
+from bot.wire.link import Frame, LinkEnd, one_line
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Upgrade(Generic[W]):
         log.warning("no successor: %s", why)
         if successor is not None:
             _kill(successor)
-        self._send(Frame("stays", (), _one_line(why)))
+        self._send(Frame("stays", (), one_line(why)))
 
     async def _come_up(self, payload: bytes) -> str:
         """Start it and wait until it is ready; return why it is not, or ""."""
@@ -151,7 +152,7 @@ class Upgrade(Generic[W]):
     def _lost(self, successor: W) -> None:
         if self._successor is successor:
             self._successor = None
-            self._send(Frame("stays", (), _one_line(f"{_how(successor.ended.result())} before it took over")))
+            self._send(Frame("stays", (), one_line(f"{_how(successor.ended.result())} before it took over")))
 
     # -- what the supervisor asks
 
@@ -187,7 +188,7 @@ class Upgrade(Generic[W]):
 
 
 #: Another interpreter has packages of its own: not from this one's folders, which `process.command` names.
-_ELSEWHERE = "import sys; sys.path.pop(0); from bot.worker import main; sys.exit(main())"
+_ELSEWHERE = "import sys; del sys.path[: not sys.flags.safe_path]; from bot.worker import main; sys.exit(main())"
 
 
 def _by(command: Sequence[str], python: str) -> list[str]:
@@ -195,14 +196,9 @@ def _by(command: Sequence[str], python: str) -> list[str]:
 
 
 def _how(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"it ended with exit code {code}" if code >= 0 else f"it was ended by signal {-code}"
+    return f"it {in_words(os.waitstatus_to_exitcode(status))}"
 
 
 def _kill(worker: Worker) -> None:
     if not worker.ended.done():
         process.send(worker.pid, signal.SIGKILL)
-
-
-def _one_line(text: str) -> bytes:
-    return " ".join(text.split()).encode(errors="replace")

@@ -29,8 +29,9 @@ from bot.wire import process
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame
 from bot.wire.socketlink import SocketEnd
-from bot.wire.supervisor import Supervisor, Worker
+from bot.wire.supervisor import Supervisor
 from bot.wire.systemd import Systemd
+from bot.wire.workers import Worker
 
 LONG = 5_000.0  # seconds after which a test that waits in vain has failed
 

@@ -101,13 +101,27 @@ def test_many_faults_end_in_safe_mode_and_few_in_a_long_time_do_not() -> None:
     assert often.safe and not seldom.safe and seldom.pause() == 0.0
 
 
+def test_deaths_that_a_line_has_caused_and_those_before_a_word_do_not_end_in_safe_mode() -> None:
+    deaths = Deaths()
+    for number in range(FAULTS_TO_SAFETY - 1):
+        deaths.died(number, own_fault=True)
+    deaths.died(10, own_fault=True, by_line=2)
+    assert (deaths.recent, deaths.safe, deaths.pause()) == (FAULTS_TO_SAFETY - 2, False, 0.0)
+    for number in range(FAULTS_TO_SAFETY):  # an update that is half done
+        deaths.died(20 + number, own_fault=True, spoken=False)
+    assert (deaths.safe, deaths.pause()) == (False, BACKOFF_SECONDS[-1])
+    deaths.died(30, own_fault=True)
+    assert not deaths.safe
+    deaths.died(31, own_fault=True)
+    assert deaths.safe
+
+
 @pytest.mark.parametrize("needed", [2, KILLS_AS_FAULT])
 def test_deaths_that_a_line_explains_do_not_count(needed: int) -> None:
     deaths = Deaths()
     for poison in range(3):
         for number in range(needed):
-            deaths.died(10 * poison + number, own_fault=True)
-        deaths.explained(10 * poison + needed, needed)
+            deaths.died(10 * poison + number, own_fault=True, by_line=needed * (number == needed - 1))
     assert (deaths.recent, deaths.pause(), deaths.safe) == (0, 0.0, False)
 
 

@@ -149,6 +149,14 @@ async def test_a_connection_that_comes_when_it_was_given_up_is_cut_and_not_told(
     assert await peer.barrier() == []
 
 
+async def test_a_checkpoint_that_makes_no_sense_is_given_to_nobody(bench: Bench) -> None:
+    bench.worker.send("save", "zz", payload=b"nonsense")
+    await turns()
+    worker = bench.another_worker()
+    await turns()
+    assert worker.frames[1] == Frame("saved", ("0",), b"")
+
+
 async def test_open_that_makes_no_sense_stops_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.worker.send("open", "n", payload=b"not json")
     await turns()
@@ -548,7 +556,7 @@ async def test_close_says_quit_ahead_of_all_chatter_and_waits_for_the_server(ben
     assert [await peer.line() for _ in range(2)] == ["chatter", "QUIT :so long, and thanks"]
     assert await peer.barrier() == []
     await peer.close()
-    assert (await bench.worker.next("down")).payload == b"so long\0, and thanks"
+    assert (await bench.worker.next("down")).payload == b"so long , and thanks"
     await bench.keeper.closed()
 
 

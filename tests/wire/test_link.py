@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import bot
 from bot.wire import link as the_link
-from bot.wire.link import SHAPES, Frame, LinkError, MemoryLink, decode, encode
+from bot.wire.link import SHAPES, Frame, LinkError, MemoryLink, decode, encode, one_line
 
 words = st.text("az09é#/+-.:\u00a0", min_size=1, max_size=10).filter(lambda word: word[0] != ":")
 
@@ -93,7 +93,20 @@ def test_a_frame_of_the_wrong_shape_is_refused(frame: Frame) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"\n", b"nonsense\n", b"up\n", b"up a b\n", b"up  a\n", b"down n\n", b"live :\n", b"\xff\n"]
+    "raw",
+    [
+        b"",
+        b"\n",
+        b"nonsense\n",
+        b"up\n",
+        b"up a b\n",
+        b"up  a\n",
+        b"down n\n",
+        b"live :\n",
+        b"\xff\n",
+        b"go a\x01\n",
+        b"go :a\n",
+    ],
 )
 def test_bytes_that_are_no_frame_are_refused(raw: bytes) -> None:
     with pytest.raises(LinkError):
@@ -106,6 +119,13 @@ def test_reading_raises_nothing_but_a_link_error(raw: bytes) -> None:
         decode(raw)
     except LinkError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("a\r\nQUIT :b", b"a QUIT :b"), ("a\0b", b"a b"), ("\udc80", b"?"), ("\u2028é", "é".encode())]
+)
+def test_words_become_one_line(text: str, line: bytes) -> None:
+    assert one_line(text) == line
 
 
 async def test_frames_arrive_in_order_and_never_before_send_returned() -> None:

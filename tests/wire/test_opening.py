@@ -6,7 +6,7 @@ import pytest
 
 from bot.config import Flood, Network, SaslSettings, Secret, Tls
 from bot.errors import UnsafeText
-from bot.wire.opening import Limits, identity, in_place, one_line, orders
+from bot.wire.opening import Limits, identity, in_place, orders
 
 
 def test_the_keeper_is_told_all_it_needs_and_no_secret() -> None:
@@ -59,13 +59,6 @@ def test_without_sasl_and_password_there_is_neither() -> None:
 )
 def test_the_ident_is_short_and_plain(nick: str, ident: str) -> None:
     assert identity(Network("n", "h", nick=nick)).ident == ident
-
-
-@pytest.mark.parametrize(
-    ("text", "line"), [("a\r\nQUIT :b", b"a QUIT :b"), ("a\0b", b"a b"), ("\udc80", b"?"), ("\u2028é", "é".encode())]
-)
-def test_words_become_one_line(text: str, line: bytes) -> None:
-    assert one_line(text) == line
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,17 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_command_runs_the_main_of_this_very_bot_wherever_it_is_run(tmp_path: Path) -> None:
+def test_a_command_runs_the_main_of_this_very_bot_wherever_it_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "bot").mkdir()
     (tmp_path / "bot" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    packages = tmp_path / "packages"  # where ours is installed, and others left what they should not
+    packages.mkdir()
+    (packages / "bot").symlink_to(ROOT / "bot")
+    for name in ("typing", "selectors", "dataclasses"):
+        (packages / f"{name}.py").write_text("raise SystemExit('a backport of long ago')")
+    monkeypatch.setattr(process, "__file__", str(packages / "bot" / "wire" / "process.py"))
     command = process.command("bot.wire.nothing", "an argument")
     assert command[-2:] == ["neverquit-nothing", "an argument"]
     done = subprocess.run(process.command("bot.reread", "nowhere.yaml"), cwd=tmp_path, capture_output=True, check=False)

@@ -52,6 +52,17 @@ async def test_frames_arrive_whole_and_in_order_however_they_are_cut(pair: Pair)
     assert found[:1000] == [str(number) for number in range(1000)] and len(found[-1]) == 3_000_000
 
 
+async def test_a_frame_that_never_ends_ends_the_link(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(socketlink, "MOST_BYTES", 100_000)
+    told = asyncio.Event()
+    pair[1].on_close = told.set
+    pair[0]._transport.write(b"news :" + b"x" * 200_000)  # type: ignore[union-attr]
+    await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
+    assert pair[1].closed and not pair[1]._rest and "never ends" in caplog.text
+
+
 async def test_what_comes_before_anybody_takes_it_is_kept(pair: Pair) -> None:
     pair[0].send(news("early"))
     await until(lambda: pair[1]._early)

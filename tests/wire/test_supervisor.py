@@ -5,6 +5,7 @@ at the end of this file. The whole bot: tests/test_life.py and tests/test_poison
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import logging
@@ -253,6 +254,21 @@ async def test_a_silent_worker_writes_its_stacks_and_is_killed(staff: Staff, cap
 
 
 @staged
+async def test_a_silent_worker_that_ends_before_its_time_is_sent_nothing_more(
+    staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number may be somebody else's by then."""
+    monkeypatch.setattr("bot.atwork.look_at", lambda *_: asyncio.sleep(0.2))
+    for number, ends_at, sent in ((1, 5.1, []), (2, 10.5, [102])):  # while it is looked at, while it writes
+        worker = await ready(staff, number)
+        worker.falls_silent()
+        await staff.at(ends_at)
+        worker.ends(-signal.SIGUSR1)
+        await staff.started(number + 1)
+        assert [pid for _, pid, _ in staff.signals] == sent
+
+
+@staged
 async def test_whatever_a_worker_says_is_a_sign_of_life(staff: Staff) -> None:
     first = await ready(staff)
     first.falls_silent()
@@ -368,6 +384,20 @@ async def test_after_many_faults_workers_wait_longer_and_come_in_safe_mode(staff
         worker.ends(SEGFAULT)
     waits = [later - sooner for sooner, later in itertools.pairwise(began)]
     assert waits == [0.0] * FAULTS_AT_ONCE + list(BACKOFF_SECONDS[: len(waits) - FAULTS_AT_ONCE])
+
+
+@staged
+async def test_workers_that_can_not_come_up_are_tried_later_and_later_but_keep_their_plugins(staff: Staff) -> None:
+    """As when the bot's packages are being exchanged on disk."""
+    (await ready(staff)).ends(KILLED)
+    for number in range(2, FAULTS_TO_SAFETY + 4):
+        (await staff.started(number)).ends(1)
+    staff.refuse = OSError("no more processes")
+    await staff.at(staff.loop.now + 500)
+    assert staff.supervisor.deaths.count > 2 * FAULTS_TO_SAFETY
+    staff.refuse = None
+    last = await staff.started(FAULTS_TO_SAFETY + 4)
+    assert "--safe" not in last.command
 
 
 @staged
@@ -536,11 +566,24 @@ async def test_a_hang_up_goes_to_the_worker_unless_the_terminal_has_gone(staff: 
 
 
 @staged
-async def test_a_hang_up_without_a_worker_is_nothing(staff: Staff) -> None:
-    first = await ready(staff)
-    first.ends(KILLED)
+async def test_a_hang_up_waits_for_a_worker_that_takes_it_up_and_no_worker_waits_after_it(staff: Staff) -> None:
+    for number in range(1, FAULTS_AT_ONCE + 2):
+        (await ready(staff, number)).ends(SEGFAULT)
+    await staff.at(0.2)
+    assert len(staff.workers) == FAULTS_AT_ONCE + 1, "the next one waits"
     staff.supervisor.hang_up(process.Terminal())
-    await ready(staff, 2)
+    asked = await staff.started(FAULTS_AT_ONCE + 2)
+    await staff.settled()
+    assert (asked.began, asked.verbs[0], asked.verbs.count("hangup")) == (0.2, "config", 1)
+    asked.ends(SEGFAULT)  # before it could read anything again
+    following = await staff.started(FAULTS_AT_ONCE + 3)
+    assert following.began == 0.2 + 2, "one wait is cut short, not all"
+    await following.hears("hangup")
+    following.says("reloading")
+    await staff.settled()
+    following.ends(KILLED)
+    last = await ready(staff, FAULTS_AT_ONCE + 4)
+    assert "hangup" not in last.verbs
 
 
 @staged
@@ -609,13 +652,15 @@ def stuck():
 if not os.path.exists("facts"):
     wait = "import time; time.sleep(600)"
     told = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: (open('told', 'w'), sys.exit()))"
+    nested = "import subprocess; child = subprocess.Popen(['sleep', '600'], start_new_session=True, "
+    nested += "stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); open('nested', 'w').write(str(child.pid))"
     facts = {
         "descriptors": len(os.listdir("/proc/self/fd")) - 1,  # one to read this
         "stdin": os.readlink("/proc/self/fd/0"),
         "leads": os.getsid(0) == os.getpid(),
         "polite": leave(told, then=wait),
         "rude": leave("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)", then=wait),
-        "elsewhere": leave("import os; os.setsid()", then=wait),
+        "elsewhere": leave("import os; os.setsid(); " + nested, then=wait),
     }
     with open("facts", "w") as file:
         json.dump(facts, file)
@@ -635,12 +680,18 @@ while link.recv(1 << 16):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="who adopts orphans, /proc")
 def test_a_process_that_hangs_is_replaced_and_its_children_are_ended_and_buried(tmp_path: Path) -> None:
-    """One keeper, two workers: the first leaves three children, one of them in a session of its own, and hangs."""
+    """One keeper, two workers: the first leaves three children, one of them in a session of its own, and hangs.
+
+    A child that was there before the keeper, of the script that has started it, say, is none of its.
+    """
     order, orders = os.pipe()
     command = [sys.executable, "-SE", "-c", WORKER]
     with os.fdopen(orders, "w") as file:
         json.dump({"command": command, "config": "", "log": {"level": "info", "format": "text"}}, file)
-    code = "import sys; from bot.wire.supervisor import main; sys.exit(main())"
+    code = "import subprocess, sys; quiet = subprocess.DEVNULL; "
+    code += "before = subprocess.Popen(['sleep', '600'], stdout=quiet, stderr=quiet, start_new_session=True); "
+    code += "open('before', 'w').write(str(before.pid)); "
+    code += "from bot.wire.supervisor import main; sys.exit(main())"
     keeper = subprocess.run(
         [sys.executable, "-c", code, str(order)],
         pass_fds=[order],
@@ -653,10 +704,55 @@ def test_a_process_that_hangs_is_replaced_and_its_children_are_ended_and_buried(
         check=False,
     )
     os.close(order)
+    before = int((tmp_path / "before").read_text())
+    assert Path(f"/proc/{before}/exe").exists()
+    os.kill(before, signal.SIGKILL)
     assert keeper.returncode == 7, keeper.stderr
     assert "in stuck" in keeper.stderr and "was silent; starting another" in keeper.stderr
     facts = json.loads((tmp_path / "facts").read_text())
     assert (facts["descriptors"], facts["stdin"], facts["leads"]) == (5, os.devnull, True)
     assert (tmp_path / "told").exists(), "SIGTERM comes first"
     assert json.loads((tmp_path / "still").read_text()), "what has left the group is ended when the keeper ends"
-    assert not Path(f"/proc/{facts['elsewhere']}/exe").exists()
+    for pid in (facts["elsewhere"], int((tmp_path / "nested").read_text())):
+        assert not Path(f"/proc/{pid}/exe").exists()
+
+
+STALLED = """
+import os, signal, socket, sys
+link = socket.socket(fileno=int(sys.argv[-1]))
+link.sendall(b'limits :{"silence_seconds": 0, "hold_seconds": 60, "level": "debug", "format": "text"}\\nready\\n')
+if not os.path.exists("once"):
+    open("once", "w").close()
+    os.kill(os.getpid(), signal.SIGSEGV)
+open("again", "w").close()
+heard = link.recv(1 << 16)
+os.kill(os.getppid(), signal.SIGTERM)
+while b"stop" not in heard:
+    heard += link.recv(1 << 16)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how much a pipe holds")
+def test_a_keeper_whose_log_nobody_reads_replaces_workers_and_ends(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    order = tmp_path / "order"
+    log = {"level": "debug", "format": "text"}
+    order.write_text(json.dumps({"command": [sys.executable, "-SE", "-c", STALLED], "config": "", "log": log}))
+    code = "import sys; from bot.wire.supervisor import main; sys.exit(main())"
+    with order.open("rb") as file:
+        keeper = subprocess.run(
+            [sys.executable, "-c", code, str(file.fileno())],
+            pass_fds=[file.fileno()],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            stderr=writer,
+            timeout=20,
+            check=False,
+        )
+    os.close(writer), os.close(reader)
+    assert (keeper.returncode, (tmp_path / "again").exists()) == (0, True)
