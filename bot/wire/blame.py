@@ -1,18 +1,20 @@
-"""Which line ended the worker: an innocent one is never skipped, a guilty one after two deaths at most.
+"""Which line ended the worker: an innocent one is never skipped, a guilty one after two deaths, seldom three.
 
 A part of the keeper (standard library only; pure, `now` is an argument). After a death that was the worker's own
 fault, the lines that it had in hand are suspects. The next worker gets them one at a time, everything else withheld:
 the next one when the last is done, or when it has taken its time and the worker is still alive. A line that had been in
-hand at an earlier death, and is alone in hand at this one, is guilty; so is one that was alone when the worker had to
-be killed for its silence. Where it is known which line held a silent worker (`bot/atwork.py`), that one is guilty, and
-no other becomes a suspect. What was tried instead, and whom that blamed: docs/architecture.md, «Blame».
+hand at an earlier death, and is alone in hand at this one, is guilty. Where it is known which line held a silent worker
+(`bot/atwork.py`), that one is guilty at once, and no other becomes a suspect. It takes a third death if a line of many
+seconds was in hand beside the guilty one, or if that bites late. What was tried instead, and whom that blamed:
+docs/architecture.md, «Blame».
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-PATIENCE_SECONDS = 1.0  # how long a suspect is alone if it is not done; doubled with each round
+PATIENCE_SECONDS = 1.0  # how long a suspect is alone if it is not done
+LONG_PATIENCE_SECONDS = 30.0  # the same, when that was not enough to tell: as long as a handler may take by default
 ALIVE_SECONDS = 0.2  # a frame so long after a line was handed over shows that it did not end the worker at once
 
 
@@ -37,11 +39,10 @@ class Blame:
         """Whether lines are handed over one at a time."""
         return bool(self._suspects) or self._alone is not None
 
-    def died(self, in_hand: Collection[str], *, silent: bool, strikes: int = 2, known: str | None = None) -> str | None:
+    def died(self, in_hand: Collection[str], *, strikes: int = 2, known: str | None = None) -> str | None:
         """The worker ended by its own fault with these lines in hand; return the guilty one, if that is certain.
 
         Args:
-            silent: it had to be killed, since it did not answer.
             strikes: at so many deaths a line must have been in hand, at the last one alone.
             known: the one of them that was seen to hold the worker.
         """
@@ -52,12 +53,10 @@ class Blame:
             self._alone, self._listening = None, False
             return known
         counts = {number: self._deaths(number) for number in in_hand}
-        guilty = None
-        if len(in_hand) == 1:
-            (number,) = in_hand
-            if silent or counts[number] >= strikes:
-                guilty = number
-        self._patience = min(self._patience * 2, 30.0) if self.careful and guilty is None else PATIENCE_SECONDS
+        guilty = next((number for number, count in counts.items() if len(counts) == 1 and count >= strikes), None)
+        # Two deaths without a verdict: a line that takes its time was in hand beside the guilty one, or that bites late.
+        undecided = guilty is None and max(counts.values(), default=0) > 1
+        self._patience = LONG_PATIENCE_SECONDS if undecided else PATIENCE_SECONDS
         self._suspects = {number: None for number in (*in_hand, *self._suspects) if number != guilty}
         self._alone, self._listening = None, False
         return guilty

@@ -65,14 +65,12 @@ class Handing:
         """Hand nothing more to the present worker."""
         self._holding = True
 
-    def died(
-        self, *, own_fault: bool, silent: bool, strikes: int, known: str | None = None
-    ) -> tuple[str, str, bytes] | None:
+    def died(self, *, own_fault: bool, strikes: int = 2, known: str | None = None) -> tuple[str, str, bytes] | None:
         """The worker has ended; return (network, number, line) of what is skipped for it. See `Keeper.died`."""
         if not own_fault or not self.reading:  # by no line: it may have read none of them
             self.blame.interrupted()
             return None
-        guilty = self.blame.died(self.entries.in_hand(), silent=silent, strikes=strikes, known=known)
+        guilty = self.blame.died(self.entries.in_hand(), strikes=strikes, known=known)
         entry = self.entries.get(guilty) if guilty is not None else None
         if guilty is None or entry is None:
             return None

@@ -131,16 +131,14 @@ class Keeper:
         """Hand nothing more to the present worker; what it has in hand it may finish. The next one gets the rest."""
         self._handing.hold()
 
-    def died(
-        self, *, own_fault: bool, silent: bool = False, strikes: int = 2, known: str | None = None
-    ) -> tuple[str, str, bytes] | None:
+    def died(self, *, own_fault: bool, strikes: int = 2, known: str | None = None) -> tuple[str, str, bytes] | None:
         """The worker has ended; find out by what, and return (network, number, line) of what is skipped for it.
 
         Args:
             own_fault: no signal from outside ended it.
-            silent, strikes, known: see `Blame.died`.
+            strikes, known: see `Blame.died`.
         """
-        skipped = self._handing.died(own_fault=own_fault, silent=silent, strikes=strikes, known=known)
+        skipped = self._handing.died(own_fault=own_fault, strikes=strikes, known=known)
         self._changed()
         return skipped
 

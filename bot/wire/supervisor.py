@@ -226,11 +226,11 @@ class Supervisor:
             return
         if not worker.ready:  # who knows what it has made of that
             self._news.extendleft(reversed(worker.told))
-        silent = worker.silent and not worker.stopped
         # Told of a line that ended another, it takes none before it has dealt with that.
         reads = worker.ready or all(frame.verb != "skipped" for frame in worker.told)
-        needed, known = strikes(code, worker.silent), known if silent else None
-        skipped = self.keeper.died(own_fault=own_fault and reads, silent=silent, strikes=needed, known=known)
+        needed = strikes(code, worker.silent)
+        known = known if worker.silent and not worker.stopped else None
+        skipped = self.keeper.died(own_fault=own_fault and reads, strikes=needed, known=known)
         by_line = needed if skipped is not None else 0
         self.deaths.died(self._clock(), own_fault=own_fault, spoken=worker.spoken, by_line=by_line)
         log.error("the worker %d %s; starting another", worker.pid, why)

@@ -82,13 +82,13 @@ async def test_a_death_before_the_worker_reads_is_no_lines_fault(bench: Bench) -
     bench.arrive(1)
     for _ in range(3):
         bench.handing.reading = False
-        assert bench.handing.died(own_fault=True, silent=True, strikes=2) is None
+        assert bench.handing.died(own_fault=True, strikes=2) is None
         bench.another()
 
 
 async def test_a_guilty_line_stays_for_the_state_of_the_next_worker(bench: Bench) -> None:
     bench.arrive(1)
-    assert bench.handing.died(own_fault=True, silent=True, strikes=2) == ("n", "1", b"line")
+    assert bench.handing.died(own_fault=True, known="1") == ("n", "1", b"line")
     bench.handing.begin(MemoryLink().keeper)
     assert bench.handed[-2:] == [("1", "2"), ("live", "")]
 
@@ -97,7 +97,7 @@ async def test_what_is_for_the_state_keeps_its_place_among_suspects(bench: Bench
     """A PART must not be applied before the JOIN that is on trial."""
     bench.arrive(1, 2, 3)
     bench.handing.entries.see("2")
-    bench.handing.died(own_fault=True, silent=False, strikes=2)
+    bench.handing.died(own_fault=True, strikes=2)
     bench.another()
     bench.handed.clear()
     bench.handing.entries.another()
@@ -110,7 +110,7 @@ async def test_what_is_for_the_state_keeps_its_place_among_suspects(bench: Bench
 
 async def test_a_suspect_that_is_dropped_holds_up_nobody(bench: Bench) -> None:
     bench.arrive(1, 2)
-    bench.handing.died(own_fault=True, silent=False, strikes=2)
+    bench.handing.died(own_fault=True, strikes=2)
     bench.another()
     bench.done(1)
     assert bench.numbers() == [2]

@@ -178,7 +178,7 @@ class Model(RuleBasedStateMachine):
             self.link = None
             in_hand = self.keeper.entries.in_hand()
             known = in_hand[held % len(in_hand)] if silent and held % 2 and in_hand else None
-            skipped = self.keeper.died(own_fault=own_fault, silent=silent, known=known)
+            skipped = self.keeper.died(own_fault=own_fault, known=known)
             if skipped is not None:
                 self.skipped.add(skipped[1])
 
