@@ -272,7 +272,7 @@ async def test_code_that_raises_when_it_is_imported(program: Program) -> None:
 
 async def test_a_successor_that_is_killed(program: Program) -> None:
     await program.edit("app.py", "class App:", "import os\nos.kill(os.getpid(), 9)\nclass App:")
-    await stays(program, "it was ended by signal 9 \\(SIGKILL\\) while it started; the log says more")
+    await stays(program, r"it was ended by signal 9 \(SIGKILL\) while it started; the log says more")
 
 
 async def test_a_successor_that_hangs(program: Program) -> None:
