@@ -150,7 +150,7 @@ class Pair:
         """The process id of the one that is shown as `nq:ROLE`, 0 while there is none."""
         for pid in self.family():
             with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/comm").read_text() == f"nq:{role}\n":
+                if alive(pid) and Path(f"/proc/{pid}/comm").read_text() == f"nq:{role}\n":
                     return pid
         return 0
 

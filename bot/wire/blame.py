@@ -54,7 +54,7 @@ class Blame:
             return known
         counts = {number: self._deaths(number) for number in in_hand}
         guilty = next((number for number, count in counts.items() if len(counts) == 1 and count >= strikes), None)
-        # Two deaths without a verdict: a line that takes its time was in hand beside the guilty one, or that bites late.
+        # Two deaths without a verdict: a line that takes its time was in hand beside the guilty, or that bites late.
         undecided = guilty is None and max(counts.values(), default=0) > 1
         self._patience = LONG_PATIENCE_SECONDS if undecided else PATIENCE_SECONDS
         self._suspects = {number: None for number in (*in_hand, *self._suspects) if number != guilty}
