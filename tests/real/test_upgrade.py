@@ -40,7 +40,7 @@ async def test_an_upgrade_of_the_bot_under_load_is_seen_by_nobody(tmp_path: Path
         network = {"port": server.tls_port, "tls": {"ca_file": str(server.ca_file)}, "sasl": sasl}
         program = Program(tmp_path / "bot", config(network, {"account": "adm"}))
         program.code = tmp_path / "code"
-        shutil.copytree(CHECKOUT / "bot", program.code / "bot", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CHECKOUT / "bot", program.code / "bot")  # with its bytecode
         (program.plugins / "count.py").write_text(COUNT)
         await program.start()
         boss, usr = await asyncio.gather(
