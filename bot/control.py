@@ -314,10 +314,10 @@ def in_short(app: App) -> str:
 def _processes(keeper: Mapping[str, Any], up: float) -> str:
     if "pid" not in keeper:
         return f"process {os.getpid()}, up {age(up)}"
-    restarts = keeper["restarts"]
+    restarts, reserve = keeper["restarts"], keeper.get("reserve")
     return (
         f"keeper {keeper['pid']}, up {age(keeper['up'])}; worker {os.getpid()}, up {age(up)}, "
-        f"{restarts} restart{'' if restarts == 1 else 's'}"
+        f"{restarts} restart{'' if restarts == 1 else 's'}{f'; in reserve {reserve}' if reserve else ''}"
     )
 
 

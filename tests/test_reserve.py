@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from pair import Pair, alive, pair
+
+from bot import ctl
 
 TOLD = """
 import os
@@ -23,6 +26,8 @@ async def in_reserve(bot: Pair, not_this: int = 0) -> int:
 async def test_it_takes_over_at_once_with_plugins_as_they_are_by_then(tmp_path: Path) -> None:
     async with pair(tmp_path, plugins={"told": TOLD}) as bot:
         waits = await in_reserve(bot)
+        told, _ = await asyncio.to_thread(ctl.ask, tmp_path / "state", "status")
+        assert told[0].endswith(f"; in reserve {waits}")
         (tmp_path / "plugins" / "told.py").write_text(TOLD.replace("ONE", "TWO"))
         await bot.tells("told g1 -> g2")
         bot.kill(bot.worker)

@@ -63,6 +63,7 @@ class Rehearsal:
             return {unit.name: (unit.digest, why) for group in groups for unit, why in self._failed(planner, group)}
         finally:
             self._rehearsing = False
+            self._ground.rest()
             builder.stop()
 
     def _failed(self, planner: Planner, group: Sequence[Unit]) -> list[tuple[Unit, PluginError]]:
@@ -109,6 +110,10 @@ class Rehearsal:
         """The transaction has ended: what comes later is tried as ever."""
         self._compiled, self._verdicts = {}, {}
         self._ground.over()
+
+    def rest(self) -> None:
+        """Let go of what trials need."""
+        self._ground.rest()
 
     async def close(self) -> None:
         """End what trials need."""

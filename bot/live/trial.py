@@ -103,6 +103,9 @@ class Ground(Protocol):
     def over(self) -> None:
         """The transaction has ended."""
 
+    def rest(self) -> None:
+        """Nothing will be tried for long: let go of what that needs."""
+
     async def close(self) -> None: ...
 
 
@@ -129,6 +132,7 @@ class Untried:
 
     def prepare(self) -> None: ...
     def over(self) -> None: ...
+    def rest(self) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -147,6 +151,10 @@ class Trial:
         """The transaction has ended: so does its child, and the next is made when there is time."""
         self._drop()
         self._spares.prepare_later()
+
+    def rest(self) -> None:
+        """End the child, with the memory of all that it has tried; the next is forked when one is asked for."""
+        self._drop()
 
     async def close(self) -> None:
         """End all processes."""
