@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
@@ -15,8 +16,8 @@ collect_ignore = ["edits"]  # plugin files, some named as tests are
 
 @pytest.fixture
 def mode() -> str:
-    """How the bot is run; `stage.both_modes` gives each in turn."""
-    return next(iter(MODES))
+    """How the bot is run; `stage.both_modes` gives each in turn. All others can be run as the environment says."""
+    return os.environ.get("NEVERQUIT_TEST_MODE", next(iter(MODES)))
 
 
 @pytest_asyncio.fixture

@@ -114,15 +114,16 @@ async def test_10_state_stays_behind_when_a_renamed_file_does_not_name_it(stage:
     assert await stage.ask("!count") == ["count 1"]
 
 
-async def test_11_a_command_is_renamed_in_one_instant(stage: Stage) -> None:
-    """Both names are asked in one packet, again and again: there is always exactly one of them."""
+async def test_11_a_command_is_renamed_in_one_instant(stage: Stage, mode: str) -> None:
+    """Both names are asked in one packet, again and again: there is always exactly one of them. A keeper hands lines
+    over one by one, so there the one instant may come between the two."""
     await stage.crowd.spare("!hello")
     answers = [await stage.ask("!hello", "!hey")]
     await stage.edit("hello.py", '"hello")', '"hey")')
     while len(answers) < 1000 and stage.reports.unread == 0:
         answers.append(await stage.ask("!hello", "!hey"))
     await stage.report(r"hello g1 -> g2 .*: \+hey -hello, \d+ ms")
-    assert {len(each) for each in answers} == {1}
+    assert sum(len(each) != 1 for each in answers) <= (mode == "two")
     assert await stage.ask("!hello") == []
     assert await stage.ask("!hey") == ["hello 1"]
 
