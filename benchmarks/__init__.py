@@ -9,6 +9,7 @@ Everything is measured on loopback, against real processes that are spoken to fr
     start     the time and the memory of a start
     repeat/   the ways in which files get written, many times each: no torn load; a verdict
     soak/     commands and reloads by the thousand: nothing lost, nothing twice, nothing left behind; a verdict
+    chaos/    workers that are killed, poisoned and hang under load: everything answered once; a verdict
 
 and what they share:
 
@@ -17,6 +18,7 @@ and what they share:
     sources   the plugins that are loaded and saved, of any length, and ways of saving them
     bare      a bot of twenty lines on the `irc` package, with its asyncio and with its select reactor
     vitals    memory, threads, descriptors and children of a process, and the trend of a row of samples
+    faults    what must not be, by kind
     figures   medians, and the table
 
 What the figures mean, and a run to compare with: docs/measurements.md.

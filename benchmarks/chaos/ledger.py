@@ -5,12 +5,10 @@ Pure: it is told what is asked and heard, where and when.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from benchmarks.chaos.plugins import Word
-
-SHOWN = 5  # of each kind of fault
+from benchmarks.faults import Faults
 
 
 @dataclass(slots=True)
@@ -23,7 +21,7 @@ class Asked:
     said: int = 0
 
 
-class Ledger:
+class Ledger(Faults):
     """The book of a run.
 
     Attributes:
@@ -34,6 +32,7 @@ class Ledger:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked = self.answered = self.newest = 0
         self.gaps: list[float] = []
         self._open: dict[int, Asked] = {}
@@ -41,8 +40,6 @@ class Ledger:
         self._counts: dict[str, list[int]] = {}
         self._died_at: float | None = None
         self._silence = 0.0
-        self._faults: dict[str, list[str]] = {}
-        self._numbers = Counter[str]()
 
     def ask(self, word: Word, channel: str, now: float) -> str:
         """Return what to say."""
@@ -112,14 +109,3 @@ class Ledger:
         for name, total in totals.items():
             if sorted(self._counts.get(name, [])) != list(range(1, total + 1)):
                 self.fault("a store counts something else than was answered", f"{name}: {total}")
-
-    def fault(self, kind: str, what: str) -> None:
-        """Write down something that must not be."""
-        self._numbers[kind] += 1
-        shown = self._faults.setdefault(kind, [])
-        if len(shown) < SHOWN:
-            shown.append(what)
-
-    def faults(self) -> list[str]:
-        """Return what was wrong, a line for each kind; empty if nothing was."""
-        return [f"{kind}: {self._numbers[kind]} times: {'; '.join(shown)}" for kind, shown in self._faults.items()]

@@ -7,12 +7,10 @@ its command was asked.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
+from benchmarks.faults import Faults
 from benchmarks.soak.plugins import WORDS, Word
-
-SHOWN = 5  # of each kind of fault
 
 
 @dataclass(slots=True)
@@ -26,7 +24,7 @@ class Asked:
     said: int = 0  # the version of its first answer
 
 
-class Ledger:
+class Ledger(Faults):
     """The book of a soak.
 
     Attributes:
@@ -35,6 +33,7 @@ class Ledger:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked = self.answered = 0
         self.seconds: list[float] = []
         self._open: dict[int, Asked] = {}
@@ -42,8 +41,6 @@ class Ledger:
         self._heard: dict[str, int] = {word.source: 0 for word in WORDS}
         self._last: dict[str, tuple[int, int]] = {}  # word -> the number and the version of its last answer
         self._counts: dict[str, int] = {}
-        self._faults: dict[str, list[str]] = {}
-        self._numbers = Counter[str]()
 
     def wrote(self, source: str, version: int) -> None:
         """A good version was written; from now on it may answer."""
@@ -113,14 +110,3 @@ class Ledger:
         for number, asked in self._open.items():
             self.fault("never answered", f"{asked.word.name} {number}")
         self._open.clear()
-
-    def fault(self, kind: str, what: str) -> None:
-        """Write down something that must not be."""
-        self._numbers[kind] += 1
-        shown = self._faults.setdefault(kind, [])
-        if len(shown) < SHOWN:
-            shown.append(what)
-
-    def faults(self) -> list[str]:
-        """Return what was wrong, a line for each kind; empty if nothing was."""
-        return [f"{kind}: {self._numbers[kind]} times: {'; '.join(shown)}" for kind, shown in self._faults.items()]
