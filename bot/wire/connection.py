@@ -1,7 +1,7 @@
 """One network, as the bot sees it: supervised for ever, registered, in its channels, its lines parsed and passed on.
 
 The worker's end of the link. The keeper dials when told and says what came; here it is decided when to dial again, who
-we are (`protocol.registration`), what a line means (`protocol.roster`), which channels to be in (`rejoin`) and what
+we are (`protocol.registration`), what a line means (`protocol.roster`), what we do by ourselves (`presence`) and what
 may leave (`outbox`). What a line does to the bot is the listener's. Long answers are cut above; `room_for` says where.
 
 Every line out, by whatever method, passes `_put`, the one place that refuses CR, LF and NUL.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 from typing import Protocol
 
@@ -26,14 +26,14 @@ from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
 from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
 from bot.wire.alarms import Alarms
-from bot.wire.asks import Asks
+from bot.wire.labels import Labels, Said
 from bot.wire.library import LibraryConnection
 from bot.wire.link import Frame, one_line
-from bot.wire.opening import Limits, identity, orders, reveal
+from bot.wire.opening import Limits, identity, orders
 from bot.wire.outbox import NOT_SENT, SENT, Outbox
+from bot.wire.presence import Presence
 from bot.wire.reactor import Reactor
 from bot.wire.reconnect import Backoff
-from bot.wire.rejoin import Wanted
 
 log = logging.getLogger(__name__)
 
@@ -94,14 +94,13 @@ class Connection(LibraryConnection):
         self.roster = Roster()
         self.alarms = Alarms(clock)
         self.outbox = Outbox(reactor.send, reactor.window, name)
+        self.labels = Labels(name, self.roster)
         self.registration: Registration | None = None
         self.registered, self.ready, self.malformed = False, False, 0
         self._clock = clock
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
         self._backoff = Backoff(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds, random)
-        channels = {channel.name: reveal(channel.key) for channel in settings.channels}
-        self._wanted = Wanted(channels, self.roster.fold, random)
-        self._asks = Asks(self.say, self.alarms, self.limits.ask_seconds)
+        self.presence = Presence(self.say, self.ask, self.roster, self.alarms, clock, random, settings, self.limits)
         self._since: int | None = None  # the last line before the connection came up; None while it is down
         self._in_hand: set[str] = set()  # lines whose handlers go on
         self._last_words = ""  # the server's, or ours, about why this connection ends
@@ -192,28 +191,23 @@ class Connection(LibraryConnection):
             first = head(snapshot)
             self.registration = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
             restore(self.roster, snapshot, self.registration.caps)
-            self._asks.add([Message.parse(line) for line in first["asks"]], held=not self.reactor.live)
             self.ready = bool(first["ready"])
+            self.presence.take_over(first["asks"], held=not self.reactor.live)
         except (ValueError, KeyError, TypeError) as error:
             # Also when that one ended while it registered: who knows what it has said. Begin anew.
             self._give_up(f"the worker before was not done with this connection ({error})")
             return
-        for channel in self.roster.channels.values():
-            self._wanted.joined(channel.name, self._clock())
         log.info("%s: taken over as %s", self.name, self.roster.nick)
-        self._up((), taken_over=True)
+        self._up(taken_over=True)
 
     def caught_up(self) -> None:
         """All that a worker before had left has come: where are we, and where do we want to be?"""
-        if self.registered:
-            self._asks.release()
-            for join in self._wanted.missing(self.roster):
-                self.say(join, urgent=True)
+        self.presence.caught_up()
 
     def snapshot(self) -> Iterator[Part]:
         """Give how things stand, as JSON values, for the next worker."""
         assert self.registration is not None
-        asks = [question.encode() for question in self._asks.open]
+        asks = self.presence.asks
         return parts(self.roster, self.registration, since=self._since, asks=asks, ready=self.ready)
 
     def _give_up(self, reason: str) -> None:
@@ -230,7 +224,8 @@ class Connection(LibraryConnection):
         reason, stopping, was_up = self._last_words or reason, self._state == "stopping", self.registered
         self.registered, self.registration = False, None
         self.alarms.cancel()
-        self._asks.clear()
+        self.presence.leave()
+        self.labels.clear()
         self.roster.clear()
         if stopping or self.once:
             self._end(reason)
@@ -302,15 +297,12 @@ class Connection(LibraryConnection):
 
     def _react(self, number: str, flag: int, message: Message, applied: Applied) -> None:
         """What the protocol itself wants done about a line."""
-        command = message.command
         if self.registration is not None:
             self._register(self.registration, number, flag, message)
-        self._asks.add(applied.asks)
-        self._asks.answered(command)
-        if command == "ERROR":  # says more than the closing of the socket that follows
+        self.labels.heard(message, self._clock())
+        self.presence.heard(message, applied)
+        if message.command == "ERROR":  # says more than the closing of the socket that follows
             self._last_words = self._last_words or f"the server said: {message.param(-1)}"
-        if self._wanted.heard(message, self.roster, self._clock()):
-            self._rejoin()
 
     def _register(self, registration: Registration, number: str, flag: int, message: Message) -> None:
         for k, answer in enumerate(registration.feed(message)):
@@ -326,14 +318,14 @@ class Connection(LibraryConnection):
             self._give_up(registration.failure)
         elif registration.done:
             log.info("%s: connected to %s:%d as %s", self.name, self.server, self.port, registration.nick)
-            self._up(self._wanted.everything())
+            self._up()
 
-    def _up(self, joins: Iterable[Message], *, taken_over: bool = False) -> None:
+    def _up(self, *, taken_over: bool = False) -> None:
         self._state, self.registered, self._told = "up", True, ""
         self.alarms.cancel("registration")
         self.alarms.after(self.limits.stable_seconds, "stable", self._backoff.stable)
-        for join in joins:
-            self.say(join, urgent=True)
+        if not taken_over:
+            self.presence.arrive()
         self.reactor.send(Frame("go", (self.name,)))
         if not taken_over:
             self.reactor.checkpoints.save()  # from here on a successor can go on with this connection
@@ -346,25 +338,15 @@ class Connection(LibraryConnection):
     @property
     def channels(self) -> dict[str, str | None]:
         """The channels to be in, name -> key; after a reconnection these are joined."""
-        return self._wanted.channels
+        return self.presence.channels
 
     def join(self, channel: str, key: str = "") -> None:
         """Be in this channel from now on, over reconnections too. Both may be lists by commas, as in RFC 2812."""
-        message = self._wanted.add(channel, key)
-        if self.registered:
-            self.say(message, urgent=True)
+        self.presence.join(channel, key)
 
     def part(self, channels: str, message: str = "") -> None:
         """Leave, and stay away."""
-        part = self._wanted.remove(channels, message)
-        if self.registered:
-            self.say(part, urgent=True)
-
-    def _rejoin(self) -> None:
-        for join in self._wanted.due(self._clock()):
-            self.say(join, urgent=True)
-        if (at := self._wanted.next_at()) is not None:
-            self.alarms.after(at - self._clock(), "rejoin", self._rejoin)
+        self.presence.part(channels, message)
 
     # -- lines out --
 
@@ -380,12 +362,24 @@ class Connection(LibraryConnection):
             urgent: for what keeps the connection in order. Lost when there is none; others wait for the next one.
 
         Returns:
-            Need not be awaited; gives True when the keeper has it, False when it was dropped.
+            Need not be awaited; gives True when the keeper has it, False when it was dropped. It is a `Said` where
+            the network tells how a line fares.
 
         Raises:
             UnsafeText: the message is more than one line, or its parameters don't fit the grammar.
         """
-        return self._put(message.encode(), f"{cause}/{handler}", k, urgent)
+        awaited = None
+        if self.registered or message.tags:
+            message, awaited = self.labels.dress(message, handler, self._clock())
+        room = self._put(message.encode(), f"{cause}/{handler}", k, urgent)
+        return room if awaited is None else Said(room, awaited)
+
+    def ask(self, question: Message, then: Callable[[], None]) -> bool:
+        """Say this; tell whether `then` will be called when its answer is complete: the network must label answers."""
+        said = self.say(question)
+        if isinstance(said, Said):
+            said.then(lambda _fared, _why: then())
+        return isinstance(said, Said)
 
     async def drained(self) -> None:
         """Wait until no line waits for room on its way to the keeper."""

@@ -1,0 +1,131 @@
+"""On a registered connection: being where we want to be, and asking who is there.
+
+`connection` tells when we are up, what came and when all is over; what of it sends a line of ours stands here, in
+parts that are pure: `rejoin` (the channels) and `asks` (questions to the server). A worker that takes a connection
+over goes on with both: the channels are known from the roster, the questions from the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Protocol
+
+from bot.config import Network
+from bot.protocol.message import Message
+from bot.protocol.roster import Applied, Roster
+from bot.wire.alarms import Alarms
+from bot.wire.asks import Asks
+from bot.wire.opening import Limits, reveal
+from bot.wire.rejoin import Wanted
+
+
+class Say(Protocol):
+    """How a message leaves: now if `urgent`, else at the network's pace."""
+
+    def __call__(self, message: Message, *, urgent: bool = False) -> object: ...
+
+
+class Presence:
+    """What one network's connection does by itself.
+
+    Args:
+        say: sends a message.
+        ask: sends a question, see `Asks`.
+        roster: the network's, read only.
+        alarms: the connection's; the names `ask` and `rejoin` in it are used here.
+        clock: seconds, the one of the alarms.
+
+    Attributes:
+        up: whether we are registered, so that what is wanted is asked for at once.
+    """
+
+    def __init__(
+        self,
+        say: Say,
+        ask: Callable[[Message, Callable[[], None]], bool],
+        roster: Roster,
+        alarms: Alarms,
+        clock: Callable[[], float],
+        random: Random,
+        settings: Network,
+        limits: Limits,
+    ) -> None:
+        self._say, self._roster, self._alarms, self._clock = say, roster, alarms, clock
+        channels = {channel.name: reveal(channel.key) for channel in settings.channels}
+        self._wanted = Wanted(channels, roster.fold, random)
+        self._asks = Asks(ask, alarms, limits.ask_seconds)
+        self.up = False
+
+    # -- told by the connection
+
+    def arrive(self) -> None:
+        """Registered: join."""
+        self.up = True
+        self._join(self._wanted.everything())
+
+    def take_over(self, asks: Iterable[str], *, held: bool) -> None:
+        """Go on where another worker was.
+
+        Args:
+            asks: its questions without an answer, as lines.
+            held: ask nothing yet: answers to these may still come; `caught_up` follows.
+
+        Raises:
+            MalformedLine: these are no lines.
+        """
+        self._asks.add([Message.parse(line) for line in asks], held=held)
+        for channel in self._roster.channels.values():
+            self._wanted.joined(channel.name, self._clock())
+        self.up = True
+
+    def caught_up(self) -> None:
+        """All that a worker before had left has come: where are we, and where do we want to be?"""
+        if self.up:
+            self._asks.release()
+            self._join(self._wanted.missing(self._roster))
+
+    def heard(self, message: Message, applied: Applied) -> None:
+        """A line came, and the roster has it."""
+        self._asks.add(applied.asks)
+        self._asks.answered(message.command)
+        if self._wanted.heard(message, self._roster, self._clock()):
+            self._rejoin()
+
+    def leave(self) -> None:
+        """The connection is gone; its alarms are cancelled already."""
+        self.up = False
+        self._asks.clear()
+
+    @property
+    def asks(self) -> list[str]:
+        """The questions without an answer, for the next worker."""
+        return [question.encode() for question in self._asks.open]
+
+    # -- told by whoever runs the bot
+
+    @property
+    def channels(self) -> dict[str, str | None]:
+        """The channels to be in, name -> key; after a reconnection these are joined."""
+        return self._wanted.channels
+
+    def join(self, channels: str, key: str = "") -> None:
+        """Be in these channels from now on. Both may be lists by commas."""
+        self._say_if_up(self._wanted.add(channels, key))
+
+    def part(self, channels: str, reason: str = "") -> None:
+        """Leave these, and stay away."""
+        self._say_if_up(self._wanted.remove(channels, reason))
+
+    def _say_if_up(self, message: Message) -> None:
+        if self.up:
+            self._say(message, urgent=True)
+
+    def _join(self, joins: Iterable[Message]) -> None:
+        for join in joins:
+            self._say(join, urgent=True)
+
+    def _rejoin(self) -> None:
+        self._join(self._wanted.due(self._clock()))
+        if (at := self._wanted.next_at()) is not None:
+            self._alarms.after(at - self._clock(), "rejoin", self._rejoin)
