@@ -170,6 +170,7 @@ class Peer(Link):
         for channel in list(self.channels.values()):
             self.server.remove(self, channel)
         self.server.forget(self)
+        self.server.beyond.pop(self, None)
         if self.server.nicks.get(self.server.fold(self.nick)) is self:
             del self.server.nicks[self.server.fold(self.nick)]
         for waiting in [each for each in self.pongs.values() if not each.done()]:

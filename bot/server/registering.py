@@ -7,8 +7,8 @@ https://ircv3.net/specs/extensions/capability-negotiation.
 from __future__ import annotations
 
 import hmac
+import os
 import re
-import secrets
 import time
 
 from bot.server.asking import lusers, motd, tokens
@@ -92,7 +92,7 @@ def welcome(me: Peer) -> None:
         me.reply("906")
     if faults.cookie and me.cookie != "":
         if me.cookie is None:
-            me.cookie = secrets.token_hex(4)
+            me.cookie = os.urandom(4).hex()
             me.send(f"PING :{me.cookie}")
         return None
     if faults.hold_welcome:

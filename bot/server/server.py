@@ -256,6 +256,8 @@ class Server(Record):
             (self.nickserv, offer), self._away = self._away, None
             if offer is not None:
                 self.offer("sasl", offer)
+            if self.nickserv:
+                self.nicks[self.fold(self.nickserv.nick)] = self.nickserv
 
     def change_host(self, nick: str, ident: str, host: str) -> None:
         """Give a client another ident and host; tells those who asked for chghost."""

@@ -1,6 +1,6 @@
 """`NickServ`: a service that people talk to, as Atheme has it; it makes nobody wait and keeps nothing.
 
-    server.nickserv = NickServ(server)
+    NickServ(server)
 
 It is a user without a socket: what others would be sent is handled as a request. Accounts and passwords are those of
 the server; a nick belongs to the account of that name. It knows IDENTIFY, LOGOUT, GHOST, REGAIN, RELEASE and HELP,
@@ -21,12 +21,13 @@ HELP = "IDENTIFY [account] password, LOGOUT, GHOST nick [password], REGAIN nick 
 
 
 class NickServ(Peer):
-    """Put it into `Server.nickserv`; `Server.services_leave` and `services_return` take it away and bring it back."""
+    """Is `Server.nickserv` once it is made; `Server.services_leave` and `services_return` take it away and back."""
 
     def __init__(self, server: Server, nick: str = "NickServ") -> None:
         super().__init__(server)
         self.nick, self.ident, self.host, self.realname = nick, nick, f"services.{server.name}", "accounts"
         self.registered = True
+        server.nickserv = server.nicks[server.fold(nick)] = self
 
     def send(self, body: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         heard = Message.parse(body)

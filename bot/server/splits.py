@@ -41,7 +41,7 @@ def split(server: Server, nicks: Iterable[str], near: str, far: str) -> None:
 def rejoin(server: Server, near: str, far: str) -> None:
     """Bring all of them back, but for those whose nick has been taken meanwhile: they are killed."""
     back, told = dict[Peer, Places](), dict[Peer, list[tuple[Peer, Channel]]]()
-    for peer, places in server.beyond.items():
+    for peer, places in list(server.beyond.items()):
         peer.apart = False
         if server.fold(peer.nick) in server.nicks:
             peer.registered = False  # nobody has seen this one come
