@@ -396,7 +396,8 @@ class Connection(LibraryConnection):
     def room_for(self, command: str, target: str) -> int:
         """How many bytes of text fit into a PRIVMSG or NOTICE to `target` as the server relays it, prefix and all."""
         frame = f":{self.roster.me_source()} {command} {target} :\r\n"
-        return max(0, self.roster.isupport.linelen - len(frame.encode()))
+        # Names that leave no room are no server's: rather a line that is cut than hundreds with a letter each.
+        return max(100, self.roster.isupport.linelen - len(frame.encode()))
 
     def _put(self, line: str, key: str, k: int, urgent: bool) -> Awaitable[bool]:
         # A lone surrogate has no bytes; it becomes `?`, as in any other text that can't be shown.

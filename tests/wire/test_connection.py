@@ -573,6 +573,13 @@ async def test_room_for_assumes_the_worst_while_our_host_is_unknown(make: Any) -
     assert bench.connection.room_for("NOTICE", "#a") <= 512 - 2 - len(relayed)
 
 
+async def test_a_nick_as_long_as_a_line_leaves_room_for_more_than_letters(make: Any) -> None:
+    bench = await make()
+    await bench.up(f":neverquit!u@h NICK {'n' * 600}")
+    await bench.said(bench.server.peers[0])
+    assert bench.connection.room_for("PRIVMSG", "#a") == 100
+
+
 async def test_room_for_uses_a_longer_line_where_the_server_takes_one(make: Any) -> None:
     bench = await make()
     before = 0
