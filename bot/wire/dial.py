@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 STAGGER_SECONDS = 0.25  # RFC 8305 section 5: after this the next address is tried as well
+RECEIVE_BYTES = 256 * 1024  # that the system holds for us, instead of up to 6 MB: a PING waits behind what is there
 
 #: What `socket.getaddrinfo` gives: family, kind, protocol, canonical name, address.
 Address = tuple[int, int, int, str, Any]
@@ -129,6 +130,7 @@ async def _attempt(address: Address) -> socket.socket:
     made = socket.socket(family, kind, protocol)
     try:
         made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         await asyncio.get_running_loop().sock_connect(made, where)
     except BaseException:
         made.close()
