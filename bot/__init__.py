@@ -22,7 +22,7 @@ where folders are floors and a floor imports only the floors below it:
     cli check terminal        floor 6   the program
     running worker reread     floor 6   one bot while it runs, in a process of its own or with the keeper in one
     standby                   floor 6   a worker that is to take the place of another
-    demo prompt server        floor 6   the demo, with an IRC server of its own
+    demo prompt server/       floor 6   the demo, with an IRC server of its own
     testing                   floor 6   the test kit
 """
 

@@ -39,7 +39,7 @@ async def server() -> AsyncIterator[Server]:
     await server.start()
     yield server
     await server.stop()
-    assert server.faults == []
+    assert server.crashes == []
 
 
 @pytest.fixture
@@ -860,7 +860,7 @@ def test_no_line_is_too_odd_for_the_server(lines: list[bytes]) -> None:
     server.motd = ()
     pipes = [piped(server, nick) for nick in ("alice", "bob")]
     pipes[0][0].data_received(b"\r\n".join(lines) + b"\r\n")
-    assert server.faults == []
+    assert server.crashes == []
     for _, pipe in pipes:
         *written, rest = pipe.written.split(b"\r\n")
         assert rest == b""
@@ -947,7 +947,7 @@ def test_a_fault_of_the_server_is_kept_and_the_client_lives(monkeypatch: pytest.
     peer.data_received(b"PING a\r\n")
     monkeypatch.undo()
     peer.data_received(b"PING b\r\n")
-    assert len(server.faults) == 1 and "ZeroDivisionError" in server.faults[0] and pipe.written.endswith(b":b\r\n")
+    assert len(server.crashes) == 1 and "ZeroDivisionError" in server.crashes[0] and pipe.written.endswith(b":b\r\n")
 
 
 # -- the client ---------------------------------------------------------------------------------------------------
@@ -963,7 +963,7 @@ async def test_expect_goes_on_behind_the_line_it_found(join: Join) -> None:
 
 async def test_a_client_keeps_a_bounded_number_of_lines(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
     alice = await join("alice")
-    monkeypatch.setattr("bot.server.MAX_LOG", 20)
+    monkeypatch.setattr("bot.server.client.MAX_LOG", 20)
     await ask(alice, *["MOTD"] * 20)
     assert len(alice.lines) <= 20
     assert numerics(await ask(alice, "TIME")) == ["391"]

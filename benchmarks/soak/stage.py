@@ -1,6 +1,6 @@
 """The soak's server, its bot, and the two who sit in the channel: one who asks all the time, and an admin.
 
-The server is the bot's own embedded one (`bot/server.py`), in this process; the bot is a process as people start it,
+The server is the bot's own embedded one (`bot/server/`), in this process; the bot is a process as people start it,
 and plugin files are written from here, so never by the process that loads them.
 """
 

@@ -362,7 +362,7 @@ class Stage:
             moved = message.command in ("QUIT", "PART", "NICK") and (nick == BOT or direction == "out")
             assert not moved, f"I1: {line}"
         assert arrivals <= 1, "I1: the bot came twice"
-        assert self.server.faults == []
+        assert self.server.crashes == []
 
 
 def files_of(folder: str) -> dict[str, str]:

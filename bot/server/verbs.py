@@ -1,0 +1,58 @@
+"""The table of what a client may say: `@verb("JOIN")` enters a function `(me, *parameters)` into `VERBS`.
+
+The signature tells how many parameters the verb needs and takes; a mistake is answered by raising `Refused`. The
+functions stand in the files by subject (`registering`, `sasl`, `channels`, `modes`, `talking`, `asking`); `peer` looks
+them up and calls them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from bot.server.lines import MAX_BODY, MAX_TARGETS
+
+
+class Refused(Exception):
+    """The verb can't be done: the numeric to answer, and its parameters; the words are in `ERRORS`."""
+
+
+class Verb(NamedTuple):
+    run: Callable[..., None]
+    needs: int  # parameters
+    takes: int
+    split: tuple[int, ...]  # the parameters that are comma lists: one call for each item, side by side
+    early: bool  # allowed before registration
+    missing: tuple[str, ...]  # the answer to too few parameters
+
+
+VERBS: dict[str, Verb] = {}
+
+
+def verb(
+    *names: str, split: tuple[int, ...] = (), early: bool = False, missing: str = ""
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Enter a method into `VERBS`; its signature says how many parameters the verb needs and takes."""
+
+    def enter(run: Callable[..., None]) -> Callable[..., None]:
+        arguments = list(inspect.signature(run).parameters.values())[1:]
+        rest = any(argument.kind == argument.VAR_POSITIONAL for argument in arguments)
+        needs = sum(argument.default is argument.empty for argument in arguments) - rest
+        takes = MAX_BODY if rest else len(arguments)
+        for name in names:
+            VERBS[name] = Verb(run, needs, takes, split, early, (missing,) if missing else ("461", name))
+        return run
+
+    return enter
+
+
+def spread(params: tuple[str, ...], split: tuple[int, ...]) -> Iterator[tuple[str, ...]]:
+    """The parameters, once for each item of the comma lists at `split`; a list that is too short ends in empty ones."""
+    lists = [params[place].split(",")[:MAX_TARGETS] for place in split if place < len(params)]
+    if not lists:
+        yield params
+    for items in itertools.zip_longest(*lists, fillvalue=""):
+        if items[0]:
+            yield tuple(items[split.index(n)] if n in split else param for n, param in enumerate(params))
