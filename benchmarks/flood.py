@@ -25,6 +25,7 @@ BATCH = 200  # lines in one write
 WARM_UP = 5_000  # lines, before the memory is first looked at
 LIMITS_SECONDS = {"two processes": 1.0, "one process": 5.0}  # for the last PONG
 GROWTH_MB = 10.0
+CALM_SECONDS = 4.0  # after a flood; the keeper keeps lines for the next worker's state until a checkpoint, 2 s later
 PLUGIN = """\
 from bot import command, rule
 
@@ -174,11 +175,11 @@ def _flood(home: Path, lines: int, arguments: Sequence[str], faults: list[str], 
         server.accept()
         try:
             _pour(server, WARM_UP, child.pid)
-            found = Flood(lines, before=_megabytes(child.pid))
+            found = Flood(lines, before=_calm(child.pid))
             answers = _pour(server, lines, child.pid, found)
-            found.after = _megabytes(child.pid)
+            found.after = _calm(child.pid)
             _pour(server, lines, child.pid)
-            found.again = _megabytes(child.pid)
+            found.again = _calm(child.pid)
         finally:
             server.close()
     wanted = [str(number) for number in range(lines // COMMAND_EVERY)]
@@ -225,6 +226,12 @@ def _line(number: int) -> bytes:
         number % 50,
         number,
     )
+
+
+def _calm(pid: int) -> float:
+    """Its memory when all is quiet."""
+    time.sleep(CALM_SECONDS)
+    return _megabytes(pid)
 
 
 def _megabytes(pid: int) -> float:

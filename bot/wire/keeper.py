@@ -291,7 +291,13 @@ class Keeper:
     async def _dial(self, net: Net) -> None:
         wanted, task = net.settings, asyncio.current_task()
         try:
-            await dial(wanted["host"], wanted["port"], wanted["tls"], lambda: Session(self, net.name, wanted, task))
+            await dial(
+                wanted["host"],
+                wanted["port"],
+                wanted["tls"],
+                lambda: Session(self, net.name, wanted, task),
+                wanted.get("bind"),
+            )
             return
         except CannotDial as error:
             reason = str(error)
