@@ -47,6 +47,11 @@ class Peer:
     def send_bytes(self, data: bytes) -> None:
         self._writer.write(data)
 
+    async def drained(self) -> None:
+        """Wait until the client has taken most of what was sent."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._writer.drain()
+
     async def line(self) -> str:
         """The next line, without CR LF; an empty one is the end."""
         async with asyncio.timeout(PATIENCE_SECONDS):
