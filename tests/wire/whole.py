@@ -87,7 +87,7 @@ async def whole(
         (folder / "plugins").mkdir()
         for name, source in plugins.items():
             (folder / "plugins" / f"{name}.py").write_text(source, encoding="utf-8")
-        settings = {name: _network(name, servers[name].port, **more) for name, more in wanted.items()}
+        settings = {name: _network(name, {"port": servers[name].port, **more}) for name, more in wanted.items()}
         config = Config(
             networks=settings,
             plugins=Plugins(directories=(str(folder / "plugins"),)),
@@ -108,9 +108,8 @@ async def whole(
                 await running
 
 
-def _network(name: str, port: int, **more: Any) -> Network:
+def _network(name: str, settings: Mapping[str, Any]) -> Network:
     defaults: dict[str, Any] = {
-        "host": "127.0.0.1", "port": port, "tls": None, "flood": None, "channels": (Channel("#c"),),
-        "reconnect": Reconnect(0, 0.1),
+        "host": "127.0.0.1", "tls": None, "flood": None, "channels": (Channel("#c"),), "reconnect": Reconnect(0, 0.1),
     }  # fmt: skip
-    return Network(name, **defaults | more)
+    return Network(name, **defaults | dict(settings))
