@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [--markdown] [NAME...]`: measure, and print tables.
 
-Exit 1 if a bot did not do its work, and where the measurement ends with a verdict (`repeat`, `soak`, `chaos`, `fuzz`)
-if that is bad. All use loopback and the machine's scratch folder only.
+Exit 1 if a bot did not do its work, and where the measurement ends with a verdict (`repeat`, `soak`, `chaos`, `fuzz`,
+`flood`) if that is bad. All use loopback and the machine's scratch folder only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import commands, start
+from benchmarks import commands, flood, start
 from benchmarks.chaos import verdict as chaos
 from benchmarks.chaos.beside import beside
 from benchmarks.figures import Table
@@ -92,6 +92,14 @@ def fuzzed(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
         raise Bad("\n".join(faults))
 
 
+def flooded(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
+    """A channel at full speed; with a verdict on PONG, commands and memory."""
+    faults: list[str] = []
+    yield from flood.flooded(scratch, 20_000 if arguments.quick else 200_000, faults)
+    if faults:
+        raise Bad("\n".join(faults))
+
+
 MEASURES: dict[str, Callable[[Path, argparse.Namespace], Iterator[Table]]] = {
     "reload": reload,
     "commands": round_trips,
@@ -100,6 +108,7 @@ MEASURES: dict[str, Callable[[Path, argparse.Namespace], Iterator[Table]]] = {
     "soak": soaked,
     "chaos": chaotic,
     "fuzz": fuzzed,
+    "flood": flooded,
 }
 USUAL = ("reload", "commands", "start")  # without a name; the others take long and give a verdict rather than figures
 
