@@ -204,8 +204,8 @@ class Simulation(RuleBasedStateMachine):
     @rule(at=PEOPLE, account=st.none() | st.sampled_from(["acc", "Other"]))
     def account(self, at: int, account: str | None) -> None:
         person = self.people[at]
-        person.account = account
-        if "account-notify" in self.caps and self.seen(person):
+        person.account = account if person.online else None
+        if person.online and "account-notify" in self.caps and self.seen(person):
             self.line(f"ACCOUNT {account or '*'}", person)
 
     @rule(at=ANYBODY, ident=st.sampled_from(["x", "y"]), host=WORD)
@@ -246,7 +246,7 @@ class Simulation(RuleBasedStateMachine):
     def set_topic(self, at: int, name: str, topic: str) -> None:
         self.places[name].topic = topic
         if self.me in self.places[name].members:
-            self.line(f"TOPIC {name} :{topic}", self.who(at))
+            self.line(f"TOPIC {name} :{topic}", self.who(at) if self.who(at).online else None)
 
     @rule(at=PEOPLE, is_bot=st.booleans())
     def speak(self, at: int, is_bot: bool) -> None:
