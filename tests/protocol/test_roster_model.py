@@ -19,6 +19,7 @@ from bot.protocol.message import Message
 from bot.protocol.registration import Identity, Registration
 from bot.protocol.roster import Applied, Roster
 from bot.protocol.snapshot import parts, restore
+from bot.protocol.splits import REMEMBERED_SECONDS
 
 CAPS = (
     *("account-notify", "account-tag", "extended-join", "away-notify", "chghost", "setname", "multi-prefix"),
@@ -45,6 +46,8 @@ class Person:
     bot: bool = False
     online: bool = True
     split: dict[str, set[str]] | None = None  # the channels it was in when its server was lost
+    lost_from: frozenset[str] = frozenset()  # those of them in which we saw it go
+    lost_at: float = 0.0
 
     @property
     def mask(self) -> str:
@@ -59,8 +62,8 @@ class Place:
 
 
 class Simulation(RuleBasedStateMachine):
-    @initialize(caps=st.sets(st.sampled_from(CAPS)), whox=st.booleans(), late=st.booleans())
-    def connect(self, caps: set[str], whox: bool, late: bool) -> None:
+    @initialize(caps=st.sets(st.sampled_from(CAPS)), whox=st.booleans(), early=st.booleans(), at_once=st.booleans())
+    def connect(self, caps: set[str], whox: bool, early: bool, at_once: bool) -> None:
         self.caps, self.whox = caps, whox
         self.me = Person("neverquit", "~n", "bot.example")
         self.people = [Person(nick, f"i{at}", f"h{at}.example") for at, nick in enumerate(NICKS)]
@@ -74,8 +77,20 @@ class Simulation(RuleBasedStateMachine):
         self.server("001 neverquit :Welcome")
         tokens = f"PREFIX=(qov)~@+ CHANTYPES=#& BOT=B {'WHOX' if whox else ''}"
         self.server(f"005 neverquit {tokens} :are supported")
-        if late:
+        if early:
             self.server("PONG irc.test :time")
+        for at, person in enumerate(self.people):
+            person.account, person.away, person.bot = ("acc", None)[at % 2], at == 2, at == 3
+            self.places["#a"].members[person] = set(("", "o", "qv", "ov")[at % 4])
+            if at % 2:
+                self.places["#B[1]"].members[person] = set("v")
+        self.join(-1, "#a")
+        self.join(-1, "#B[1]")
+        if at_once:
+            self.answer_all()
+            if whox:
+                self.sure = set(self.people)
+                assert all(self.roster.users[fold(one.nick)].bot == one.bot for one in self.people)
 
     # -- what the server says
 
@@ -281,11 +296,12 @@ class Simulation(RuleBasedStateMachine):
             }
             if shown:
                 assert self.line("QUIT :hub.example leaf.example", person, **tags).split
+            person.lost_from, person.lost_at = frozenset(place.name for place in shown), self.now
             self._leaves(person)
             person.online = False
         self._told("netsplit", told, tags)
 
-    @rule(batch=st.booleans(), seconds=st.sampled_from([0, 60, 800]))
+    @rule(batch=st.booleans(), seconds=st.sampled_from([0, 60, 600]))
     def netjoin(self, batch: bool, seconds: int) -> None:
         self.now += seconds
         told: dict[str, set[str]] = {}
@@ -299,9 +315,11 @@ class Simulation(RuleBasedStateMachine):
             person.online = True
             for name, ranks in channels.items():
                 applied = self._joins(person, self.places[name], sorted(ranks), **tags)
-                if applied is not None and applied.split:
-                    told.setdefault(name, set()).add(person.nick)
-                assert applied is None or applied.split or not tags
+                if applied is not None:
+                    known = name in person.lost_from and self.now - person.lost_at <= REMEMBERED_SECONDS
+                    assert applied.split == (known or bool(tags))
+                    if applied.split:
+                        told.setdefault(name, set()).add(person.nick)
         self._told("netjoin", told, tags)
 
     def _told(self, name: str, told: dict[str, set[str]], tags: dict[str, str]) -> None:
@@ -410,5 +428,5 @@ class Simulation(RuleBasedStateMachine):
         assert one.bot or not user.bot
 
 
-Simulation.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+Simulation.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 TestSimulation: Callable[[], object] = Simulation.TestCase
