@@ -184,6 +184,7 @@ class Connection(LibraryConnection):
             self._take_over()
             return
         self.registration = Registration(identity(self.settings), tls=self.settings.tls is not None)
+        self.roster.time.begin(time.time())
         seconds = self.limits.registration_seconds
         self.alarms.after(seconds, "registration", lambda: self._give_up(f"not registered within {seconds:g} s"))
         for message in self.registration.start():
