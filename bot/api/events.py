@@ -1,14 +1,16 @@
 """One IRC line as the events that handlers can ask for: a table from verbs to readers, pure.
 
 What is never an event: our own lines, whatever they are (echo-message included), lines replayed from history, CTCP
-other than ACTION, and a PRIVMSG to neither a channel nor us (to everybody on a server, `$*`). One to those of a rank in
-a channel (`@#a`, STATUSMSG of 005) is an event of that channel, and answered to whom it was said. A reader gets the
-message and what the roster said of it, and names the fields which a handler may take as parameters. Verbs:
-RFC 1459 section 4, IRCv3 account-notify, away-notify, extended-join.
+other than ACTION, a PRIVMSG to neither a channel nor us (to everybody on a server, `$*`), and what came from a nick or
+to a channel that no answer could go to (a comma or NUL in it). One to those of a rank in a channel (`@#a`, STATUSMSG of
+005) is an event of that channel, and answered to whom it was said. A reader gets the message and what the roster said
+of it, and names the fields which a handler may take as parameters. Verbs: RFC 1459 section 4, IRCv3 account-notify,
+away-notify, extended-join.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -17,6 +19,10 @@ from bot.protocol.message import Message
 
 if TYPE_CHECKING:
     from bot.protocol.roster import Applied, Roster
+
+
+# What an answer can go to, as one target and with room for a text. No server has other nicks or channels.
+_PLACE = re.compile(r"[^ ,:\r\n\0][^ ,\r\n\0]{0,199}")
 
 
 class Network(Protocol):
@@ -98,12 +104,12 @@ def _text(network: Network, message: Message, applied: Applied) -> _Found:
 
 
 def _join(network: Network, message: Message, applied: Applied) -> _Found:
-    for channel in message.param(0).split(","):
+    for channel in filter(None, message.param(0).split(",")):
         yield "join", channel, "", {"channel": channel}
 
 
 def _part(network: Network, message: Message, applied: Applied) -> _Found:
-    for channel in message.param(0).split(","):
+    for channel in filter(None, message.param(0).split(",")):
         yield "part", channel, message.param(1), {"channel": channel, "reason": message.param(1)}
 
 
@@ -197,12 +203,14 @@ def read(network: Network, number: str, message: Message, applied: Applied) -> l
         last = message.params[-1] if message.params else ""
         fields: dict[str, Any] = {"params": message.params, "nick": source.nick if source else ""}
         return [Event(message.command, network, number, message, None, None, last, fields)]
-    if source is None or applied.history or _own(network, message, source.nick):
-        return []
+    if source is None or not source.nick or applied.history or _own(network, message, source.nick):
+        return []  # `:!@` is nobody, and there is no place to answer to
     account = applied.account if applied.past else network.roster.account_of(message)
     user = User(source.nick, source.ident, source.host, account)
     events = []
     for name, channel, text, own in reader(network, message, applied):
         fields = {**own, "nick": user.nick, "user": user}
-        events.append(Event(name, network, number, message, user, channel, text, fields))
+        event = Event(name, network, number, message, user, channel, text, fields)
+        if not event.place or _PLACE.fullmatch(event.place):
+            events.append(event)
     return events

@@ -26,6 +26,7 @@ from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
 from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
 from bot.wire.alarms import Alarms
+from bot.wire.labels import Labels, Said
 from bot.wire.library import LibraryConnection
 from bot.wire.link import Frame, one_line
 from bot.wire.opening import Limits, identity, orders
@@ -95,12 +96,13 @@ class Connection(LibraryConnection):
         self.alarms = Alarms(clock)
         self.outbox = Outbox(reactor.send, reactor.window, name, clock)
         self.speech = Speech(reactor.send, self.outbox, self.roster, self.alarms, clock, name)
+        self.labels = Labels(name, self.roster)
         self.registration: Registration | None = None
         self.registered, self.ready, self.malformed = False, False, 0
         self._clock = clock
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
         self._backoff = Backoff(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds, random)
-        self.presence = Presence(self.say, self.roster, self.alarms, clock, random, settings, self.limits)
+        self.presence = Presence(self.say, self.ask, self.roster, self.alarms, clock, random, settings, self.limits)
         self._since: int | None = None  # the last line before the connection came up; None while it is down
         self._in_hand: set[str] = set()  # lines whose handlers go on
         self._last_words = ""  # the server's, or ours, about why this connection ends
@@ -227,6 +229,7 @@ class Connection(LibraryConnection):
         self.alarms.cancel()
         self.presence.leave()
         self.speech.leave()
+        self.labels.clear()
         self.roster.clear()
         if stopping or self.once:
             self._end(reason)
@@ -300,8 +303,9 @@ class Connection(LibraryConnection):
         """What the protocol itself wants done about a line."""
         if self.registration is not None:
             self._register(self.registration, number, flag, message)
+        told = self.labels.heard(message, self._clock())
         self.presence.heard(message, applied)
-        self.speech.heard(message)
+        self.speech.heard(message, told)
         if message.command == "ERROR":  # says more than the closing of the socket that follows
             self._last_words = self._last_words or f"the server said: {message.param(-1)}"
 
@@ -365,12 +369,26 @@ class Connection(LibraryConnection):
                 next one, all else is lost with it as well.
 
         Returns:
-            Need not be awaited; gives True when the keeper has it, False when it was dropped.
+            Need not be awaited; gives True when the keeper has it, False when it was dropped. It is a `Said` where
+            the network tells how a line fares.
 
         Raises:
             UnsafeText: the message is more than one line, or its parameters don't fit the grammar.
         """
-        return self._put(message.encode(), f"{cause}/{handler}", k, urgent)
+        awaited = None
+        if self.registered or message.tags:
+            message, awaited = self.labels.dress(message, handler, self._clock())
+        room = self._put(message.encode(), f"{cause}/{handler}", k, urgent)
+        if awaited is not None and room is NOT_SENT:
+            awaited.end(False, "dropped")
+        return room if awaited is None else Said(room, awaited)
+
+    def ask(self, question: Message, then: Callable[[], None]) -> bool:
+        """Say this; tell whether `then` will be called when its answer is complete: the network must label answers."""
+        said = self.say(question)
+        if isinstance(said, Said):
+            said.then(lambda _fared, _why: then())
+        return isinstance(said, Said)
 
     async def drained(self) -> None:
         """Wait until no line waits for room on its way to the keeper."""

@@ -31,6 +31,7 @@ class Presence:
 
     Args:
         say: sends a message.
+        ask: sends a question, see `Asks`.
         roster: the network's, read only.
         alarms: the connection's; the names `ask` and `rejoin` in it are used here.
         clock: seconds, the one of the alarms.
@@ -42,6 +43,7 @@ class Presence:
     def __init__(
         self,
         say: Say,
+        ask: Callable[[Message, Callable[[], None]], bool],
         roster: Roster,
         alarms: Alarms,
         clock: Callable[[], float],
@@ -52,7 +54,7 @@ class Presence:
         self._say, self._roster, self._alarms, self._clock = say, roster, alarms, clock
         channels = {channel.name: reveal(channel.key) for channel in settings.channels}
         self._wanted = Wanted(channels, roster.fold, random)
-        self._asks = Asks(say, alarms, limits.ask_seconds)
+        self._asks = Asks(ask, alarms, limits.ask_seconds)
         self.up = False
 
     # -- told by the connection

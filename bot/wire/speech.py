@@ -132,11 +132,11 @@ class Speech:
         self._told.clear()
         self._outbox.drop(lambda frame, _: frame.fields[3] == "2")
 
-    def heard(self, message: Message) -> None:
-        """A line came, and the roster has it."""
+    def heard(self, message: Message, told: bool = False) -> None:
+        """A line came, and the roster has it. `told`: `labels` knows whose line it answers, and has logged a refusal."""
         command = message.command
         if command in REFUSED or command in REFUSALS:
-            self._was_refused(message)
+            self._was_refused(message, told)
         elif command == "JOIN":
             if message.source is not None and self._roster.is_me(message.source.nick):
                 for channel in message.param(0).split(","):
@@ -167,13 +167,13 @@ class Speech:
 
     # -- targets that refuse us
 
-    def _was_refused(self, message: Message) -> None:
+    def _was_refused(self, message: Message, told: bool) -> None:
         command, target, why = message.command, message.param(1), message.param(-1)
         flow = self.flow(target)
         awaited = flow in self._awaited and self._roster.channel(target) is None
         if command not in REFUSED and not awaited:
             return  # a JOIN at another time is the business of `rejoin`
-        if (command, flow) not in self._told:
+        if not told and (command, flow) not in self._told:
             if len(self._told) >= MAX_TOLD:
                 del self._told[next(iter(self._told))]
             self._told[command, flow] = None

@@ -181,6 +181,19 @@ def test_lines_without_a_source_are_no_events(network: Network) -> None:
     assert network.hear("PRIVMSG #a :hi") == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(":!b@h PRIVMSG bot :hi", ":!@ PRIVMSG #a :hi", ":b\0b!b@h PRIVMSG bot :hi", "::b!b@h PRIVMSG bot :hi"),
+        *(":bob!b@h PRIVMSG #a\r :hi", ":bob!b@h PRIVMSG #a,#b :hi", ":a,b!b@h PRIVMSG bot :hi", ":bob!b@h JOIN #a\0"),
+        *(f":bob!b@h PRIVMSG #{'a' * 500} :hi", ":bob!b@h JOIN", ":bob!b@h PART :,,"),
+    ],
+)
+def test_what_nobody_could_answer_is_no_event(network: Network, line: str) -> None:
+    """Only a server gone wrong sends such nicks and channels; a handler that answers would fail, or reach others."""
+    assert network.hear(line) == []
+
+
 def test_verbs_that_nobody_knows_are_no_events(network: Network) -> None:
     assert network.hear(":bob!b@h FROBNICATE #a") == network.hear(":irc PONG irc x") == []
 
