@@ -7,7 +7,8 @@ words for users:
 - Words to a channel outlive a connection, for a while: they leave when the channel has been joined again, and are
   dropped when that is refused. Words to a nick and questions to the server end with their connection: who has the nick
   on the next one nobody can tell. So do private answers to a line that came before it.
-- A target that has just refused what we said is not spoken to for half a minute, or until something there changes.
+- A target that is not there, or has refused what we said three times, is not spoken to for half a minute, or until
+  something there changes. Three, since channels refuse single lines for their colours or words, with 404 too.
 
 Which targets refuse us is forgotten by a worker that ends: its successor learns it from the next refusal. RFC 2812
 section 5.2 has the numerics; 439, 477, 531 and 716 are those of ircu, Bahamut, InspIRCd and ircd-ratbox.
@@ -31,12 +32,15 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 10.0  # for the channels to be joined; servers that wait for services take some seconds
 REFUSED_SECONDS = 30.0
+REFUSALS_IN_A_ROW = 3
 MAX_TOLD = 500
 
-#: Numerics whose second parameter is a target that what we said did not reach.
-UNREACHED = frozenset({"401", "403", "404", "407", "439", "477", "531", "716"})
-#: And those that something we did was refused with.
-REFUSED = UNREACHED | {"437", "447", "482"}
+#: Numerics whose second parameter is a target that is not there,
+ABSENT = frozenset({"401", "403"})
+#: or did not take what we said,
+UNREACHED = frozenset({"404", "407", "439", "477", "531", "716"})
+#: and those that something else we did was refused with.
+REFUSED = ABSENT | UNREACHED | {"437", "447", "482"}
 
 _TARGET = re.compile(r"(?:@[^ ]+ +)?(?::[^ ]+ +)?(?:PRIVMSG|NOTICE|TAGMSG) +([^ ]+)", re.IGNORECASE)
 _UNFIT = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
@@ -66,7 +70,7 @@ class Speech:
         self._alarms, self._clock, self._name = alarms, clock, name
         self._since: int | None = None  # the last line before this connection; None: there is none
         self._awaited: dict[str, str] = {}  # flows of channels that we are about to be in, and their names
-        self._refused: dict[str, float] = {}  # flow -> until when
+        self._refused: dict[str, list[float]] = {}  # flow -> when it did not take what we said
         self._told: dict[tuple[str, str], None] = {}  # refusals that were logged
 
     def say(self, line: str, raw: bytes, key: str, k: int) -> Awaitable[bool]:
@@ -95,7 +99,8 @@ class Speech:
         return self._since is not None and not (cause.isdecimal() and int(cause) <= self._since)
 
     def _is_refused(self, flow: str) -> bool:
-        return self._refused.get(flow, 0.0) > self._clock()
+        times = self._refused.get(flow, ())
+        return len(times) >= REFUSALS_IN_A_ROW and self._clock() < times[-1] + REFUSED_SECONDS
 
     # -- told by the connection
 
@@ -133,7 +138,11 @@ class Speech:
         self._outbox.drop(lambda frame, _: frame.fields[3] == "2")
 
     def heard(self, message: Message, told: bool = False) -> None:
-        """A line came, and the roster has it. `told`: `labels` knows whose line it answers, and has logged a refusal."""
+        """A line came, and the roster has it.
+
+        Args:
+            told: `labels` knows what line of ours it answers, and has logged a refusal.
+        """
         command = message.command
         if command in REFUSED or command in REFUSALS:
             self._was_refused(message, told)
@@ -179,14 +188,19 @@ class Speech:
             self._told[command, flow] = None
             level = logging.WARNING if self._is_channel(target) else logging.INFO
             log.log(level, "%s: refused (%s): %s: %s", self._name, command, target, why)
-        if command in UNREACHED or awaited:
-            if len(self._refused) >= MAX_TOLD:
-                del self._refused[next(iter(self._refused))]
-            self._refused[flow] = self._clock() + REFUSED_SECONDS
+        if awaited or command in ABSENT | UNREACHED:
+            self._mark(flow, REFUSALS_IN_A_ROW if awaited or command in ABSENT else 1)
             if awaited:
                 self._look_settled()
-            else:
+            elif self._is_refused(flow):
                 self._cut(flow)
+
+    def _mark(self, flow: str, times: int) -> None:
+        now = self._clock()
+        if flow not in self._refused and len(self._refused) >= MAX_TOLD:
+            del self._refused[next(iter(self._refused))]
+        recent = [at for at in self._refused.get(flow, ()) if now < at + REFUSED_SECONDS]
+        self._refused[flow] = [*recent, *[now] * times][-REFUSALS_IN_A_ROW:]
 
     def _cut(self, flow: str, channel: str = "", why: str = "") -> None:
         """Forget what waits for a target."""
