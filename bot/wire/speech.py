@@ -99,7 +99,7 @@ class Speech:
         return self._since is not None and not (cause.isdecimal() and int(cause) <= self._since)
 
     def _is_refused(self, flow: str) -> bool:
-        times = self._refused.get(flow, ())
+        times = self._refused.get(flow, [])
         return len(times) >= REFUSALS_IN_A_ROW and self._clock() < times[-1] + REFUSED_SECONDS
 
     # -- told by the connection
