@@ -287,6 +287,7 @@ class Config:
     reload: Reload = option(Reload(), "How saved plugin files go live.")
     timeouts: Timeouts = option(Timeouts(), "How long things may take.")
     reply_lines: int = option(8, "Lines of one answer before `!more` is needed.", ge=1)
+    ctcp: bool = option(True, "Whether CTCP questions are answered: VERSION, PING, TIME, CLIENTINFO, SOURCE.")
     reserve: bool = option(
         True, "A second worker, started and waiting, so that a crash costs a third of a second; it takes memory."
     )

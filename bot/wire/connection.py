@@ -20,7 +20,7 @@ from random import Random
 from typing import Protocol
 
 from bot.config import Network
-from bot.errors import CannotConnect, MalformedLine
+from bot.errors import CannotConnect, MalformedLine, UnsafeText
 from bot.protocol.message import Message, decode, safe
 from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
@@ -37,6 +37,8 @@ from bot.wire.reconnect import Backoff
 from bot.wire.speech import Speech
 
 log = logging.getLogger(__name__)
+
+TAG_BYTES = 4095  # 4,094 of tags that a client may send, and the sign before them; apart from the line's own length
 
 
 class Listener(Protocol):
@@ -410,6 +412,8 @@ class Connection(LibraryConnection):
     def _put(self, line: str, key: str, k: int, urgent: bool) -> Awaitable[bool]:
         # A lone surrogate has no bytes; it becomes `?`, as in any other text that can't be shown.
         raw = safe(line).encode(errors="replace")
+        if raw.startswith(b"@") and raw.find(b" ") > TAG_BYTES:
+            raise UnsafeText(f"the tags of a line take more than {TAG_BYTES - 1} bytes, which no server takes")
         if not urgent and self._state != "ended":
             return self.speech.say(line, raw, key, k)
         if not self.connected:
