@@ -27,6 +27,7 @@ from bot.dispatch.pipeline import Call, Pipeline
 from bot.dispatch.table import Handler, Match, Table
 from bot.errors import UserError
 from bot.logs import context
+from bot.manners import Manners
 from bot.networks import Networks
 from bot.places import Places
 from bot.protocol.message import Message
@@ -67,6 +68,7 @@ class Calls:
         self._unfinished: dict[tuple[str, str], int] = {}  # (network, number of the line) -> calls of it
         self._tasks: dict[asyncio.Task[Any], float] = {}  # by the loop's clock, when they began
         self.limits, self.left = pipeline.limits, False
+        self._manners = Manners(pipeline.clock)
         self.recent: deque[str] = deque(maxlen=RECENT_LINES)
 
     @property
@@ -85,6 +87,8 @@ class Calls:
         network = self._networks.get(connection.name)
         calls: list[Call] = []
         if network is not None and flag != 2:
+            if self._bot.config.ctcp and (answer := self._manners.ctcp(network, message, applied)) is not None:
+                self._bot.deliver(network.name, answer, number, "bot.ctcp", 0)
             here.enter(name(number))  # a rule may search for very long
             try:
                 for event in read(network, number, message, applied):
@@ -161,9 +165,10 @@ class Calls:
             return plugin == "bot" or self._places.answers(plugin, settings, event.channel)
 
         matches = self._bot.table.match(event, settings.prefix, enabled)
-        return [self._call(match, event, settings) for match in matches]
+        silent = bool(matches) and self._manners.silent(event, matches)
+        return [self._call(match, event, settings, silent) for match in matches]
 
-    def _call(self, match: Match, event: Event, settings: NetworkSettings) -> Call:
+    def _call(self, match: Match, event: Event, settings: NetworkSettings, silent: bool) -> Call:
         handler, network, user = match.handler, event.network, event.user
         place = (network.name, event.place) if event.place else None
         asker = (*place, network.fold(user.nick)) if place and user else None
@@ -176,6 +181,8 @@ class Calls:
             pending=self._pending,
             asker=asker,
             hint=f"{settings.prefix[0]}more",
+            answered=None if silent else lambda: self._manners.spoke(event),
+            silent=silent,
         )
         admin = is_admin(settings.admins, network.name, user, network.roster.isupport.casemapping)
         ctx = Context(handler.owner, outlet, self._bot, event, command=match.command, rest=match.rest, is_admin=admin)
