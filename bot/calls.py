@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, Protocol
 
 from bot import deeds
@@ -165,10 +166,19 @@ class Calls:
             return plugin == "bot" or self._places.answers(plugin, settings, event.channel)
 
         matches = self._bot.table.match(event, settings.prefix, enabled)
-        silent = bool(matches) and self._manners.silent(event, matches)
-        return [self._call(match, event, settings, silent) for match in matches]
+        if not matches:
+            return []
 
-    def _call(self, match: Match, event: Event, settings: NetworkSettings, silent: bool) -> Call:
+        def wakes(text: str) -> set[str]:
+            again = replace(event, name="message", text=text)
+            return {match.handler.key for match in self._bot.table.match(again, settings.prefix, enabled)}
+
+        mapping = event.network.roster.isupport.casemapping
+        admin = is_admin(settings.admins, event.network.name, event.user, mapping)
+        silent = self._manners.silent(event, matches, admin, wakes)
+        return [self._call(match, event, settings, admin, silent) for match in matches]
+
+    def _call(self, match: Match, event: Event, settings: NetworkSettings, admin: bool, silent: bool) -> Call:
         handler, network, user = match.handler, event.network, event.user
         place = (network.name, event.place) if event.place else None
         asker = (*place, network.fold(user.nick)) if place and user else None
@@ -181,10 +191,9 @@ class Calls:
             pending=self._pending,
             asker=asker,
             hint=f"{settings.prefix[0]}more",
-            answered=None if silent else lambda: self._manners.spoke(event),
+            answered=lambda text: self._manners.spoke(event, handler.key, text),
             silent=silent,
         )
-        admin = is_admin(settings.admins, network.name, user, network.roster.isupport.casemapping)
         ctx = Context(handler.owner, outlet, self._bot, event, command=match.command, rest=match.rest, is_admin=admin)
         if match.command:
             ctx.text = match.rest

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from bot import __version__
 from bot.api.events import Event
 from bot.dispatch.limits import Limit, Limits
-from bot.dispatch.loops import SILENT_SECONDS, Loops
+from bot.dispatch.loops import Loops, Wakes
 from bot.dispatch.table import Match
 from bot.networks import Network
 from bot.protocol import ctcp
@@ -37,6 +37,7 @@ class Manners:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._limits, self._loops = clock, Limits(), Loops()
+        self._told: dict[tuple[str, str, str], float] = {}  # loops that were logged, and until when they are known
 
     def ctcp(self, network: Network, message: Message, applied: Applied) -> Message | None:
         """Return the answer to a line that is a CTCP question, or None for silence."""
@@ -61,21 +62,27 @@ class Manners:
 
     # -- loops
 
-    def silent(self, event: Event, matches: Iterable[Match]) -> bool:
-        """Tell whether what this event wakes shall say nothing to its author: they answer us as a machine would."""
-        # Who reads on with `!more` answers as fast as they can read, and it ends by itself.
-        if event.name not in TALK or event.user is None or all(match.handler.key == "bot.more" for match in matches):
-            return False
-        seconds = self._loops.heard(self._key(event), self._clock(), bot=event.user.bot)
-        if seconds == SILENT_SECONDS:
-            where = f"{event.network.name}: {event.user.nick} in {event.channel or 'private'}"
-            log.warning("%s answers us as a machine would, and gets no answer for %g s", where, seconds)
-        return seconds > 0
+    def silent(self, event: Event, matches: Sequence[Match], is_admin: bool, wakes: Wakes) -> bool:
+        """Tell whether what this event wakes shall say nothing to its author: they and we are two bots in a loop.
 
-    def spoke(self, event: Event) -> None:
+        Args:
+            wakes: tells which handlers a text would wake there.
+        """
+        if event.name not in TALK or event.user is None or is_admin or not matches:
+            return False
+        key, now, invited = self._key(event), self._clock(), any(match.command for match in matches)
+        if (seconds := self._loops.heard(key, now, invited=invited, wakes=wakes)) <= 0:
+            return False
+        if key not in self._told or now >= self._told[key]:
+            self._told = {key: until for key, until in self._told.items() if now < until} | {key: now + seconds}
+            where = f"{event.network.name}: {event.user.nick} in {event.channel or 'private'}"
+            log.warning("%s and we answer each other like machines: no answer for %g s", where, seconds)
+        return True
+
+    def spoke(self, event: Event, handler: str, text: str) -> None:
         """Something was said in answer to this event, where it happened."""
         if event.name in TALK and event.user is not None:
-            self._loops.spoke(self._key(event), self._clock())
+            self._loops.spoke(self._key(event), self._clock(), handler, text)
 
     def _key(self, event: Event) -> tuple[str, str, str]:
         return event.network.name, event.place, event.network.fold(event.user.nick if event.user else "")

@@ -70,7 +70,7 @@ class CallOutlet:
         asker: key in `pending` under which the rest waits.
         hint: how the asker gets the rest, `!more`.
         silent: say nothing at `place`, whatever the call says.
-        answered: called with each line that is said there.
+        answered: called with each text that is said there.
     """
 
     __slots__ = (
@@ -103,7 +103,7 @@ class CallOutlet:
         asker: tuple[str, str, str] | None = None,
         hint: str = "!more",
         silent: bool = False,
-        answered: Callable[[], object] | None = None,
+        answered: Callable[[str], object] | None = None,
     ) -> None:
         self._sender, self._cause, self._handler, self._place = sender, cause, handler, place
         self._limit, self._pending, self._asker, self._hint = limit, pending, asker, hint
@@ -168,7 +168,7 @@ class CallOutlet:
             if self._silent:
                 return None
             if self._answered is not None:
-                self._answered()
+                self._answered(text_of(message))
         if self.said is not None:
             self.said.append((network, message.encode()))
         return self._sender.deliver(network, message, cause, self._handler, k)
