@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from bot.protocol.identity import Identity
 from bot.protocol.message import Source
 from bot.protocol.people import Channel, Member
-from bot.protocol.registration import Identity, Registration
+from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
 
 Part = tuple[str, Any]  # what it is of, and JSON values

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 from bot.config import Network, Secret
 from bot.errors import UnsafeText
-from bot.protocol.registration import Identity, Sasl
+from bot.protocol.identity import Identity
+from bot.protocol.sasl import Sasl
 
 #: Commands that overtake chatter when they come through the library's methods.
 URGENT = {"AUTHENTICATE", "AWAY", "CAP", "JOIN", "KICK", "MODE", "NICK", "PART", "PASS", "PONG", "QUIT", "USER"}
