@@ -1,5 +1,5 @@
-"""The catalogue of reloading, of what plugins do to a bot, and of its processes' life: every case that must hold, one
-line each, and that each of them has its test.
+"""The catalogue of reloading and of what plugins do to a bot: every case that must hold, one line each, and that each of
+them has its test. Those of the connection to IRC are in `tests/wire/test_catalogue_irc.py`.
 
 Tests are named after their cases: `test_07_...` is case 7, `test_l13_...` is case L13, `test_p16_p17_...` is two. Those
 of reloading are in `test_cases_*.py` beside this file. Each test there runs on the `stage` fixture, a running bot on a
@@ -136,10 +136,6 @@ plugin faults
   P21 commands that call each other end at a depth
   P22 what one handler changes no other sees
   P23 a plugin unloads itself and still answers
-two processes
-  C13 the connection is lost while a reload is under way, and the reverse
-  C14 SIGTERM, SIGINT and SIGHUP in each state of the connection
-  C17 stopped for a while: it notices at once that the connection is dead, and makes up for nothing
 """
 WANTED = {line.split()[0].lower(): line.split(maxsplit=1)[1] for line in CASES.splitlines() if line.startswith("  ")}
 OFF_STAGE = {
@@ -152,7 +148,7 @@ FOLDER = Path(__file__).parent
 
 
 TESTS_FOLDER = FOLDER.parent
-ELSEWHERE = ("live/test_killed.py", "test_poison.py", "test_life.py", "test_cli.py")  # of cases P and C
+ELSEWHERE = ("test_poison.py",)  # of cases P
 
 
 def functions_of(file: Path) -> list[ast.AsyncFunctionDef | ast.FunctionDef]:
@@ -163,7 +159,7 @@ def functions_of(file: Path) -> list[ast.AsyncFunctionDef | ast.FunctionDef]:
 
 def cases_of(name: str) -> list[str]:
     """Return the cases that a test is named after: `test_p16_p17_names...` is two."""
-    found = re.match(r"test((?:_(?:\d\d|[lpc]\d\d)(?=_))+)", name)
+    found = re.match(r"test((?:_(?:\d\d|[lp]\d\d)(?=_))+)", name)
     return found[1].strip("_").split("_") if found else []
 
 
@@ -176,12 +172,12 @@ def test_the_catalogue_is_whole() -> None:
     """66 cases of reloading, and of reliability those which there are: the numbers have holes."""
     reload = [f"l{each:02}" for each in range(1, 31) if each not in (9, 15, 18, 22, 24)]
     plugins = [f"p{each:02}" for each in range(1, 24) if each not in (8, 14, 20)]
-    assert list(WANTED) == [*(f"{each:02}" for each in range(1, 67)), *reload, *plugins, "c13", "c14", "c17"]
+    assert list(WANTED) == [*(f"{each:02}" for each in range(1, 67)), *reload, *plugins]
 
 
 @pytest.mark.parametrize("case", WANTED)
 def test_each_case_has_its_test(case: str) -> None:
-    where = f"{FOLDER.name}/test_cases_*.py" + (f" or {', '.join(ELSEWHERE)}" if case[0] in "pc" else "")
+    where = f"{FOLDER.name}/test_cases_*.py" + (f" or {', '.join(ELSEWHERE)}" if case[0] == "p" else "")
     assert case in TESTED, f"case {case}, {WANTED[case]}: no test_{case}_... in {where}"
 
 
@@ -193,7 +189,7 @@ def test_elsewhere_is_where_cases_are() -> None:
     """A file that has none is not named; and cases of reloading stand on stage."""
     for name, tests in OTHERS.items():
         cases = {case for each in tests for case in cases_of(each.name)}
-        assert cases and not [case for case in cases if case[0] not in "pc"], name
+        assert cases and not [case for case in cases if case[0] != "p"], name
 
 
 def test_each_test_of_a_case_is_on_stage() -> None:
