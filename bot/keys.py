@@ -44,6 +44,19 @@ def no_password() -> str:
     raise KeyFault("its key is locked by a password; the bot needs one without: openssl pkey -in OLD -out NEW")
 
 
+def check_authorities(path: str) -> None:
+    """Find out whether a file holds certificates to trust.
+
+    Raises:
+        KeyFault
+    """
+    _read(path)
+    try:
+        ssl.create_default_context(cafile=path)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise KeyFault("can't be used: it must hold certificates in PEM") from error
+
+
 def check_ecdsa(path: str) -> None:
     """Find out whether a key for ECDSA-NIST256P-CHALLENGE can be used.
 

@@ -102,8 +102,8 @@ class Login:
             return [ABORT]
         return self._answered(self.attempt.challenged(chunk)) if self.attempt is not None else []
 
-    def worked(self, result: bytes) -> list[Message]:
-        """Take what `work` has given."""
+    def worked(self, result: bytes | Exception) -> list[Message]:
+        """Take what `work` has given, or raised."""
         return self._answered(self.attempt.worked(result)) if self.attempt is not None else []
 
     def _answered(self, answers: list[Message]) -> list[Message]:

@@ -54,6 +54,7 @@ class Registration:
         pause_seconds: after a failure, how long to stay away at least.
         upgrade: the port that the server speaks TLS on and wants us to come to, or None. Nothing is sent any more.
         policy_seconds: over TLS, for how long the server wants to be spoken to by TLS only (0: no longer), or None.
+        tls: as above.
         remark: what went wrong without ending it (SASL that was not required), for the log, or None.
     """
 
@@ -69,7 +70,7 @@ class Registration:
         self.upgrade: int | None = None
         self.policy_seconds: float | None = None
         self.remark: str | None = None
-        self._tls = tls
+        self.tls = tls
         self._nicks = identity.nicks()
         self._requests: deque[tuple[str, ...]] = deque()  # sent, not yet answered; servers answer in order
         self._introduced = False  # PASS, NICK and USER have been sent
@@ -86,7 +87,7 @@ class Registration:
         asked = [list(request) for request in self._requests]
         return [
             *(self.nick, sorted(self.caps), dict(self.offered), self.account, asked, self.login.saved()),
-            *(self._tls, self.policy_seconds),
+            *(self.tls, self.policy_seconds),
         ]
 
     @classmethod
@@ -111,7 +112,7 @@ class Registration:
 
     def start(self) -> list[Message]:
         """Return what to send first, on the open connection. CAP LS comes first: it holds registration open."""
-        return [Message("CAP", ("LS", "302")), *(self.introduce() if self._tls else [])]
+        return [Message("CAP", ("LS", "302")), *(self.introduce() if self.tls else [])]
 
     def introduce(self) -> list[Message]:
         """Return who we are, once: call it when a server in plain text has not answered CAP LS for a while."""
@@ -165,7 +166,7 @@ class Registration:
                 self.offered[name] = value
         if "sts" in names:
             policy = sts.read(names["sts"])
-            if self._tls:
+            if self.tls:
                 self.policy_seconds = policy.duration if policy.duration is not None else self.policy_seconds
             else:
                 self.upgrade = policy.port
@@ -265,8 +266,8 @@ class Registration:
         """What takes so long that it should be called elsewhere, then handed to `worked`; None mostly."""
         return self.login.work
 
-    def worked(self, result: bytes) -> list[Message]:
-        """Go on with what `work` has given; return what to send now."""
+    def worked(self, result: bytes | Exception) -> list[Message]:
+        """Go on with what `work` has given, or raised; return what to send now."""
         return self._answered(self.login.worked(result)) if self.failure is None else []
 
     def _answered(self, answers: list[Message]) -> list[Message]:

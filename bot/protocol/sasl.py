@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from bot.protocol.message import Message
@@ -77,10 +78,10 @@ class _Simple:
 
     convinced = True
 
-    def __init__(self, *answers: Callable[[bytes], bytes]) -> None:
-        self._answers: Iterator[Callable[[bytes], bytes]] = iter(answers)
+    def __init__(self, *answers: Callable[[bytes], bytes | Work]) -> None:
+        self._answers: Iterator[Callable[[bytes], bytes | Work]] = iter(answers)
 
-    def answer(self, challenge: bytes) -> bytes:
+    def answer(self, challenge: bytes) -> bytes | Work:
         step = next(self._answers, None)
         if step is None:
             raise SaslUnfit("the server asked once more than this mechanism has answers")
@@ -138,12 +139,15 @@ def _external(sasl: Sasl, _nonce: str) -> Mechanism:
 
 
 def _ecdsa(sasl: Sasl, _nonce: str) -> Mechanism:
+    sign = sasl.sign
+    assert sign is not None
+
     def name(challenge: bytes) -> bytes:
         _must_be_empty(challenge)
         return sasl.username.encode()
 
-    assert sasl.sign is not None
-    return _Simple(name, sasl.sign)
+    # The file is read, and a library loaded, at the time of need.
+    return _Simple(name, lambda challenge: partial(sign, challenge))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +235,12 @@ class Attempt:
         whole, self._heard = self._heard, ""
         return self._run(lambda: mechanism.answer(_decoded(whole)))
 
-    def worked(self, result: bytes) -> list[Message]:
-        """Take what the work has given; return the answer."""
+    def worked(self, result: bytes | Exception) -> list[Message]:
+        """Take what the work has given, or raised; return the answer."""
         mechanism, self.work = self._mechanism, None
+        if isinstance(result, Exception):
+            self.unfit = str(result)
+            return []
         return self._run(lambda: mechanism.worked(result)) if mechanism is not None else []
 
     def _run(self, step: Callable[[], bytes | Work]) -> list[Message]:

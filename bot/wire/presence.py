@@ -1,12 +1,14 @@
 """On a registered connection: being where we want to be, and asking who is there.
 
 `connection` tells when we are up, what came and when all is over; what of it sends a line of ours stands here, in
-parts that are pure: `rejoin` (the channels) and `asks` (questions to the server). A worker that takes a connection
-over goes on with both: the channels are known from the roster, the questions from the checkpoint.
+parts that are pure: `identify` (NickServ, before all else), `rejoin` (the channels), `regain` (the wanted nick) and
+`asks` (questions to the server). A worker that takes a connection over goes on: the channels are known from the roster,
+the questions from the checkpoint, the nick is looked at anew, and who was about to be identified joins at once.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Protocol
@@ -16,8 +18,12 @@ from bot.protocol.message import Message
 from bot.protocol.roster import Applied, Roster
 from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
+from bot.wire.identify import Identification, words
 from bot.wire.opening import Limits, reveal
+from bot.wire.regain import Regain
 from bot.wire.rejoin import Wanted
+
+log = logging.getLogger(__name__)
 
 
 class Say(Protocol):
@@ -32,11 +38,12 @@ class Presence:
     Args:
         say: sends a message.
         roster: the network's, read only.
-        alarms: the connection's; the names `ask` and `rejoin` in it are used here.
+        alarms: the connection's; the names `ask`, `rejoin`, `identify` and `regain` in it are used here.
         clock: seconds, the one of the alarms.
+        release: lets the paced lines go; called when the channels have been asked for.
 
     Attributes:
-        up: whether we are registered, so that what is wanted is asked for at once.
+        up: whether we are registered, and identified if we want to be, so that what is wanted is asked for at once.
     """
 
     def __init__(
@@ -48,19 +55,55 @@ class Presence:
         random: Random,
         settings: Network,
         limits: Limits,
+        release: Callable[[], None],
     ) -> None:
+        self._settings, self._limits, self._release = settings, limits, release
         self._say, self._roster, self._alarms, self._clock = say, roster, alarms, clock
         channels = {channel.name: reveal(channel.key) for channel in settings.channels}
         self._wanted = Wanted(channels, roster.fold, random)
         self._asks = Asks(say, alarms, limits.ask_seconds)
+        self._identification: Identification | None = None
+        self._regain = self._own_regain()
         self.up = False
+
+    def configure(self, settings: Network) -> None:
+        """Take new settings, for the next connection."""
+        self._settings = settings
 
     # -- told by the connection
 
-    def arrive(self) -> None:
-        """Registered: join."""
+    def arrive(self, account: str | None) -> None:
+        """Registered, and logged in if there is an account: identify if that is left, join."""
+        self._regain = self._own_regain()
+        self._begin_regain()
+        nickserv = self._settings.nickserv
+        if nickserv is not None and nickserv.password is not None and account is None:
+            self._identification = Identification(nickserv, self._roster)
+            seconds = self._limits.identify_seconds
+            unheard = f"{nickserv.service} has not answered within {seconds:g} s"
+            self._alarms.after(seconds, "identify", lambda: self._enter(unheard))
+            self._say(words(nickserv.identify, nickserv, self._settings.nick), urgent=True)
+        else:
+            self._enter()
+
+    def _enter(self, why_not_identified: str = "") -> None:
+        """Join, and let all else that waits be said."""
+        self._identification = None
+        self._alarms.cancel("identify")
+        if why_not_identified:
+            log.warning("%s: not identified: %s; going on without", self._settings.name, why_not_identified)
         self.up = True
         self._join(self._wanted.everything())
+        self._release()
+
+    def _own_regain(self) -> Regain:
+        nickserv, nick = self._settings.nickserv, self._settings.nick
+        asks = nickserv is not None and nickserv.regain
+        return Regain(nick, self._roster, words(nickserv.regain_with, nickserv, nick) if nickserv and asks else None)
+
+    def _begin_regain(self) -> None:
+        self._regain.begin(self._clock())
+        self._wait_for_nick()
 
     def take_over(self, asks: Iterable[str], *, held: bool) -> None:
         """Go on where another worker was.
@@ -76,6 +119,7 @@ class Presence:
         for channel in self._roster.channels.values():
             self._wanted.joined(channel.name, self._clock())
         self.up = True
+        self._begin_regain()
 
     def caught_up(self) -> None:
         """All that a worker before had left has come: where are we, and where do we want to be?"""
@@ -89,11 +133,17 @@ class Presence:
         self._asks.answered(message.command)
         if self._wanted.heard(message, self._roster, self._clock()):
             self._rejoin()
+        if self._identification is not None:
+            self._identification.heard(message)
+            if self._identification.over:
+                self._enter(self._identification.failure)
+        self._take_nick(self._regain.heard(message, self._clock()))
 
     def leave(self) -> None:
         """The connection is gone; its alarms are cancelled already."""
-        self.up = False
+        self.up, self._identification = False, None
         self._asks.clear()
+        self._regain.end()
 
     @property
     def asks(self) -> list[str]:
@@ -127,3 +177,14 @@ class Presence:
         self._join(self._wanted.due(self._clock()))
         if (at := self._wanted.next_at()) is not None:
             self._alarms.after(at - self._clock(), "rejoin", self._rejoin)
+
+    def _take_nick(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._say(message, urgent=True)
+        self._wait_for_nick()
+
+    def _wait_for_nick(self) -> None:
+        if (at := self._regain.next_at()) is not None:
+            self._alarms.after(at - self._clock(), "regain", lambda: self._take_nick(self._regain.due(self._clock())))
+        else:
+            self._alarms.cancel("regain")
