@@ -2,6 +2,7 @@
 
 Being in a hundred channels means two hundred questions, and servers count WHO dearly. Each waits for the answer to the
 one before, or for a while, so that they are never a flood and never more than one line ahead of an answer to a person.
+Where the network labels its answers we are told when one is complete; elsewhere it is guessed from the numerics.
 
 A worker that takes a connection over goes on with the questions of the one before: held until it knows all answers
 that have come meanwhile, so that at most the one that was on its way is put twice.
@@ -24,13 +25,14 @@ class Asks:
     """The questions of one network.
 
     Args:
-        say: sends a message.
+        ask: sends a question; True if the callable that it is given will be called when the answer is complete.
         alarms: the connection's; the name `ask` in it is used here.
         seconds: how long to wait for an answer before asking on.
     """
 
-    def __init__(self, say: Callable[[Message], object], alarms: Alarms, seconds: float) -> None:
-        self._say, self._alarms, self._seconds = say, alarms, seconds
+    def __init__(self, ask: Callable[[Message, Callable[[], None]], bool], alarms: Alarms, seconds: float) -> None:
+        self._ask, self._alarms, self._seconds = ask, alarms, seconds
+        self._told = False  # whether we are told of the end of the present answer
         self._waiting: deque[Message] = deque()
         self._asked: Message | None = None
         self._held = False
@@ -64,7 +66,8 @@ class Asks:
         if command not in ANSWERS:
             return
         if self._asked is not None:
-            self._next()
+            if not self._told:
+                self._next()
         elif self._held and self._waiting:
             self._waiting.popleft()
 
@@ -74,11 +77,15 @@ class Asks:
         self._asked, self._held = None, False
         self._alarms.cancel("ask")
 
+    def _answered(self, question: Message) -> None:
+        if question is self._asked:  # else it took too long, and we have asked on
+            self._next()
+
     def _next(self) -> None:
         self._asked = None
         if self._waiting:
-            self._asked = self._waiting.popleft()
-            self._say(self._asked)
+            question = self._asked = self._waiting.popleft()
+            self._told = self._ask(question, lambda: self._answered(question))
             self._alarms.after(self._seconds, "ask", self._next)
         else:
             self._alarms.cancel("ask")

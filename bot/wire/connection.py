@@ -26,6 +26,7 @@ from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
 from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
 from bot.wire.alarms import Alarms
+from bot.wire.labels import Labels, Said
 from bot.wire.library import LibraryConnection
 from bot.wire.link import Frame, one_line
 from bot.wire.opening import Limits, identity
@@ -46,6 +47,9 @@ class Listener(Protocol):
 
     def down(self, connection: Connection, reason: str) -> None:
         """No longer registered. An attempt that never came up is not told."""
+
+    def happened(self, name: str, connection: Connection, channel: str | None = None, **fields: object) -> None:
+        """Something that no single line stands for: a netsplit, or its end."""
 
     def line(self, connection: Connection, number: str, flag: int, message: Message, applied: Applied) -> None:
         """A line came and the roster knows it. `connection.done(number)` must follow once its handlers have ended.
@@ -96,12 +100,14 @@ class Connection(LibraryConnection):
         self.roster = Roster()
         self.alarms = Alarms(clock)
         self.outbox = Outbox(reactor.send, reactor.window, name)
+        self.labels = Labels(name, self.roster)
         self.registered, self.ready, self.malformed = False, False, 0
         self._clock = clock
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
         self._backoff = Backoff(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds, random)
         self.presence = Presence(
-            self.say, self.roster, self.alarms, clock, random, settings, self.limits, self._release
+            *(self.say, self.ask, self.roster, self.alarms, clock, random, settings, self.limits),
+            *(self._happened, self._release),
         )
         self.registering = Registering(
             name, self.say, self.alarms, self.limits, reactor.policies, wall, self._give_up, self._up
@@ -237,6 +243,7 @@ class Connection(LibraryConnection):
         self.registered, away = False, self.registering.gone()
         self.alarms.cancel()
         self.presence.leave()
+        self.labels.clear()
         self.roster.clear()
         if stopping or (self.once and away is not None):
             self._end(reason)
@@ -294,8 +301,8 @@ class Connection(LibraryConnection):
         """Take a line into the state, unless it is of an earlier connection or is in the state already."""
         checkpoints = self.reactor.checkpoints
         if self._since is None or int(number) <= self._since or checkpoints.covers(int(number)):
-            return checkpoints.then(number) or stranger(message.source)
-        applied = self.roster.apply(message)
+            return checkpoints.then(number) or stranger(message)
+        applied = self.roster.apply(message, self._clock())
         checkpoints.applied(number, message.command)
         self._react(number, flag, message, applied)
         return applied
@@ -309,11 +316,15 @@ class Connection(LibraryConnection):
             return False
         return True
 
+    def _happened(self, name: str, channel: str, **fields: object) -> None:
+        self._tell(lambda: self.listener.happened(name, self, channel, **fields))
+
     def _react(self, number: str, flag: int, message: Message, applied: Applied) -> None:
         """What the protocol itself wants done about a line."""
         self.registering.heard(number, flag, message)
         if self.registration is not None:
             self.roster.caps = self.registration.caps
+        self.labels.heard(message, self._clock())
         self.presence.heard(message, applied)
         if message.command == "ERROR":  # says more than the closing of the socket that follows
             self._last_words = self._last_words or f"the server said: {message.param(-1)}"
@@ -359,12 +370,24 @@ class Connection(LibraryConnection):
             urgent: for what keeps the connection in order. Lost when there is none; others wait for the next one.
 
         Returns:
-            Need not be awaited; gives True when the keeper has it, False when it was dropped.
+            Need not be awaited; gives True when the keeper has it, False when it was dropped. It is a `Said` where
+            the network tells how a line fares.
 
         Raises:
             UnsafeText: the message is more than one line, or its parameters don't fit the grammar.
         """
-        return self._put(message.encode(), f"{cause}/{handler}", k, urgent)
+        awaited = None
+        if self.registered or message.tags:
+            message, awaited = self.labels.dress(message, handler, self._clock())
+        room = self._put(message.encode(), f"{cause}/{handler}", k, urgent)
+        return room if awaited is None else Said(room, awaited)
+
+    def ask(self, question: Message, then: Callable[[], None]) -> bool:
+        """Say this; tell whether `then` will be called when its answer is complete: the network must label answers."""
+        said = self.say(question)
+        if isinstance(said, Said):
+            said.then(lambda _fared, _why: then())
+        return isinstance(said, Said)
 
     async def drained(self) -> None:
         """Wait until no line waits for room on its way to the keeper."""

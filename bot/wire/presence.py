@@ -3,7 +3,8 @@
 `connection` tells when we are up, what came and when all is over; what of it sends a line of ours stands here, in
 parts that are pure: `identify` (NickServ, before all else), `rejoin` (the channels), `regain` (the wanted nick) and
 `asks` (questions to the server). A worker that takes a connection over goes on: the channels are known from the roster,
-the questions from the checkpoint, the nick is looked at anew, and who was about to be identified joins at once.
+the questions from the checkpoint, the nick is looked at anew, and who was about to be identified joins at once. What
+the server has to say about our commands is put into the log, and netsplits are told when all of one has come.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bot.wire.identify import Identification, words
 from bot.wire.opening import Limits, reveal
 from bot.wire.regain import Regain
 from bot.wire.rejoin import Wanted
+from bot.wire.remarks import Remarks
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +34,22 @@ class Say(Protocol):
     def __call__(self, message: Message, *, urgent: bool = False) -> object: ...
 
 
+class Happened(Protocol):
+    """How an event is told that no line stands for."""
+
+    def __call__(self, name: str, channel: str, **fields: object) -> object: ...
+
+
 class Presence:
     """What one network's connection does by itself.
 
     Args:
         say: sends a message.
+        ask: sends a question, see `Asks`.
         roster: the network's, read only.
-        alarms: the connection's; the names `ask`, `rejoin`, `identify` and `regain` in it are used here.
+        alarms: the connection's; the names `ask`, `rejoin`, `split`, `identify` and `regain` in it are used here.
         clock: seconds, the one of the alarms.
+        happened: told of netsplits.
         release: lets the paced lines go; called when the channels have been asked for.
 
     Attributes:
@@ -49,19 +59,22 @@ class Presence:
     def __init__(
         self,
         say: Say,
+        ask: Callable[[Message, Callable[[], None]], bool],
         roster: Roster,
         alarms: Alarms,
         clock: Callable[[], float],
         random: Random,
         settings: Network,
         limits: Limits,
+        happened: Happened,
         release: Callable[[], None],
     ) -> None:
         self._settings, self._limits, self._release = settings, limits, release
         self._say, self._roster, self._alarms, self._clock = say, roster, alarms, clock
+        self._happened, self._remarks = happened, Remarks(settings.name)
         channels = {channel.name: reveal(channel.key) for channel in settings.channels}
         self._wanted = Wanted(channels, roster.fold, random)
-        self._asks = Asks(say, alarms, limits.ask_seconds)
+        self._asks = Asks(ask, alarms, limits.ask_seconds)
         self._identification: Identification | None = None
         self._regain = self._own_regain()
         self.up = False
@@ -131,6 +144,11 @@ class Presence:
         """A line came, and the roster has it."""
         self._asks.add(applied.asks)
         self._asks.answered(message.command)
+        for say in applied.says:
+            self._say(say, urgent=True)
+        self._remarks.heard(message)
+        if self._roster.splits.next_at is not None:
+            self._split()
         if self._wanted.heard(message, self._roster, self._clock()):
             self._rejoin()
         if self._identification is not None:
@@ -144,6 +162,7 @@ class Presence:
         self.up, self._identification = False, None
         self._asks.clear()
         self._regain.end()
+        self._remarks.clear()
 
     @property
     def asks(self) -> list[str]:
@@ -172,6 +191,12 @@ class Presence:
     def _join(self, joins: Iterable[Message]) -> None:
         for join in joins:
             self._say(join, urgent=True)
+
+    def _split(self) -> None:
+        for split in self._roster.splits.due(self._clock()):
+            self._happened(split.name, split.channel, nicks=split.nicks, servers=split.servers)
+        if (at := self._roster.splits.next_at) is not None:
+            self._alarms.after(at - self._clock(), "split", self._split)
 
     def _rejoin(self) -> None:
         self._join(self._wanted.due(self._clock()))

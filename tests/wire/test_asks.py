@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from scripted import FakeClock
 
@@ -12,7 +14,13 @@ class Bench:
     def __init__(self) -> None:
         self.clock, self.said = FakeClock(), list[str]()
         self.alarms = Alarms(self.clock)
-        self.asks = Asks(lambda message: self.said.append(message.encode()), self.alarms, 15)
+        self.labelled, self.ends = False, dict[str, Callable[[], None]]()
+        self.asks = Asks(self.say, self.alarms, 15)
+
+    def say(self, question: Message, end: Callable[[], None]) -> bool:
+        self.said.append(question.encode())
+        self.ends[self.said[-1]] = end
+        return self.labelled
 
     def ask(self, *lines: str) -> None:
         self.asks.add([Message.parse(line) for line in lines])
@@ -76,3 +84,21 @@ async def test_when_the_connection_is_gone_nothing_is_asked(bench: Bench) -> Non
     bench.alarms.tick()
     bench.asks.answered("315")
     assert bench.said == ["WHO #a"]
+
+
+async def test_where_answers_are_labelled_only_the_end_of_its_own_one_counts(bench: Bench) -> None:
+    bench.labelled = True
+    bench.ask("MODE #a", "WHO #a", "MODE #b")
+    bench.asks.answered("324")
+    assert bench.said == ["MODE #a"]
+    bench.ends["MODE #a"]()
+    assert bench.said == ["MODE #a", "WHO #a"]
+
+
+async def test_a_labelled_answer_that_never_ends_does_not_hold_up_the_next_and_counts_no_more(bench: Bench) -> None:
+    bench.labelled = True
+    bench.ask("WHO #a", "WHO #b", "WHO #c")
+    bench.clock.advance(15)
+    bench.alarms.tick()
+    bench.ends["WHO #a"]()
+    assert bench.said == ["WHO #a", "WHO #b"]
