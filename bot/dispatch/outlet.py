@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Protocol
 
-from bot.api.context import Sent
+from bot.api.sent import Sent
+from bot.protocol.clienttags import in_reply_to
 from bot.protocol.formatting import lines, split
 from bot.protocol.message import Message
 
@@ -97,50 +98,54 @@ class CallOutlet:
         self._cut = self._ended = False
         self.said: list[tuple[str, str]] | None = None  # network and line of each, where somebody wants to know
 
-    def send(self, network: str, target: str, kind: str, text: str) -> Sent:
+    def send(self, network: str, target: str, kind: str, text: str, answers: Message | None = None) -> Sent:
         """Say a text; see `api.context.Outlet`. Safe from any thread.
 
         Raises:
             UnsafeText: the target is more than a name, in whatever thread that is seen.
         """
         Message("PRIVMSG", (target, "")).encode()
+        sent = Sent(self._sender.loop, self._sender.thread)
+        tags = in_reply_to(answers)
         if threading.get_ident() == self._sender.thread:
-            return Sent(self._send(network, target, kind, text))
+            self._send(sent, network, target, kind, text, tags)
+            return sent
         # A thread may be far ahead of the loop; each text is a line at least, so from here on they will be cut.
         if self._counts(network, target) and text.strip():
             self._handed += 1
             if self._handed > self._limit + MAX_WAITING_LINES + 1:
-                return Sent()
-        self._sender.loop.call_soon_threadsafe(self._send, network, target, kind, text)
-        return Sent()
+                return sent
+        self._sender.loop.call_soon_threadsafe(self._send, sent, network, target, kind, text, tags)
+        return sent
 
     def _counts(self, network: str, target: str) -> bool:
         return self._place == (network, target) and self._limit > 0 and not self._ended
 
-    def _send(self, network: str, target: str, kind: str, text: str) -> Awaitable[object] | None:
+    def _send(self, sent: Sent, network: str, target: str, kind: str, text: str, tags: Mapping[str, str]) -> None:
         counted = self._counts(network, target)
         if counted and self._cut:
-            return None
+            sent.lines.append(None)
+            return
         if len(text) > MAX_TEXT_CHARACTERS:
             text = text[:MAX_TEXT_CHARACTERS] + " [cut]"
         command = "NOTICE" if kind == "notice" else "PRIVMSG"
         room = self._sender.room(network, command, target) - (len(_ACTION) + 1 if kind == "action" else 0)
-        waiting: Awaitable[object] | None = None
         for line in lines(text):
             for piece in split(line, room):
-                message = _message(command, target, piece, kind == "action")
+                message = _message(command, target, piece, kind == "action", tags)
+                tags = {}  # the first line is the answer, those after it belong to it
                 if not counted or self._count < self._limit - 1:
-                    waiting = self._deliver(network, message)
+                    sent.lines.append(self._deliver(network, message))
                 elif self._held is None:
                     self._held = message
+                    sent.lines.append(None)
                 elif len(self._extra) < MAX_WAITING_LINES:
                     self._extra.append(message)
                 else:
                     self._extra[-1] = _message(command, target, CUT, False)
                     self._cut = True
-                    return waiting
+                    return
                 self._count += counted
-        return waiting
 
     def _deliver(self, network: str, message: Message) -> Awaitable[object] | None:
         # Once the call has ended its line is crossed off, so late words answer nothing in particular.
@@ -178,7 +183,7 @@ class CallOutlet:
             body, *rest = split(body, room - len(hint.encode()) - 1) or [""]
             self._extra[:0] = [_message(held.command, target, piece, action) for piece in rest]
             hint = f" (+{len(self._extra)} more: {self._hint})"
-        return _message(held.command, target, body + hint, action)
+        return _message(held.command, target, body + hint, action, held.tags)
 
 
 _ACTION = "\x01ACTION "
@@ -194,5 +199,5 @@ def text_of(message: Message) -> str:
     return message.params[1][len(_ACTION) : -1] if is_action(message) else message.params[1]
 
 
-def _message(command: str, target: str, text: str, action: bool) -> Message:
-    return Message(command, (target, f"{_ACTION}{text}\x01" if action else text))
+def _message(command: str, target: str, text: str, action: bool, tags: Mapping[str, str] | None = None) -> Message:
+    return Message(command, (target, f"{_ACTION}{text}\x01" if action else text), tags=tags or {})

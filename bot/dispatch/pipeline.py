@@ -300,4 +300,4 @@ def _say(ctx: Context, text: Any) -> None:
         raise TypeError(f"a handler gives text, not {type(text).__name__}: return or yield str")
     text = str(text)
     if text.strip():
-        ctx.say(text)
+        ctx.answer(text)
