@@ -111,13 +111,13 @@ class App:
         # Before the link and the clock are made: calls run in the context that they copy.
         kept.shelf.set(self.shelf)
         plugin_settings.source.set(self.settings)
-        self.pending, self.networks = Pending(), Networks()
-        self.started = time.monotonic()
+        self.pending, self.networks, self.started = Pending(), Networks(), time.monotonic()
         self._clock, self._choice = clock, choice or random.Random()
         self._relay, self.faults = Relay(), Faults()
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
         pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults)
         self.calls = Calls(self, pipeline, self.networks, self.places, self.pending, self.backend.book)
+        self.happened = self.calls.happened  # what no line stands for: wire.connection.Listener
         job_clock = job_clock or LoopClock()
         self.scheduler = Scheduler(job_clock, self.calls.task)
         self.announcer = Announcer(

@@ -100,12 +100,21 @@ class Calls:
         for call in calls:
             self._begin(call, connection, number, flag)
 
-    def happened(self, name: str, connection: Connection, **fields: object) -> None:
+    def happened(self, name: str, connection: Connection, channel: str | None = None, **fields: object) -> None:
         """Run what an event wakes that no line brought."""
         network = self._networks.get(connection.name)
         if network is None:
             return
-        event = Event(name, network, "-", None, None, None, "", {**fields, "nick": network.nick, "user": None})
+        event = Event(
+            name,
+            network,
+            "-",
+            None,
+            None,
+            channel,
+            "",
+            {**fields, "channel": channel, "nick": network.nick, "user": None},
+        )
         for call in self._woken(event, connection.settings):
             self._begin(call, connection, "", 0)
 

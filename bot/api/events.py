@@ -1,14 +1,17 @@
 """One IRC line as the events that handlers can ask for: a table from verbs to readers, pure.
 
-What is never an event: our own lines, whatever they are (echo-message included), lines replayed from history, CTCP
-other than ACTION, and a PRIVMSG to neither a channel nor us (to everybody on a server, `$*`). One to those of a rank in
-a channel (`@#a`, STATUSMSG of 005) is an event of that channel, and answered to whom it was said. A reader gets the
-message and what the roster said of it, and names the fields which a handler may take as parameters. Verbs:
-RFC 1459 section 4, IRCv3 account-notify, away-notify, extended-join.
+What is never an event: our own lines, whatever they are (echo-message included), lines replayed from history, the QUIT
+and JOIN of a netsplit (which is one event of its own, that no line stands for), CTCP other than ACTION, a PRIVMSG to
+neither a channel nor us (to everybody on a server, `$*`), and what came from a nick or to a channel that no answer
+could go to (a comma or NUL in it). One to those of a rank in a channel (`@#a`, STATUSMSG of 005) is an event of that
+channel, and answered to whom it was said. A reader gets the message and what the roster said of it, and names the
+fields which a handler may take as parameters. Verbs: RFC 1459 section 4, IRCv3 account-notify, away-notify, chghost,
+extended-join, invite-notify, setname, standard replies.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -17,6 +20,10 @@ from bot.protocol.message import Message
 
 if TYPE_CHECKING:
     from bot.protocol.roster import Applied, Roster
+
+
+# What an answer can go to, as one target and with room for a text. No server has other nicks or channels.
+_PLACE = re.compile(r"[^ ,:\r\n\0][^ ,\r\n\0]{0,199}")
 
 
 class Network(Protocol):
@@ -39,12 +46,16 @@ class Network(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The author of one message. `account` is what the server vouches for at this moment; None: not known, or none."""
+    """The author of one message.
+
+    `account` is what the server vouches for at this moment; None: not known, or none. `bot`: says that it is one.
+    """
 
     nick: str
     ident: str
     host: str
     account: str | None = None
+    bot: bool = False
 
     def __str__(self) -> str:
         return self.nick
@@ -98,12 +109,13 @@ def _text(network: Network, message: Message, applied: Applied) -> _Found:
 
 
 def _join(network: Network, message: Message, applied: Applied) -> _Found:
-    for channel in message.param(0).split(","):
-        yield "join", channel, "", {"channel": channel}
+    account, realname = (applied.member.account, applied.member.realname) if applied.member else (None, "")
+    for channel in filter(None, message.param(0).split(",")):
+        yield "join", channel, "", {"channel": channel, "account": account, "realname": realname}
 
 
 def _part(network: Network, message: Message, applied: Applied) -> _Found:
-    for channel in message.param(0).split(","):
+    for channel in filter(None, message.param(0).split(",")):
         yield "part", channel, message.param(1), {"channel": channel, "reason": message.param(1)}
 
 
@@ -144,12 +156,20 @@ def _away(network: Network, message: Message, applied: Applied) -> _Found:
     yield "away", None, message.param(0), {"reason": message.param(0) or None}
 
 
+def _chghost(network: Network, message: Message, applied: Applied) -> _Found:
+    yield "chghost", None, "", {"ident": message.param(0), "host": message.param(1)}
+
+
+def _setname(network: Network, message: Message, applied: Applied) -> _Found:
+    yield "setname", None, message.param(0), {"realname": message.param(0)}
+
+
 # What a handler of each event may take by name, besides `nick` and `user`.
 FIELDS: Mapping[str, frozenset[str]] = {
     "message": frozenset({"target", "text", "channel"}),
     "action": frozenset({"target", "text", "channel"}),
     "notice": frozenset({"target", "text", "channel"}),
-    "join": frozenset({"channel"}),
+    "join": frozenset({"channel", "account", "realname"}),
     "part": frozenset({"channel", "reason"}),
     "quit": frozenset({"reason", "channels"}),
     "kick": frozenset({"channel", "kicked", "reason"}),
@@ -159,6 +179,13 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "invite": frozenset({"invited", "channel"}),
     "account": frozenset({"account"}),
     "away": frozenset({"reason"}),
+    "chghost": frozenset({"ident", "host"}),
+    "setname": frozenset({"realname"}),
+    "netsplit": frozenset({"channel", "nicks", "servers"}),
+    "netjoin": frozenset({"channel", "nicks", "servers"}),
+    "fail": frozenset({"command", "code", "context", "text"}),
+    "warn": frozenset({"command", "code", "context", "text"}),
+    "note": frozenset({"command", "code", "context", "text"}),
     "connected": frozenset(),
     "ready": frozenset(),
     "disconnected": frozenset({"reason"}),
@@ -184,7 +211,21 @@ READERS: Mapping[str, _Read] = {
     "INVITE": _invite,
     "ACCOUNT": _account,
     "AWAY": _away,
+    "CHGHOST": _chghost,
+    "SETNAME": _setname,
 }
+
+STANDARD_REPLIES = frozenset({"FAIL", "WARN", "NOTE"})
+
+
+def _of_the_server(message: Message) -> dict[str, Any] | None:
+    """Return the fields of a numeric or a standard reply (`FAIL COMMAND CODE [CONTEXT...] :text`), None for others."""
+    if message.command.isdigit():
+        return {"params": message.params}
+    if message.command not in STANDARD_REPLIES:
+        return None
+    words = (*message.params[:-1], "", "")
+    return {"command": words[0], "code": words[1], "context": message.params[2:-1], "text": message.param(-1)}
 
 
 def read(network: Network, number: str, message: Message, applied: Applied) -> list[Event]:
@@ -192,17 +233,20 @@ def read(network: Network, number: str, message: Message, applied: Applied) -> l
     source = message.source
     reader = READERS.get(message.command)
     if reader is None:
-        if not message.command.isdigit():
+        fields = _of_the_server(message)
+        if fields is None:
             return []
-        last = message.params[-1] if message.params else ""
-        fields: dict[str, Any] = {"params": message.params, "nick": source.nick if source else ""}
-        return [Event(message.command, network, number, message, None, None, last, fields)]
-    if source is None or applied.history or _own(network, message, source.nick):
-        return []
+        name = message.command if message.command.isdigit() else message.command.lower()
+        fields |= {"nick": source.nick if source else "", "user": None}
+        return [Event(name, network, number, message, None, None, message.param(-1), fields)]
+    if source is None or not source.nick or applied.history or applied.split or _own(network, message, source.nick):
+        return []  # `:!@` is nobody, and there is no place to answer to
     account = applied.account if applied.past else network.roster.account_of(message)
-    user = User(source.nick, source.ident, source.host, account)
+    user = User(source.nick, source.ident, source.host, account, bool(applied.member and applied.member.bot))
     events = []
     for name, channel, text, own in reader(network, message, applied):
         fields = {**own, "nick": user.nick, "user": user}
-        events.append(Event(name, network, number, message, user, channel, text, fields))
+        event = Event(name, network, number, message, user, channel, text, fields)
+        if not event.place or _PLACE.fullmatch(event.place):
+            events.append(event)
     return events

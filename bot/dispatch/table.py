@@ -74,12 +74,14 @@ class Table:
     def match(self, event: Event, prefixes: Sequence[str], enabled: Callable[[str], bool]) -> list[Match]:
         """Return the calls that `event` makes, in order: the command, or else the rules; then handlers of the event.
 
+        Who says that it is a bot runs neither commands nor rules: two bots that answer each other never end.
+
         Args:
             prefixes: what may stand before a command in a channel; `nick: ` works besides, in private nothing is
             needed. enabled: tells of a plugin whether it answers here.
         """
         found: list[Match] = []
-        if event.name == "message" and event.user is not None:
+        if event.name == "message" and event.user is not None and not event.user.bot:
             words = self.command_of(event, prefixes)
             handler = self.find(words[0]) if words else None
             if handler is not None and enabled(handler.plugin):

@@ -51,9 +51,11 @@ class Isupport:
         linelen: bytes of the longest line without tags but with CRLF; 512 until told.
         network: its name; empty until told.
         whox: whether WHO takes `%` fields.
+        bot: the user mode of bots and their flag in WHO; empty if there is none.
     """
 
     __slots__ = (
+        "bot",
         "casemapping",
         "chanmodes",
         "chantypes",
@@ -75,6 +77,7 @@ class Isupport:
     linelen: int
     network: str
     whox: bool
+    bot: str
 
     def __init__(self) -> None:
         self.tokens: dict[str, str] = {}
@@ -166,6 +169,10 @@ def _read_line_length(value: str) -> int | None:
     return None if length is None else min(max(length, 512), _MAX_LINE)
 
 
+def _read_letter(value: str) -> str | None:
+    return value if len(value) == 1 and value.isascii() and value.isalpha() else None
+
+
 def _read_presence(value: str) -> bool | None:
     return True
 
@@ -181,4 +188,5 @@ _READERS: dict[str, tuple[str, object, Callable[[str], object]]] = {
     "LINELEN": ("linelen", 512, _read_line_length),
     "NETWORK": ("network", "", _read_word),
     "WHOX": ("whox", False, _read_presence),
+    "BOT": ("bot", "", _read_letter),
 }

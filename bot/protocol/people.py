@@ -8,10 +8,11 @@ the server means which move is left to `roster`, the only caller of what changes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bot.protocol import casemap
 from bot.protocol.isupport import Isupport
-from bot.protocol.message import Source
+from bot.protocol.message import Message, Source
 
 # What servers allow where they don't say (RFC 1459 and the length of a DNS label), for lines we must not cut too late.
 _IDENT_LENGTH = 10
@@ -24,6 +25,7 @@ class Member:
 
     Attributes:
         account: None for nobody that we know of. For authority ask `Roster.account_of`, which knows of what line.
+        bot: it says so itself, by the tag of its lines or in WHO (https://ircv3.net/specs/extensions/bot-mode).
         channels: folded names of the channels that both of us are in.
     """
 
@@ -33,6 +35,7 @@ class Member:
     account: str | None = None
     realname: str = ""
     away: bool = False
+    bot: bool = False
     channels: set[str] = field(default_factory=set)
     changed: int = 0  # the roster's count when this nick got its present owner or account
 
@@ -48,6 +51,19 @@ class Channel:
     modes: dict[str, str | None] = field(default_factory=dict)  # letter -> argument; no lists, no ranks
     key: str | None = None
     asked: bool = False  # WHO has been sent
+
+
+class Applied(NamedTuple):
+    """What a line changed, and what it calls for."""
+
+    channels: tuple[str, ...] = ()  # that a JOIN, QUIT, NICK, ACCOUNT... touched, as it was before; none for a PRIVMSG
+    member: Member | None = None  # the author as known now (after QUIT and PART: as last known); None for servers
+    asks: tuple[Message, ...] = ()  # questions with an answer, to put one after the other
+    says: tuple[Message, ...] = ()  # to send now
+    history: bool = False  # replayed: it changed nothing here and must run nothing
+    split: bool = False  # one of many of a netsplit or its end: told all together later, it runs nothing itself
+    past: bool = False  # the line is of an earlier moment than the roster; ask `account`, not the roster
+    account: str | None = None  # that the server vouched for as the author's, where `past`
 
 
 class People:
@@ -116,7 +132,7 @@ class People:
         user = self.users.get(casemap.fold(source.nick, self.isupport.casemapping))
         if user is not None and source.host and (user.host != source.host or user.ident != source.ident):
             if user.host:
-                user.account = None
+                user.account, user.bot = None, False
                 self.mark(user)
             user.ident, user.host = source.ident, source.host
         return user

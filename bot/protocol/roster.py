@@ -2,61 +2,53 @@
 
 Fed with every line of a connection, in order, by `wire/connection.py`, the only writer; everybody else reads. It asks
 for what it can't know (`Applied.asks`), but sends nothing itself, and no line makes it raise. Here stands what each
-line means; how users and channels are kept in step stands in `people`.
+line means; how users and channels are kept in step stands in `people`, what the server says when asked in `answers`,
+netsplits in `splits`, and what was said long ago in `batches` and `servertime`.
 
 An account decides who is an admin, so the rule is to forget early. An account is kept only while account-notify would
 tell of its end, and only of people who share a channel with us, since of others we would not hear. Whatever could
 mean that a nick has changed hands ends it: QUIT, the last common channel, a NICK onto it, another ident or host
 without CHGHOST, the capability going away. Answers to WHO that were asked for before such a change are not believed.
-Where account-tag is enabled nothing kept counts at all: each line brings its own account or none.
+Where account-tag is enabled nothing kept counts at all: each line brings its own account or none. When it is withdrawn
+nothing of before counts either.
 
 Follows https://modern.ircdocs.horse, https://ircv3.net/irc (account-notify, account-tag, extended-join, away-notify,
-chghost, setname, batch, multi-prefix, userhost-in-names) and https://ircv3.net/specs/extensions/whox.
+chghost, setname, bot-mode).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 from bot.protocol import numerics as n
+from bot.protocol.answers import NOTHING, Answers
+from bot.protocol.batches import Batch, Batches
 from bot.protocol.message import Message, Source
-from bot.protocol.modes import parse_modes
-from bot.protocol.people import Channel, Member, People, account_name
+from bot.protocol.people import Applied, Channel, Member, account_name
+from bot.protocol.servertime import ServerTime
+from bot.protocol.splits import Splits, two_servers
 
 __all__ = ["Applied", "Channel", "Member", "Roster"]
 
-# Batches whose lines were said before; bouncers have one of their own.
-_HISTORY = frozenset({"chathistory", "draft/chathistory", "znc.in/playback"})
-_MAX_BATCHES = 64
 
-_WHOX_FIELDS = "%tcuhnfar"
-_WHOX_PARAMS = 9  # our nick, and one for each of the fields
-_MAX_TOKEN = 999  # three digits by the specification
+class Roster(Answers):
+    """One network as seen over one connection; its attributes are those of `People`, and:
 
+    Attributes:
+        batches: those that are open.
+        time: what the server says the time is.
+        splits: who was lost with another server.
+    """
 
-class Applied(NamedTuple):
-    """What a line changed, and what it calls for."""
-
-    channels: tuple[str, ...] = ()  # that a JOIN, QUIT, NICK, ACCOUNT... touched, as it was before; none for a PRIVMSG
-    member: Member | None = None  # the author as known now (after QUIT and PART: as last known); None for servers
-    asks: tuple[Message, ...] = ()  # to send now
-    history: bool = False  # replayed: it changed nothing here and must run nothing
-    past: bool = False  # the line is of an earlier moment than the roster; ask `account`, not the roster
-    account: str | None = None  # that the server vouched for as the author's, where `past`
-
-
-_NOTHING = Applied()
-
-
-class Roster(People):
-    """One network as seen over one connection; its attributes are those of `People`."""
+    def __init__(self) -> None:
+        self.splits = Splits(self.fold)
+        super().__init__()
 
     def clear(self) -> None:
         super().clear()
-        self._token = 0
-        self._asked: dict[str, tuple[int, str]] = {}  # WHOX token -> count when asked, folded channel
-        self.batches: dict[str, None] = {}  # open batches of history
+        self.batches, self.time = Batches(), ServerTime()
+        self.splits.clear()
+        self._now = 0.0
 
     def account_of(self, message: Message) -> str | None:
         """Return the account that the server vouches for as the author's of this very message, or None.
@@ -64,7 +56,8 @@ class Roster(People):
         Ask when the line has been applied and before the next one is: later it may be somebody else's nick.
         """
         source = message.source
-        if source is None or not source.is_user or self._is_history(message):
+        batch = self.batches.of(message)
+        if source is None or not source.is_user or (batch is not None and batch.history):
             return None
         if "account-tag" in self.caps:
             return account_name(message.tags.get("account", ""))
@@ -73,35 +66,32 @@ class Roster(People):
             return None
         return user.account if (user.ident, user.host) == (source.ident, source.host) else None
 
-    def questions(self) -> list[Any]:
-        """Return what is asked about users and not answered, as JSON values, for `resume`."""
-        return [self._token, {token: list(asked) for token, asked in self._asked.items()}, self.count]
-
-    def resume(self, questions: Iterable[Any]) -> None:
-        """Take answers to what was asked before us.
-
-        Raises:
-            ValueError, TypeError: this is not what `questions` gave.
-        """
-        token, asked, count = questions
-        self._token, self.count = int(token), int(count)
-        self._asked = {str(token): (int(at), str(channel)) for token, (at, channel) in asked.items()}
-
-    def _is_history(self, message: Message) -> bool:
-        return bool(self.batches) and message.tags.get("batch") in self.batches
-
     # Writing
 
-    def apply(self, message: Message) -> Applied:
-        """Take in one line. Never raises."""
-        if self.batches and message.command != "BATCH" and self._is_history(message):
-            source = message.source
-            author = Member(source.nick, source.ident, source.host) if source is not None else None
-            return Applied(member=author, history=True)
+    def apply(self, message: Message, now: float = 0.0) -> Applied:
+        """Take in one line. Never raises.
+
+        Args:
+            now: seconds of any clock that never goes backwards.
+        """
+        self._now = now
+        batch = self.batches.of(message)
+        if batch is not None and batch.history and message.command != "BATCH":
+            return self._replayed(message)
+        if "server-time" in self.caps and not self._is_ours(message) and self.time.is_late(message):
+            return self._replayed(message)._replace(says=self.time.ask())
         change = _CHANGES.get(message.command)
         if change is not None:
             return change(self, message)
         return Applied((), self._author(message))
+
+    def _replayed(self, message: Message) -> Applied:
+        source = message.source
+        author = Member(source.nick, source.ident, source.host) if source is not None else None
+        return Applied(member=author, history=True)
+
+    def _is_ours(self, message: Message) -> bool:
+        return message.source is not None and self.is_me(message.source.nick)
 
     def _author(self, message: Message) -> Member | None:
         source = message.source
@@ -111,23 +101,17 @@ class Roster(People):
         if user is None and source.is_user:
             account = message.tags.get("account", "") if "account-tag" in self.caps else ""
             user = Member(source.nick, source.ident, source.host, account_name(account))
+        if user is not None and "bot" in message.tags and "message-tags" in self.caps:
+            user.bot = True
         return user
-
-    def _ask_who(self, channel: Channel) -> Message:
-        channel.asked = True
-        if not self.isupport.whox:
-            return Message("WHO", (channel.name,))
-        self._token = self._token % _MAX_TOKEN + 1
-        self._asked[str(self._token)] = (self.count, self.fold(channel.name))
-        return Message("WHO", (channel.name, f"{_WHOX_FIELDS},{self._token}"))
 
     # Lines of users
 
     def _on_join(self, message: Message) -> Applied:
         source = message.source
         if source is None or not source.nick:
-            return _NOTHING
-        names, asks, user = [], [], None
+            return NOTHING
+        names, asks, user, back = [], [], None, []
         for name in filter(self.is_channel, message.param(0).split(",")):
             folded = self.fold(name)
             if self.is_me(source.nick):
@@ -140,7 +124,17 @@ class Roster(People):
                 continue
             user = self._joined(channel, folded, message, source)
             names.append(channel.name)
-        return Applied(tuple(names), user or self._author(message), tuple(asks))
+            back.append(self._is_back(message, source, channel.name))
+        return Applied(tuple(names), user or self._author(message), tuple(asks), split=bool(back) and all(back))
+
+    def _is_back(self, message: Message, source: Source, channel: str) -> bool:
+        """Tell whether this JOIN is the end of a netsplit, and note it."""
+        batch, mask = self.batches.of(message), str(source)
+        announced = batch is not None and batch.kind == "netjoin"
+        if self.is_me(source.nick) or not (announced or self.splits.is_back(mask, channel, self._now)):
+            return False
+        self.splits.back(mask, source.nick, channel, batch.params[:2] if batch and announced else (), self._now)
+        return True
 
     def _joined(self, channel: Channel, folded: str, message: Message, source: Source) -> Member:
         nick = self.fold(source.nick)
@@ -187,10 +181,19 @@ class Roster(People):
         member = self._author(message)
         if member is None or self.is_me(member.nick):
             return Applied((), member)
-        names = self.names(member)
+        names, servers = self.names(member), self._severed(message)
         if names:
             self.forget(member)
-        return Applied(names, member)
+            if servers is not None:
+                self.splits.lost(str(message.source), member.nick, names, servers, self._now)
+        return Applied(names, member, split=servers is not None and bool(names))
+
+    def _severed(self, message: Message) -> tuple[str, ...] | None:
+        """Return the two servers of the netsplit that a QUIT is part of (none where they are not told), or None."""
+        batch = self.batches.of(message)
+        if batch is not None and batch.kind == "netsplit":
+            return batch.params[:2]
+        return two_servers(message.param(0)) or None
 
     def _on_nick(self, message: Message) -> Applied:
         user, nick = self._author(message), message.param(0)
@@ -209,7 +212,7 @@ class Roster(People):
     def _on_account(self, message: Message) -> Applied:
         user = self._author(message)
         if user is None:
-            return _NOTHING
+            return NOTHING
         user.account = self.believed(message.param(0))
         self.mark(user)
         return Applied(self.names(user), user)
@@ -224,14 +227,14 @@ class Roster(People):
     def _on_away(self, message: Message) -> Applied:
         user = self._author(message)
         if user is None:
-            return _NOTHING
+            return NOTHING
         user.away = bool(message.param(0))
         return Applied(self.names(user), user)
 
     def _on_setname(self, message: Message) -> Applied:
         user = self._author(message)
         if user is None:
-            return _NOTHING
+            return NOTHING
         user.realname = message.param(0)
         return Applied(self.names(user), user)
 
@@ -245,95 +248,12 @@ class Roster(People):
         channel.topic_by = message.source.nick if message.source is not None else ""
         return Applied((channel.name,), member)
 
-    def _on_topic_reply(self, message: Message) -> Applied:
-        channel = self.channel(message.param(1))
-        if channel is not None:
-            if message.command == n.RPL_TOPICWHOTIME:
-                channel.topic_by = Source.parse(message.param(2)).nick
-            else:
-                channel.topic = message.param(2) if message.command == n.RPL_TOPIC else ""
-        return _NOTHING
-
     def _on_mode(self, message: Message) -> Applied:
         channel, member = self.channel(message.param(0)), self._author(message)
         if channel is None:
             return Applied((), member)
-        self._change_modes(channel, message.params[1:])
+        self.change_modes(channel, message.params[1:])
         return Applied((channel.name,), member)
-
-    def _on_mode_reply(self, message: Message) -> Applied:
-        channel = self.channel(message.param(1))
-        if channel is not None:
-            channel.modes.clear()
-            self._change_modes(channel, message.params[2:])
-        return _NOTHING
-
-    def _change_modes(self, channel: Channel, params: tuple[str, ...]) -> None:
-        ranks = set(self.isupport.prefixes.values())
-        for change in parse_modes(params, self.isupport):
-            on, mode, argument = change.sign == "+", change.mode, change.argument
-            if mode in ranks:
-                held = channel.members.get(self.fold(argument or ""))
-                if held is not None:
-                    (held.add if on else held.discard)(mode)
-                continue
-            if mode in self.isupport.chanmodes.lists or not (mode.isascii() and mode.isalnum()):
-                continue
-            if mode == "k" and (not on or argument not in (None, "", "*")):  # servers hide it from those outside
-                channel.key = argument if on else None
-            if on:
-                channel.modes[mode] = argument
-            else:
-                channel.modes.pop(mode, None)
-
-    def _on_names(self, message: Message) -> Applied:
-        channel = self.channel(message.param(2))
-        if channel is None:
-            return _NOTHING
-        prefixes, folded = self.isupport.prefixes, self.fold(channel.name)
-        signs = "".join(prefixes)
-        for entry in message.param(3).split(" "):
-            source = Source.parse(entry.lstrip(signs) if signs else entry)
-            if source.nick:
-                user = self.meet(source)
-                user.channels.add(folded)
-                ranks = {prefixes[sign] for sign in entry[: len(entry) - len(entry.lstrip(signs))]} if signs else ()
-                channel.members.setdefault(self.fold(user.nick), set()).update(ranks)
-        return _NOTHING
-
-    def _on_end_of_names(self, message: Message) -> Applied:
-        """Ask who they are only now: an answer then is about people whom we have met before we asked."""
-        channel = self.channel(message.param(1))
-        return Applied(asks=(self._ask_who(channel),)) if channel is not None and not channel.asked else _NOTHING
-
-    def _on_who(self, message: Message) -> Applied:
-        if len(message.params) >= 8:
-            _, _, ident, host, _, nick, flags, rest = message.params[:8]
-            user = self.user(nick)
-            if user is not None and (not user.host or (user.ident, user.host) == (ident, host)):
-                user.ident, user.host, user.away = ident, host, flags.startswith("G")
-                user.realname = rest.partition(" ")[2]
-        return _NOTHING
-
-    def _on_whox(self, message: Message) -> Applied:
-        """Take an answer to our own question, about a nick that has had one owner and account since we asked."""
-        asked = self._asked.get(message.param(1))
-        if asked is None or len(message.params) != _WHOX_PARAMS:
-            return _NOTHING
-        _, _, _, ident, host, nick, flags, account, realname = message.params
-        user = self.user(nick)
-        if user is None or user.changed > asked[0] or (user.host and (user.ident, user.host) != (ident, host)):
-            return _NOTHING
-        user.ident, user.host, user.realname, user.away = ident, host, realname, flags.startswith("G")
-        user.account = self.believed(account)
-        return _NOTHING
-
-    def _on_end_of_who(self, message: Message) -> Applied:
-        folded = self.fold(message.param(1))
-        token = next((token for token, (_, channel) in self._asked.items() if channel == folded), None)
-        if token is not None:
-            del self._asked[token]
-        return _NOTHING
 
     # The connection
 
@@ -343,16 +263,19 @@ class Roster(People):
             me = self.user(self.nick) or self.meet(Source(nick))
             self.rename(me, nick)
             self.nick = nick
-        return _NOTHING
+        return Applied(says=self.time.ask()) if "server-time" in self.caps else NOTHING
 
     def _on_isupport(self, message: Message) -> Applied:
-        mapping = self.isupport.casemapping
+        mapping, bot = self.isupport.casemapping, self.isupport.bot
         # Our nick comes first and prose last; where a server leaves the prose out, the last is a token.
         last = -1 if " " in message.param(-1) else None
         self.isupport.apply(message.params[1:last])
         if self.isupport.casemapping != mapping:
             self.refold()
-        return _NOTHING
+            self.splits.clear()
+        if not self.isupport.bot or self.isupport.bot == bot or not self.nick:
+            return NOTHING
+        return Applied(says=(Message("MODE", (self.nick, f"+{self.isupport.bot}")),))
 
     def _on_visible_host(self, message: Message) -> Applied:
         """396: our own host has changed; without CHGHOST nobody else tells us."""
@@ -360,30 +283,29 @@ class Roster(People):
         ident, _, host = message.param(1).rpartition("@")
         if me is not None and host:
             me.ident, me.host = ident or me.ident, host
-        return _NOTHING
+        return NOTHING
 
     def _on_cap(self, message: Message) -> Applied:
-        """When account-notify comes or goes, what is known of accounts is worth nothing; ask again when it came."""
+        """When account-notify comes or goes, what is known of accounts is worth nothing; ask again when it came.
+
+        Also when account-tag goes: something is wrong with the services, and who was logged in has to show it anew.
+        """
         verb, names = message.param(1).upper(), message.param(2).split(" ")
         came = verb == "ACK" and "account-notify" in names
-        went = (verb == "DEL" and "account-notify" in names) or (verb == "ACK" and "-account-notify" in names)
-        if came or went:
-            self._asked.clear()
+        gone = names if verb == "DEL" else [name[1:] for name in names if name[:1] == "-"] if verb == "ACK" else []
+        if came or "account-notify" in gone or "account-tag" in gone:
+            self.ask_no_more()
             for user in self.users.values():
                 user.account = None
         if not came:
-            return _NOTHING
-        return Applied(asks=tuple([self._ask_who(channel) for channel in self.channels.values() if channel.asked]))
+            return NOTHING
+        return Applied(asks=tuple([self.ask_who(channel) for channel in self.channels.values() if channel.asked]))
 
     def _on_batch(self, message: Message) -> Applied:
-        sign, name = message.param(0)[:1], message.param(0)[1:]
-        if sign == "-":
-            self.batches.pop(name, None)
-        elif sign == "+" and (message.param(1).lower() in _HISTORY or self._is_history(message)):
-            if len(self.batches) >= _MAX_BATCHES:
-                del self.batches[next(iter(self.batches))]
-            self.batches[name] = None
-        return _NOTHING
+        ended: Batch | None = self.batches.turn(message)
+        if ended is not None and ended.kind in ("netsplit", "netjoin"):
+            self.splits.complete(self._now)
+        return NOTHING
 
 
 _CHANGES: dict[str, Callable[[Roster, Message], Applied]] = {
@@ -402,14 +324,14 @@ _CHANGES: dict[str, Callable[[Roster, Message], Applied]] = {
     "TOPIC": Roster._on_topic,
     n.RPL_WELCOME: Roster._on_welcome,
     n.RPL_ISUPPORT: Roster._on_isupport,
-    n.RPL_ENDOFWHO: Roster._on_end_of_who,
-    n.RPL_CHANNELMODEIS: Roster._on_mode_reply,
-    n.RPL_NOTOPIC: Roster._on_topic_reply,
-    n.RPL_TOPIC: Roster._on_topic_reply,
-    n.RPL_TOPICWHOTIME: Roster._on_topic_reply,
-    n.RPL_WHOREPLY: Roster._on_who,
-    n.RPL_NAMREPLY: Roster._on_names,
-    n.RPL_WHOSPCRPL: Roster._on_whox,
-    n.RPL_ENDOFNAMES: Roster._on_end_of_names,
+    n.RPL_ENDOFWHO: Roster.on_end_of_who,
+    n.RPL_CHANNELMODEIS: Roster.on_mode_reply,
+    n.RPL_NOTOPIC: Roster.on_topic_reply,
+    n.RPL_TOPIC: Roster.on_topic_reply,
+    n.RPL_TOPICWHOTIME: Roster.on_topic_reply,
+    n.RPL_WHOREPLY: Roster.on_who,
+    n.RPL_NAMREPLY: Roster.on_names,
+    n.RPL_WHOSPCRPL: Roster.on_whox,
+    n.RPL_ENDOFNAMES: Roster.on_end_of_names,
     n.RPL_VISIBLEHOST: Roster._on_visible_host,
 }

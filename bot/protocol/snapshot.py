@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from bot.protocol.message import Source
+from bot.protocol.batches import Batch
+from bot.protocol.message import Message
 from bot.protocol.people import Channel, Member
 from bot.protocol.registration import Identity, Registration
 from bot.protocol.roster import Applied, Roster
@@ -29,23 +30,24 @@ def parts(roster: Roster, registration: Registration, **more: Any) -> Iterator[P
             **more,
             "nick": roster.nick,
             "tokens": dict(roster.isupport.tokens),
-            "batches": list(roster.batches),
+            "batches": {name: list(batch) for name, batch in roster.batches.items()},
+            "time": roster.time.saved(),
             "questions": roster.questions(),
             "registration": registration.saved(),
         },
     )
     for users in _chunks(list(roster.users.values())):
-        yield (
-            "users",
-            [
-                [user.nick, user.ident, user.host, user.account, user.realname, user.away, user.changed]
-                for user in users
-            ],
-        )
+        yield "users", [_user(user) for user in users]
+    for lost in _chunks(roster.splits.saved()):
+        yield "lost", lost
     for channel in list(roster.channels.values()):
         yield "channel", [channel.name, channel.topic, channel.topic_by, channel.modes, channel.key, channel.asked]
         for members in _chunks(list(channel.members.items())):
             yield "members", [channel.name, {nick: "".join(sorted(ranks)) for nick, ranks in members}]
+
+
+def _user(user: Member) -> list[Any]:
+    return [user.nick, user.ident, user.host, user.account, user.realname, user.away, user.bot, user.changed]
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -92,7 +94,9 @@ def restore(roster: Roster, snapshot: Sequence[Part], caps: set[str]) -> None:
         for name, value in first["tokens"].items():
             roster.isupport.learn(name, value)
         roster.nick, roster.caps = str(first["nick"]), caps
-        roster.batches.update(dict.fromkeys(first["batches"]))
+        for name, (kind, params, history) in first["batches"].items():
+            roster.batches[name] = Batch(kind, tuple(params), history)
+        roster.time.resume(first["time"])
         roster.resume(first["questions"])
         for section, value in snapshot:
             if section != "head":
@@ -103,8 +107,12 @@ def restore(roster: Roster, snapshot: Sequence[Part], caps: set[str]) -> None:
 
 
 def _users(roster: Roster, value: Any) -> None:
-    for nick, ident, host, account, realname, away, changed in value:
-        roster.users[roster.fold(nick)] = Member(nick, ident, host, account, realname, away, changed=changed)
+    for nick, ident, host, account, realname, away, bot, changed in value:
+        roster.users[roster.fold(nick)] = Member(nick, ident, host, account, realname, away, bot, changed=changed)
+
+
+def _lost(roster: Roster, value: Any) -> None:
+    roster.splits.resume(value)
 
 
 def _channel(roster: Roster, value: Any) -> None:
@@ -121,7 +129,7 @@ def _members(roster: Roster, value: Any) -> None:
         roster.users[nick].channels.add(folded)
 
 
-_FILL = {"users": _users, "channel": _channel, "members": _members}
+_FILL = {"users": _users, "lost": _lost, "channel": _channel, "members": _members}
 
 
 # --- a line that was taken in before the snapshot and whose handlers have not ended
@@ -130,19 +138,25 @@ _FILL = {"users": _users, "channel": _channel, "members": _members}
 def of_line(applied: Applied, account: str | None) -> Any:
     """Return what a line was when it came, as JSON values."""
     member = applied.member
-    author = member and [member.nick, member.ident, member.host, member.account, member.realname, member.away]
-    return [list(applied.channels), author, account]
+    author = member and _user(member)[:-1]
+    return [list(applied.channels), author, account, applied.split, applied.history]
 
 
 def line(value: Any) -> Applied:
     """Return what a line was when it came; of what makes no sense nothing is known."""
     try:
-        channels, author, account = value
-        return Applied(tuple(channels), Member(*author) if author else None, past=True, account=account)
+        channels, author, account, split, history = value
+        member = Member(*author) if author else None
+        return Applied(tuple(channels), member, history=history, split=split, past=True, account=account)
     except (TypeError, ValueError):
         return Applied(past=True)
 
 
-def stranger(source: Source | None) -> Applied:
-    """Return all that can be said of a line of which nothing is known but itself."""
-    return Applied(member=Member(source.nick, source.ident, source.host) if source is not None else None, past=True)
+def stranger(message: Message) -> Applied:
+    """Return all that can be said of a line of which nothing is known but itself.
+
+    One in a batch may have been said before: better that it runs nothing than that it runs again.
+    """
+    source = message.source
+    member = Member(source.nick, source.ident, source.host) if source is not None else None
+    return Applied(member=member, history="batch" in message.tags, past=True)

@@ -47,6 +47,9 @@ class Listener(Protocol):
     def down(self, connection: Connection, reason: str) -> None:
         """No longer registered. An attempt that never came up is not told."""
 
+    def happened(self, name: str, connection: Connection, channel: str | None = None, **fields: object) -> None:
+        """Something that no single line stands for: a netsplit, or its end."""
+
     def line(self, connection: Connection, number: str, flag: int, message: Message, applied: Applied) -> None:
         """A line came and the roster knows it. `connection.done(number)` must follow once its handlers have ended.
 
@@ -100,7 +103,9 @@ class Connection(LibraryConnection):
         self._clock = clock
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
         self._backoff = Backoff(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds, random)
-        self.presence = Presence(self.say, self.ask, self.roster, self.alarms, clock, random, settings, self.limits)
+        self.presence = Presence(
+            self.say, self.ask, self.roster, self.alarms, clock, random, settings, self.limits, self._happened
+        )
         self._since: int | None = None  # the last line before the connection came up; None while it is down
         self._in_hand: set[str] = set()  # lines whose handlers go on
         self._last_words = ""  # the server's, or ours, about why this connection ends
@@ -280,8 +285,8 @@ class Connection(LibraryConnection):
         """Take a line into the state, unless it is of an earlier connection or is in the state already."""
         checkpoints = self.reactor.checkpoints
         if self._since is None or int(number) <= self._since or checkpoints.covers(int(number)):
-            return checkpoints.then(number) or stranger(message.source)
-        applied = self.roster.apply(message)
+            return checkpoints.then(number) or stranger(message)
+        applied = self.roster.apply(message, self._clock())
         checkpoints.applied(number, message.command)
         self._react(number, flag, message, applied)
         return applied
@@ -294,6 +299,9 @@ class Connection(LibraryConnection):
             log.exception("%s: what happened could not be handled", self.name)
             return False
         return True
+
+    def _happened(self, name: str, channel: str, **fields: object) -> None:
+        self._tell(lambda: self.listener.happened(name, self, channel, **fields))
 
     def _react(self, number: str, flag: int, message: Message, applied: Applied) -> None:
         """What the protocol itself wants done about a line."""

@@ -2,7 +2,8 @@
 
 `connection` tells when we are up, what came and when all is over; what of it sends a line of ours stands here, in
 parts that are pure: `rejoin` (the channels) and `asks` (questions to the server). A worker that takes a connection
-over goes on with both: the channels are known from the roster, the questions from the checkpoint.
+over goes on with both: the channels are known from the roster, the questions from the checkpoint. What the server has
+to say about our commands is put into the log, and netsplits are told when all of one has come.
 """
 
 from __future__ import annotations
@@ -18,12 +19,19 @@ from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
 from bot.wire.opening import Limits, reveal
 from bot.wire.rejoin import Wanted
+from bot.wire.remarks import Remarks
 
 
 class Say(Protocol):
     """How a message leaves: now if `urgent`, else at the network's pace."""
 
     def __call__(self, message: Message, *, urgent: bool = False) -> object: ...
+
+
+class Happened(Protocol):
+    """How an event is told that no line stands for."""
+
+    def __call__(self, name: str, channel: str, **fields: object) -> object: ...
 
 
 class Presence:
@@ -33,8 +41,9 @@ class Presence:
         say: sends a message.
         ask: sends a question, see `Asks`.
         roster: the network's, read only.
-        alarms: the connection's; the names `ask` and `rejoin` in it are used here.
+        alarms: the connection's; the names `ask`, `rejoin` and `split` in it are used here.
         clock: seconds, the one of the alarms.
+        happened: told of netsplits.
 
     Attributes:
         up: whether we are registered, so that what is wanted is asked for at once.
@@ -50,8 +59,10 @@ class Presence:
         random: Random,
         settings: Network,
         limits: Limits,
+        happened: Happened,
     ) -> None:
         self._say, self._roster, self._alarms, self._clock = say, roster, alarms, clock
+        self._happened, self._remarks = happened, Remarks(settings.name)
         channels = {channel.name: reveal(channel.key) for channel in settings.channels}
         self._wanted = Wanted(channels, roster.fold, random)
         self._asks = Asks(ask, alarms, limits.ask_seconds)
@@ -89,6 +100,11 @@ class Presence:
         """A line came, and the roster has it."""
         self._asks.add(applied.asks)
         self._asks.answered(message.command)
+        for say in applied.says:
+            self._say(say, urgent=True)
+        self._remarks.heard(message)
+        if self._roster.splits.next_at is not None:
+            self._split()
         if self._wanted.heard(message, self._roster, self._clock()):
             self._rejoin()
 
@@ -96,6 +112,7 @@ class Presence:
         """The connection is gone; its alarms are cancelled already."""
         self.up = False
         self._asks.clear()
+        self._remarks.clear()
 
     @property
     def asks(self) -> list[str]:
@@ -124,6 +141,12 @@ class Presence:
     def _join(self, joins: Iterable[Message]) -> None:
         for join in joins:
             self._say(join, urgent=True)
+
+    def _split(self) -> None:
+        for split in self._roster.splits.due(self._clock()):
+            self._happened(split.name, split.channel, nicks=split.nicks, servers=split.servers)
+        if (at := self._roster.splits.next_at) is not None:
+            self._alarms.after(at - self._clock(), "split", self._split)
 
     def _rejoin(self) -> None:
         self._join(self._wanted.due(self._clock()))

@@ -78,6 +78,8 @@ CASES = [
     ("INVITE bot #b", ("invite", "#b", ""), {"invited": "bot", "channel": "#b"}),
     ("ACCOUNT robert", ("account", None, "robert"), {"account": "robert"}),
     ("ACCOUNT *", ("account", None, ""), {"account": None}),
+    ("CHGHOST rob new.host", ("chghost", None, ""), {"ident": "rob", "host": "new.host"}),
+    ("SETNAME :Bob B", ("setname", None, "Bob B"), {"realname": "Bob B"}),
     ("AWAY :lunch", ("away", None, "lunch"), {"reason": "lunch"}),
     ("AWAY", ("away", None, ""), {"reason": None}),
 ]
@@ -94,7 +96,10 @@ def test_a_line_is_an_event_with_its_own_fields(
 
 def test_a_join_is_an_event_with_its_channel(network: Network) -> None:
     (event,) = network.hear(":carl!c@h JOIN #a")
-    assert (facts(event), own_fields(event)) == (("join", "#a", ""), {"channel": "#a"})
+    assert (facts(event), own_fields(event)) == (
+        ("join", "#a", ""),
+        {"channel": "#a", "account": None, "realname": ""},
+    )
 
 
 def test_a_join_of_several_channels_is_several_events(network: Network) -> None:
@@ -135,13 +140,46 @@ def test_what_a_line_gives_is_what_a_handler_may_ask_for(network: Network, verb:
 def test_a_numeric_is_an_event_of_its_own_name_with_its_parameters(network: Network) -> None:
     (event,) = network.hear(":irc.example 372 bot :the motd")
     assert facts(event) == ("372", None, "the motd")
-    assert event.fields == {"params": ("bot", "the motd"), "nick": "irc.example"}
+    assert event.fields == {"params": ("bot", "the motd"), "nick": "irc.example", "user": None}
     assert event.user is None
 
 
 def test_a_numeric_without_source_and_parameters_is_survived(network: Network) -> None:
     (event,) = network.hear("999")
     assert (event.text, event.fields["nick"]) == ("", "")
+
+
+@pytest.mark.parametrize("verb", ["FAIL", "WARN", "NOTE"])
+def test_a_standard_reply_is_an_event_with_its_parts(network: Network, verb: str) -> None:
+    (event,) = network.hear(f":irc.example {verb} ACC REG_INVALID alice :Already registered")
+    assert facts(event) == (verb.lower(), None, "Already registered") and event.user is None
+    assert [own_fields(event)[name] for name in ("command", "code", "context", "text")] == [
+        *("ACC", "REG_INVALID", ("alice",), "Already registered")
+    ]
+    (event,) = network.hear(f"{verb} * SOON :Restart")
+    assert own_fields(event) == {"command": "*", "code": "SOON", "context": (), "text": "Restart"}
+    assert own_fields(network.hear(verb)[0]).keys() == FIELDS[verb.lower()]
+
+
+def test_a_join_tells_the_account_and_the_real_name(network: Network) -> None:
+    network.roster.caps |= {"account-notify", "extended-join"}
+    told = own_fields(network.hear(":carl!c@h JOIN #a carla :Carl C")[0])
+    assert told == {"channel": "#a", "account": "carla", "realname": "Carl C"}
+    assert own_fields(network.hear(":dan!c@h JOIN #a * :Dan")[0])["account"] is None
+
+
+def test_whoever_says_that_it_is_a_bot_is_one(network: Network) -> None:
+    network.roster.caps.add("message-tags")
+    assert [network.hear(f"{tags}:carl!c@h PRIVMSG #a :hi")[0].user for tags in ("", "@bot ")] == [
+        User("carl", "c", "h"),
+        User("carl", "c", "h", bot=True),
+    ]
+
+
+def test_who_is_lost_in_a_netsplit_and_comes_back_is_no_event(network: Network) -> None:
+    network.hear(":carl!c@h JOIN #a")
+    assert network.hear(":carl!c@h QUIT :a.example b.example") == []
+    assert network.hear(":carl!c@h JOIN #a") == []
 
 
 # --- what is never an event
@@ -179,6 +217,19 @@ def test_ctcp_within_a_notice_is_no_event(network: Network) -> None:
 
 def test_lines_without_a_source_are_no_events(network: Network) -> None:
     assert network.hear("PRIVMSG #a :hi") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(":!b@h PRIVMSG bot :hi", ":!@ PRIVMSG #a :hi", ":b\0b!b@h PRIVMSG bot :hi", "::b!b@h PRIVMSG bot :hi"),
+        *(":bob!b@h PRIVMSG #a\r :hi", ":bob!b@h PRIVMSG #a,#b :hi", ":a,b!b@h PRIVMSG bot :hi", ":bob!b@h JOIN #a\0"),
+        *(f":bob!b@h PRIVMSG #{'a' * 500} :hi", ":bob!b@h JOIN", ":bob!b@h PART :,,"),
+    ],
+)
+def test_what_nobody_could_answer_is_no_event(network: Network, line: str) -> None:
+    """Only a server gone wrong sends such nicks and channels; a handler that answers would fail, or reach others."""
+    assert network.hear(line) == []
 
 
 def test_verbs_that_nobody_knows_are_no_events(network: Network) -> None:

@@ -1,5 +1,5 @@
-"""The catalogue of reloading and of what plugins do to a bot: every case that must hold, one line each, and that each of
-them has its test. Those of the connection to IRC are in `tests/wire/test_catalogue_irc.py`.
+"""The catalogue of reloading and of what plugins do to a bot: every case that must hold, one line each, and that each
+of them has its test. Those of the connection to IRC are in `tests/wire/test_catalogue_irc.py`.
 
 Tests are named after their cases: `test_07_...` is case 7, `test_l13_...` is case L13, `test_p16_p17_...` is two. Those
 of reloading are in `test_cases_*.py` beside this file. Each test there runs on the `stage` fixture, a running bot on a

@@ -157,7 +157,7 @@ def test_a_limit_that_is_none() -> None:
 
 def test_a_field_that_an_event_lacks() -> None:
     assert fault("@on('join')\ndef f(ctx, text): ...") == (
-        "weather.py:2: TypeError: the event join has no field 'text'; it has channel, nick, user"
+        "weather.py:2: TypeError: the event join has no field 'text'; it has account, channel, nick, realname, user"
     )
 
 
@@ -168,7 +168,7 @@ def test_a_field_that_an_event_lacks() -> None:
         ("ctx, nick", ("nick",)),
         ("ctx, channel, nick", ("channel", "nick")),
         ("ctx, other=5", ()),
-        ("ctx, **fields", ("channel", "nick", "user")),
+        ("ctx, **fields", ("account", "channel", "nick", "realname", "user")),
     ],
 )
 def test_an_event_is_asked_for_the_fields_it_names(arguments: str, wants: tuple[str, ...]) -> None:

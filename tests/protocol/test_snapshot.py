@@ -102,9 +102,10 @@ def test_a_line_in_hand_is_what_it_was() -> None:
 
 
 def test_of_a_line_that_nothing_is_known_of_there_is_its_author_and_no_account() -> None:
-    applied = stranger(Message.parse(":bob!b@home PRIVMSG #a :x").source)
+    applied = stranger(Message.parse(":bob!b@home PRIVMSG #a :x"))
     assert applied.member is not None and applied.member.account is None and applied.account is None and applied.past
-    assert stranger(None).member is None
+    assert not applied.history and stranger(Message.parse("@batch=1 :bob!b@home PRIVMSG #a :x")).history
+    assert stranger(Message.parse("PRIVMSG #a :x")).member is None
 
 
 def test_the_head_holds_what_the_connection_adds() -> None:

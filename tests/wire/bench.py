@@ -57,6 +57,10 @@ class Told:
         self.events.append(f"down: {reason}")
         self.news.set()
 
+    def happened(self, name: str, connection: Connection, channel: str | None = None, **fields: Any) -> None:
+        self.events.append(f"{name} {channel} {' '.join(fields['nicks'])} {' '.join(fields['servers'])}".strip())
+        self.news.set()
+
     def line(self, connection: Connection, number: str, flag: int, message: Message, applied: Applied) -> None:
         self.lines.append(message)
         self.flags.append(flag)
