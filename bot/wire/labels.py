@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 from bot.protocol.clienttags import permitted
 from bot.protocol.message import Message
 from bot.protocol.roster import Roster
+from bot.wire.outbox import NOT_SENT
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,9 @@ class Said(Awaitable[bool]):
 
     def __init__(self, room: Awaitable[bool], awaited: Awaited) -> None:
         self._room, self.then = room, awaited.then
-        if isinstance(room, asyncio.Future):  # it waits for room, and may be dropped for want of it
+        if room is NOT_SENT:
+            awaited.end(False, "dropped")
+        elif isinstance(room, asyncio.Future):  # it waits for room, and may be dropped for want of it
             room.add_done_callback(
                 lambda left: None if left.cancelled() or left.result() else awaited.end(False, "dropped")
             )
