@@ -170,10 +170,13 @@ class Flood:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """How long to wait between attempts to connect: from the minimum, doubling, up to the maximum."""
+    """How long to wait between attempts to connect (from the minimum, doubling, up to the maximum), and for what."""
 
     minimum_seconds: float = option(2.0, "First pause before dialling again, in seconds.", ge=0)
     maximum_seconds: float = option(300.0, "Longest pause, in seconds.", ge=0)
+    stale_seconds: float = option(
+        60.0, "What had waited for longer when the connection was back is not said any more, in seconds.", ge=0
+    )
     __pydantic_config__ = _STRICT
 
 

@@ -33,8 +33,8 @@ class Entry:
         self.net, self.text, self.delivered, self.handed = net, text, delivered, delivered
         self.seen = False
         self.deaths = 0
-        # (network, handler) -> the next k. By network, since what one call says to two of them waits in two queues.
-        self.accepted: dict[tuple[str, str], int] = {}
+        # (network, handler, flow) -> the next k. What one call says to two targets may leave in any order.
+        self.accepted: dict[tuple[str, str, str], int] = {}
 
     @property
     def flag(self) -> str:
@@ -122,14 +122,14 @@ class Entries:
         for number in [number for number, entry in self._all.items() if entry.seen and entry.net == net]:
             self.remove(number)
 
-    def is_new(self, net: str, cause: str, handler: str, k: int) -> bool:
+    def is_new(self, net: str, cause: str, handler: str, k: int, flow: str = "-") -> bool:
         """Accept an effect, or tell that it was accepted before; what has no entry is always new."""
         entry = self._all.get(cause)
         if entry is None or entry.seen:
             return True
-        if k < entry.accepted.get((net, handler), 0):
+        if k < entry.accepted.get((net, handler, flow), 0):
             return False
-        entry.accepted[net, handler] = k + 1
+        entry.accepted[net, handler, flow] = k + 1
         return True
 
     # -- the present worker
