@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from bot.calls import Calls
 from bot.dispatch.typist import Typist
@@ -36,13 +36,20 @@ class Speaker:
         known = self.networks.get(network)
         return known.connection.room_for(command, target) if known else 400
 
-    def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[object] | None:
-        """Queue one line."""
+    def together(self, network: str) -> bool:
+        """Whether several lines may be one message there."""
+        known = self.networks.get(network)
+        return known is not None and known.connection.multiline is not None
+
+    def deliver(
+        self, network: str, messages: Sequence[Message], cause: str, handler: str, k: int
+    ) -> Sequence[Awaitable[object] | None]:
+        """Queue lines to one target, of which the first is numbered k."""
         if self.calls.left and cause != "-":  # the next worker answers this line, from the beginning
-            return None
+            return (None,)
         known = self.networks.get(network)
         if known is None:
             log.warning("%s speaks to %s, a network that is not configured", handler, network)
-            return None
-        self.typist.said(network, message.param(0))
-        return known.connection.say(message, cause=cause, handler=handler, k=k)
+            return (None,)
+        self.typist.said(network, messages[0].param(0))
+        return known.connection.say_together(messages, cause=cause, handler=handler, k=k)

@@ -81,7 +81,8 @@ class Pipeline:
         self._faults, self._typist = faults or Faults(), typist
         self.on_end: Callable[[Owner, bool], object] = lambda owner, failed: None
         self.limits = Limits()
-        self._run = compose((self.errors, self.permission, self.limit, self.arguments, self.typing, self.timeout), self.invoke)
+        steps = (self.errors, self.permission, self.limit, self.arguments, self.typing, self.timeout)
+        self._run = compose(steps, self.invoke)
 
     async def run(self, call: Call) -> None:
         """Run one call to its end. Never raises, but for the cancellation of the task it runs in."""

@@ -4,7 +4,7 @@ The worker's end of the link. The keeper dials when told and says what came; her
 we are (`protocol.registration`), what a line means (`protocol.roster`), what we do by ourselves (`presence`) and what
 may leave (`outbox`). What a line does to the bot is the listener's. Long answers are cut above; `room_for` says where.
 
-Every line out, by whatever method, passes `_put`, the one place that refuses CR, LF and NUL.
+What leaves is said by the methods of `talking`.
 
 A worker that ends leaves its connection up; the next one takes it over (`_take_over`): what its checkpoint tells is the
 state, lines after that are applied, and those before it are only passed on. Then it asks and joins what was still open.
@@ -15,26 +15,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Protocol
 
 from bot.config import Network
 from bot.errors import CannotConnect, MalformedLine
-from bot.protocol.message import Message, decode, safe
+from bot.protocol.message import Message, decode
 from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
 from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
 from bot.wire.alarms import Alarms
-from bot.wire.labels import Labels, Said
-from bot.wire.library import LibraryConnection
+from bot.wire.labels import Labels
 from bot.wire.link import Frame, one_line
 from bot.wire.opening import Limits, identity, orders
-from bot.wire.outbox import NOT_SENT, SENT, Outbox
+from bot.wire.outbox import Outbox
 from bot.wire.presence import Presence
 from bot.wire.reactor import Reactor
 from bot.wire.reconnect import Backoff
 from bot.wire.speech import Speech
+from bot.wire.talking import Talking
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Listener(Protocol):
         """
 
 
-class Connection(LibraryConnection):
+class Connection(Talking):
     """One network. Made, used and ended on the loop's thread.
 
     Args:
@@ -361,61 +361,6 @@ class Connection(LibraryConnection):
     def part(self, channels: str, message: str = "") -> None:
         """Leave, and stay away."""
         self.presence.part(channels, message)
-
-    # -- lines out --
-
-    def say(
-        self, message: Message, *, cause: str = "-", handler: str = "-", k: int = 0, urgent: bool = False
-    ) -> Awaitable[bool]:
-        """Send a message: now if `urgent`, else at the network's pace.
-
-        Args:
-            cause: the number of the line (or the name of the work) that this is an effect of; `-` for none.
-            handler: which handler says it, without spaces or `/`.
-            k: from 0, counted within that handler of that line.
-            urgent: for what keeps the connection in order. Lost when there is none; words to channels wait for the
-                next one, all else is lost with it as well.
-
-        Returns:
-            Need not be awaited; gives True when the keeper has it, False when it was dropped. It is a `Said` where
-            the network tells how a line fares.
-
-        Raises:
-            UnsafeText: the message is more than one line, or its parameters don't fit the grammar.
-        """
-        awaited = None
-        if self.registered or message.tags:
-            message, awaited = self.labels.dress(message, handler, self._clock())
-        room = self._put(message.encode(), f"{cause}/{handler}", k, urgent)
-        if awaited is not None and room is NOT_SENT:
-            awaited.end(False, "dropped")
-        return room if awaited is None else Said(room, awaited)
-
-    def ask(self, question: Message, then: Callable[[], None]) -> bool:
-        """Say this; tell whether `then` will be called when its answer is complete: the network must label answers."""
-        said = self.say(question)
-        if isinstance(said, Said):
-            said.then(lambda _fared, _why: then())
-        return isinstance(said, Said)
-
-    async def drained(self) -> None:
-        """Wait until no line waits for room on its way to the keeper."""
-        await self.outbox.drained()
-
-    def room_for(self, command: str, target: str) -> int:
-        """How many bytes of text fit into a PRIVMSG or NOTICE to `target` as the server relays it, prefix and all."""
-        frame = f":{self.roster.me_source()} {command} {target} :\r\n"
-        return max(0, self.roster.isupport.linelen - len(frame.encode()))
-
-    def _put(self, line: str, key: str, k: int, urgent: bool) -> Awaitable[bool]:
-        # A lone surrogate has no bytes; it becomes `?`, as in any other text that can't be shown.
-        raw = safe(line).encode(errors="replace")
-        if not urgent and self._state != "ended":
-            return self.speech.say(line, raw, key, k)
-        if not self.connected:
-            return NOT_SENT
-        self.reactor.send(Frame("say", (self.name, key, str(k), "0", "-"), raw))
-        return SENT
 
     # -- the library's methods that mean something else here --
 

@@ -51,7 +51,7 @@ class Awaited:
 
     def __init__(self, message: Message, who: str, at: float) -> None:
         self.who, self.at = who, at
-        self.command, self.target = message.command, message.param(0)
+        self.command, self.target = message.command, message.param(2 if message.command == "BATCH" else 0)
         self.key: Any = None  # among those that are open
         self.refusal: Message | None = None
         self.over = False
