@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 
+_FRAMED = re.compile(rb"(?:@[^ ]* +)?BATCH ")
 _APART = re.compile(rb"[\r\n]")
 _TAGS = re.compile(rb"@[^ ]* +")
 
@@ -19,3 +20,8 @@ def bare(lines: bytes) -> bytes:
     """Return lines as they may leave on any connection, each by itself."""
     plain = [_TAGS.sub(b"", line, count=1) if line[:1] == b"@" else line for line in _APART.split(lines)]
     return b"\n".join(line for line in plain if not line.startswith(b"BATCH "))
+
+
+def in_turn(lines: bytes) -> bytes:
+    """Return lines as they leave: if BATCH frames them together, so that not even a PONG comes between; else apart."""
+    return lines if _FRAMED.match(lines) else lines.replace(b"\r", b"\n")

@@ -32,7 +32,7 @@ from bot.wire.opening import Limits, identity, orders
 from bot.wire.outbox import Outbox
 from bot.wire.presence import Presence
 from bot.wire.reactor import Reactor
-from bot.wire.reconnect import Backoff
+from bot.wire.reconnect import Backoff, patience
 from bot.wire.speech import Speech
 from bot.wire.talking import Talking
 
@@ -127,6 +127,7 @@ class Connection(Talking):
         """Take new settings. What the connection itself was made with is used when it is next made."""
         self.settings, self.server, self.port = settings, settings.host, settings.port
         self._backoff.between(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds)
+        self.presence.configure(settings)
 
     async def stop(self, reason: str) -> None:
         """Say QUIT, close, and never dial again. Returns when closed, after `stop_seconds` at the latest."""
@@ -186,6 +187,7 @@ class Connection(Talking):
             self._take_over()
             return
         self.registration = Registration(identity(self.settings), tls=self.settings.tls is not None)
+        self.roster.time.begin(time.time())
         seconds = self.limits.registration_seconds
         self.alarms.after(seconds, "registration", lambda: self._give_up(f"not registered within {seconds:g} s"))
         for message in self.registration.start():
@@ -200,7 +202,7 @@ class Connection(Talking):
             self.registration = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
             restore(self.roster, snapshot, self.registration.caps)
             self.ready = bool(first["ready"])
-            self.presence.take_over(first["asks"], held=not self.reactor.live)
+            self.presence.take_over(first["asks"], first.get("thrown_out", ()), held=not self.reactor.live)
         except (ValueError, KeyError, TypeError) as error:
             # Also when that one ended while it registered: who knows what it has said. Begin anew.
             self._give_up(f"the worker before was not done with this connection ({error})")
@@ -215,8 +217,8 @@ class Connection(Talking):
     def snapshot(self) -> Iterator[Part]:
         """Give how things stand, as JSON values, for the next worker."""
         assert self.registration is not None
-        asks = self.presence.asks
-        return parts(self.roster, self.registration, since=self._since, asks=asks, ready=self.ready)
+        own = {"asks": self.presence.asks, "thrown_out": self.presence.thrown_out, "ready": self.ready}
+        return parts(self.roster, self.registration, since=self._since, **own)
 
     def _give_up(self, reason: str) -> None:
         """Close this connection; what follows is decided when the keeper says that it is down."""
@@ -240,7 +242,7 @@ class Connection(Talking):
             self._end(reason)
         else:
             self._state = "waiting"
-            self.alarms.after(seconds := self._backoff.next(), "dial", self._dial)
+            self.alarms.after(seconds := self._backoff.next(patience(reason)), "dial", self._dial)
             # A server that is away for a night is told of once, not a thousand times.
             level = logging.DEBUG if reason == self._told else logging.WARNING
             log.log(level, "%s: %s; trying again in %.0f s, and on", self.name, reason, seconds)

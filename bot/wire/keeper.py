@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 
 from bot.protocol.sendqueue import Waiting
-from bot.wire.bare import bare
+from bot.wire.bare import bare, in_turn
 from bot.wire.dial import CannotDial, dial
 from bot.wire.entries import Entry
 from bot.wire.handing import Handing
@@ -39,7 +39,6 @@ ROOM_STEP = WINDOW // 4  # credits go back in handfuls; `_owe` says why nobody w
 
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
 _FORBIDDEN_TOGETHER = re.compile(rb"\0")
-_FRAMED = re.compile(rb"(?:@[^ ]* +)?BATCH ")
 
 
 class Keeper:
@@ -182,9 +181,12 @@ class Keeper:
     # -- entries --
 
     def arrived(self, session: Session, line: bytes) -> None:
-        """Number a line from the server, remember it, and hand it over."""
+        """Number a line from the server and remember it."""
         self._number += 1
         self.entries.add(str(self._number), session.name, line)
+
+    def arrived_all(self) -> None:
+        """What the server sent in one piece has arrived: hand it over."""
         self._handing.hand_over()
 
     def _lost(self, number: str, entry: Entry) -> None:
@@ -239,8 +241,7 @@ class Keeper:
             log.error("refused a line for %s: it holds CR or NUL, or came without credit", name)
             self._owe(net, flow, paced and net.queue.paced < WINDOW)
         elif lane == "3":
-            if net.up and net.session is not None and net.session.paused_at is None and net.queue.spare(self.clock()):
-                net.session.write(line)
+            net.hint(line, self.clock())
         elif lane == "1" or net.up:
             # An urgent line is for the connection that was up when it was said; it waits for no other.
             net.spoken = net.spoken or not paced
@@ -250,9 +251,7 @@ class Keeper:
             self._owe(net, flow, paced)
 
     def _batch(self, name: str, key: str, k: str, lane: str, flow: str, lines: bytes) -> None:
-        # Framed by BATCH they leave together, so that no other line, not even a PONG, comes between them; else in turn.
-        together = lines if _FRAMED.match(lines) else lines.replace(b"\r", b"\n")
-        self._say(name, key, k, lane, flow, together, _FORBIDDEN_TOGETHER)
+        self._say(name, key, k, lane, flow, in_turn(lines), _FORBIDDEN_TOGETHER)
 
     def _owe(self, net: Net, flow: str, lines: int = 1) -> None:
         # With fewer than ROOM_STEP owed, either the queue still holds lines, which will leave and be owed in turn, or
@@ -330,7 +329,13 @@ class Keeper:
     async def _dial(self, net: Net) -> None:
         wanted, task = net.settings, asyncio.current_task()
         try:
-            await dial(wanted["host"], wanted["port"], wanted["tls"], lambda: Session(self, net.name, wanted, task))
+            await dial(
+                wanted["host"],
+                wanted["port"],
+                wanted["tls"],
+                lambda: Session(self, net.name, wanted, task),
+                wanted.get("bind"),
+            )
             return
         except CannotDial as error:
             reason = str(error)

@@ -33,7 +33,9 @@ MAX_BATCHES = 64
 MAX_TOLD = 256
 SECONDS = 600.0  # a line may wait for minutes at 0.5 a second; after that it is as if the network had said nothing
 
-#: What is not answered, or not to us.
+#: What the bot itself says and wants to know the answer to. Of JOIN, NICK and their like it is told by the answer alone.
+ASKED = frozenset({"BATCH", "MODE", "NOTICE", "PRIVMSG", "WHO"})
+#: What is not answered, or not to us, whoever says it.
 UNANSWERED = frozenset({"AUTHENTICATE", "CAP", "PASS", "PING", "PONG", "QUIT", "TAGMSG", "USER"})
 
 #: Told how a line fared, once: True it was taken, False it was refused (and why), None nobody knows.
@@ -120,7 +122,7 @@ class Labels:
     # -- lines out
 
     def dress(self, message: Message, who: str, now: float) -> tuple[Message, Awaited | None]:
-        """Return a line as it is to go out: without tags that the network refuses, with a label if it has an answer.
+        """Return a line as it is to go out: without tags that the network refuses, with a label if that tells us more.
 
         Args:
             who: says it, `plugin.handler`; `-` for the bot itself.
@@ -131,7 +133,8 @@ class Labels:
         if message.tags:
             message.encode()
         tags = permitted(message.tags, self._roster.caps, self._roster.isupport.tokens) if message.tags else {}
-        awaited = None if message.command in UNANSWERED else self._await(message, who, now)
+        wanted = message.command in ASKED or (who != "-" and message.command not in UNANSWERED)
+        awaited = self._await(message, who, now) if wanted else None
         if awaited is not None and isinstance(awaited.key, str):
             tags = {"label": awaited.key, **tags}
         if tags or message.tags:

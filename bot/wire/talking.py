@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from bot.errors import UnsafeText
 from bot.protocol import multiline
 from bot.protocol.message import Message, safe
 from bot.protocol.registration import Registration
@@ -19,6 +20,8 @@ from bot.wire.link import Frame
 from bot.wire.outbox import NOT_SENT, SENT, Outbox
 from bot.wire.reactor import Reactor
 from bot.wire.speech import Speech
+
+TAG_BYTES = 4095  # 4,094 of tags that a client may send, and the sign before them; apart from the line's own length
 
 
 class Talking(LibraryConnection):
@@ -115,11 +118,14 @@ class Talking(LibraryConnection):
     def room_for(self, command: str, target: str) -> int:
         """How many bytes of text fit into a PRIVMSG or NOTICE to `target` as the server relays it, prefix and all."""
         frame = f":{self.roster.me_source()} {command} {target} :\r\n"
-        return max(0, self.roster.isupport.linelen - len(frame.encode()))
+        # Names that leave no room are no server's: rather a line that is cut than hundreds with a letter each.
+        return max(100, self.roster.isupport.linelen - len(frame.encode()))
 
     def _put(self, line: str, key: str, k: int, urgent: bool) -> Awaitable[bool]:
         # A lone surrogate has no bytes; it becomes `?`, as in any other text that can't be shown.
         raw = safe(line).encode(errors="replace")
+        if raw.startswith(b"@") and raw.find(b" ") > TAG_BYTES:
+            raise UnsafeText(f"the tags of a line take more than {TAG_BYTES - 1} bytes, which no server takes")
         if not urgent and self._state != "ended":
             return self.speech.say(line, raw, key, k)
         if not self.connected:
