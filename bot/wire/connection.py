@@ -22,6 +22,7 @@ from typing import Protocol
 from bot.config import Network
 from bot.errors import CannotConnect, MalformedLine
 from bot.protocol.message import Message, decode
+from bot.protocol.multiline import Gathering
 from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
 from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
@@ -99,7 +100,7 @@ class Connection(Talking):
         self.alarms = Alarms(clock)
         self.outbox = Outbox(reactor.send, reactor.window, name, clock)
         self.speech = Speech(reactor.send, self.outbox, self.roster, self.alarms, clock, name)
-        self.labels = Labels(name, self.roster)
+        self.labels, self.gathering = Labels(name, self.roster), Gathering()
         self.registration: Registration | None = None
         self.registered, self.ready, self.malformed = False, False, 0
         self._clock = clock
@@ -202,8 +203,9 @@ class Connection(Talking):
             self.registration = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
             restore(self.roster, snapshot, self.registration.caps)
             self.ready = bool(first["ready"])
+            self.gathering.resume(first["gathering"])
             self.presence.take_over(first["asks"], first.get("thrown_out", ()), held=not self.reactor.live)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             # Also when that one ended while it registered: who knows what it has said. Begin anew.
             self._give_up(f"the worker before was not done with this connection ({error})")
             return
@@ -218,6 +220,7 @@ class Connection(Talking):
         """Give how things stand, as JSON values, for the next worker."""
         assert self.registration is not None
         own = {"asks": self.presence.asks, "thrown_out": self.presence.thrown_out, "ready": self.ready}
+        own["gathering"] = self.gathering.saved()
         return parts(self.roster, self.registration, since=self._since, **own)
 
     def _give_up(self, reason: str) -> None:
@@ -237,6 +240,7 @@ class Connection(Talking):
         self.presence.leave()
         self.speech.leave()
         self.labels.clear()
+        self.gathering.clear()
         self.roster.clear()
         if stopping or self.once:
             self._end(reason)
@@ -265,12 +269,13 @@ class Connection(Talking):
     def done(self, number: str) -> None:
         """All handlers of this line have ended; what they said goes first."""
         self._in_hand.discard(number)
+        self.gathering.done(number)
         self.reactor.done(number)
 
     def _line(self, number: str, flag: int, raw: bytes) -> None:
         try:
             message = Message.parse(decode(raw))
-            applied = self._apply(number, flag, message)
+            whole, applied = self._apply(number, flag, message)
         except Exception as error:
             # A server's oddity costs one line, never the connection.
             self.malformed += 1
@@ -280,22 +285,33 @@ class Connection(Talking):
             return
         if self._is_heard and flag != 2:
             self._tell(lambda: self._tell_library(message))
+        if whole is None:
+            self.done(number)
+            return
         self._in_hand.add(number)
-        if not self._tell(lambda: self.listener.line(self, number, flag, message, applied)):
+        if not self._tell(lambda: self.listener.line(self, number, flag, whole, applied)):
             self.done(number)
         if self.reactor.kept and number in self._in_hand:
-            account = applied.account if applied.past else self.roster.account_of(message)
+            account = applied.account if applied.past else self.roster.account_of(whole)
             self.reactor.checkpoints.in_hand(number, applied, account)
 
-    def _apply(self, number: str, flag: int, message: Message) -> Applied:
-        """Take a line into the state, unless it is of an earlier connection or is in the state already."""
+    def _apply(self, number: str, flag: int, message: Message) -> tuple[Message | None, Applied]:
+        """Take a line into the state, unless it is of an earlier connection or is in the state already.
+
+        Returns:
+            What the line stands for: itself, a message of several lines that it ends, or nothing if it is part of one.
+        """
         checkpoints = self.reactor.checkpoints
         if self._since is None or int(number) <= self._since or checkpoints.covers(int(number)):
-            return checkpoints.then(number) or stranger(message)
+            message = self.gathering.known(number) or message
+            return message, checkpoints.then(number) or stranger(message)
         applied = self.roster.apply(message, self._clock())
-        checkpoints.applied(number, message.command)
+        whole = self.gathering.take(number, message, self.roster.batches)
+        checkpoints.applied(number, message.command if whole is message else "BATCH")
         self._react(number, flag, message, applied)
-        return applied
+        if whole is not None and whole is not message:
+            applied = self.roster.apply(whole, self._clock())
+        return whole, applied
 
     def _tell(self, call: Callable[[], None]) -> bool:
         """Call somebody else's code, whose faults must not become ours."""

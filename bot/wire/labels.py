@@ -33,7 +33,7 @@ MAX_BATCHES = 64
 MAX_TOLD = 256
 SECONDS = 600.0  # a line may wait for minutes at 0.5 a second; after that it is as if the network had said nothing
 
-#: What the bot itself says and wants to know the answer to. Of JOIN, NICK and their like it is told by the answer alone.
+#: What the bot says by itself and is answered to in a way that does not tell what is answered, as JOIN and NICK are.
 ASKED = frozenset({"BATCH", "MODE", "NOTICE", "PRIVMSG", "WHO"})
 #: What is not answered, or not to us, whoever says it.
 UNANSWERED = frozenset({"AUTHENTICATE", "CAP", "PASS", "PING", "PONG", "QUIT", "TAGMSG", "USER"})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from scripted import until
+from scripted import Peer, until
 from tagged import LABELLED, Stage, answer_to, stage
 
 from bot.protocol.message import Message
@@ -176,3 +177,116 @@ async def test_a_rule_shows_nothing(tmp_path: Path) -> None:
         await bot.peer.barrier()
         await bot.clock.advance(10)
         assert await bot.said("!go") == []
+
+
+# --- messages of several lines that come in
+
+HEARD = """
+from bot import command, on, rule
+@command("first")
+def first(ctx, word: str, rest: str = ""):
+    return f"{ctx.user.account} {word!r} {rest!r}"
+@rule("needle(s?)")
+def found(ctx, s):
+    return f"found{s} in {ctx.text!r}"
+@on("message")
+def seen(ctx, text):
+    ctx.log.info("seen %r", text)
+"""
+CAPS = ("message-tags", "batch", "account-tag", "draft/multiline=max-bytes=4096")
+
+
+def several(*texts: str, tags: str = "account=bob", name: str = "q") -> list[str]:
+    """What the server says when bob says all this at once."""
+    head = f"@{tags} " if tags else ""
+    inside = [f"@batch={name} :bob!b@h PRIVMSG #demo :{text}" for text in texts]
+    return [f"{head}:bob!b@h BATCH +{name} draft/multiline #demo", *inside, f"BATCH -{name}"]
+
+
+async def test_several_lines_are_one_command_whose_rest_has_line_feeds(tmp_path: Path) -> None:
+    async with stage(tmp_path, HEARD, *CAPS) as bot:
+        bot.peer.send(*several("!first one", "!first two", "three"))
+        assert [line.param(1) for line in await bot.said()] == [r"bob 'one' '!first two\nthree'"]
+        bot.peer.send(*several("!first", "one", "two"))
+        assert [line.param(1) for line in await bot.said()] == [r"bob 'one' 'two'"]
+
+
+async def test_a_rule_searches_all_of_it_and_answers_once(tmp_path: Path) -> None:
+    async with stage(tmp_path, HEARD, *CAPS) as bot:
+        bot.peer.send(*several("hay", "needles", "a needle", tags="msgid=7"))
+        (answer,) = await bot.said()
+        assert answer.param(1) == r"founds in 'hay\nneedles\na needle'"
+        assert answer.tags["+reply"] == "7"
+
+
+async def test_what_is_replayed_runs_nothing_and_other_lines_are_heard_meanwhile(tmp_path: Path) -> None:
+    async with stage(tmp_path, HEARD, *CAPS) as bot:
+        opening, *inside, end = several("!first one", tags="batch=h")
+        bot.peer.send(":irc.test BATCH +h chathistory #demo", opening, *inside, end, ":irc.test BATCH -h")
+        assert await bot.said() == []
+        opening, *rest = several("!first one")
+        bot.peer.send(opening, ":al!a@h PRIVMSG #demo :!first other", *rest)
+        assert [line.param(1) for line in await bot.said()] == ["None 'other' ''", "bob 'one' ''"]
+
+
+# --- and over the death of a worker
+
+
+async def registered(bench: Any) -> Peer:
+    bench.connection.start()
+    peer: Peer = await bench.server.accept()
+    await peer.until("CAP LS")
+    peer.send("CAP * LS :batch message-tags draft/multiline=max-bytes=4096")
+    await peer.until("CAP REQ")
+    peer.send("CAP * ACK :batch message-tags draft/multiline", ":irc.test 001 neverquit :Welcome")
+    await bench.until(lambda: bench.connection.registered)
+    await bench.said(peer)
+    return peer
+
+
+def texts(bench: Any) -> list[str]:
+    return [message.param(1) for message in bench.told.lines if message.command == "PRIVMSG"]
+
+
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("dies_after", range(5))
+async def test_wherever_a_worker_dies_the_whole_is_heard_by_one(make: Any, dies_after: int, saved: bool) -> None:
+    bench = await make(kept=True)
+    peer = await registered(bench)
+    bench.told.finish = False  # handlers go on
+    lines = several("one", "two", "three")
+    peer.send(*lines[:dies_after])
+    await bench.said(peer)
+    if saved:
+        bench.reactor.checkpoints.save(at_once=True)
+        await bench.crossed()
+    await bench.succeed()
+    peer.send(*lines[dies_after:])
+    await bench.said(peer)
+    assert texts(bench) == ["one\ntwo\nthree"]
+
+
+@pytest.mark.parametrize("saved", [True, False])
+async def test_a_worker_that_dies_over_the_whole_leaves_the_whole(make: Any, saved: bool) -> None:
+    bench = await make(kept=True)
+    peer = await registered(bench)
+    bench.told.finish = False
+    peer.send(*several("one", "two"))
+    await bench.said(peer)
+    assert texts(bench) == ["one\ntwo"]
+    if saved:
+        bench.reactor.checkpoints.save(at_once=True)
+        await bench.crossed()
+    await bench.succeed()
+    assert texts(bench) == ["one\ntwo"]
+    assert 1 in bench.told.flags
+
+
+async def test_a_whole_that_is_done_is_heard_no_more(make: Any) -> None:
+    bench = await make(kept=True)
+    peer = await registered(bench)
+    peer.send(*several("one", "two"))
+    await bench.said(peer)
+    await bench.succeed()
+    assert set(bench.told.flags) <= {2}
+    assert bench.connection.gathering.saved() == [{}, {}]
