@@ -24,6 +24,7 @@ from bot.protocol.casemap import fold
 from bot.protocol.message import Message
 from bot.protocol.roster import Roster
 from bot.wire.alarms import Alarms
+from bot.wire.bare import bare
 from bot.wire.link import Frame
 from bot.wire.outbox import NOT_SENT, Outbox
 from bot.wire.rejoin import REFUSALS
@@ -46,6 +47,11 @@ _TARGET = re.compile(r"(?:@[^ ]+ +)?(?::[^ ]+ +)?(?:PRIVMSG|NOTICE|TAGMSG) +([^ 
 _UNFIT = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 _SIGNS = "#&+!"  # of channels, also before a server has told its own
 _RANKS = "~&@%+"
+
+
+def _bare(frame: Frame) -> Frame:
+    """A line that waits for another connection; a batch stays one effect, of lines each for itself."""
+    return frame._replace(payload=bare(frame.payload).replace(b"\n", b"\r"))
 
 
 class Speech:
@@ -73,15 +79,19 @@ class Speech:
         self._refused: dict[str, list[float]] = {}  # folded target -> when it did not take what we said
         self._told: dict[tuple[str, str], None] = {}  # refusals that were logged: numeric, folded target
 
-    def say(self, line: str, raw: bytes, key: str, k: int) -> Awaitable[bool]:
-        """Send a line in its turn, or drop it where nobody should have it."""
+    def say(self, line: str, raw: bytes, key: str, k: int, verb: str = "say") -> Awaitable[bool]:
+        """Send a line in its turn, or drop it where nobody should have it.
+
+        Args:
+            verb: `batch` if `raw` is several lines, of which `line` is one.
+        """
         found = _TARGET.match(line)
         target = found[1] if found else ""
         flow = self.flow(target)
         lasting = self._is_channel(target)
         if self._is_refused(target) or not (lasting or self._is_for_now(key)):
             return NOT_SENT
-        return self._outbox.say(Frame("say", (self._name, key, str(k), "1" if lasting else "2", flow), raw))
+        return self._outbox.say(Frame(verb, (self._name, key, str(k), "1" if lasting else "2", flow), raw))
 
     def flow(self, target: str) -> str:
         """The flow of a target, in signs that a frame can hold; two that differ in odd signs may be one."""
@@ -137,6 +147,7 @@ class Speech:
         self._refused.clear()
         self._told.clear()
         self._outbox.drop(lambda frame, _: frame.fields[3] == "2")
+        self._outbox.change(_bare)
 
     def heard(self, message: Message, told: bool = False) -> None:
         """A line came, and the roster has it.

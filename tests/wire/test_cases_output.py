@@ -15,8 +15,8 @@ from bot.config import Channel, Flood, Reconnect
 from bot.errors import ConfigError, UnsafeText
 from bot.protocol.formatting import strip
 from bot.protocol.message import Message
-from bot.wire.connection import TAG_BYTES
 from bot.wire.speech import REFUSED_SECONDS, SETTLE_SECONDS
+from bot.wire.talking import TAG_BYTES
 
 ANSWER = """
 @command("lines")

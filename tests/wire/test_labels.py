@@ -58,6 +58,12 @@ def test_what_is_not_answered_gets_none(line: str) -> None:
     assert Book(*LABELLED).say(line) == line
 
 
+@pytest.mark.parametrize("line", ["JOIN #a", "NICK x", "PART #a"])
+def test_what_the_bot_does_by_itself_and_hears_of_anyhow_gets_none(line: str) -> None:
+    assert Book(*LABELLED).say(line, who="-") == line
+    assert Book(*LABELLED).say(line, who="chat.join") == f"@label=z1 {line}"
+
+
 def test_two_workers_give_different_labels() -> None:
     lines = {Labels("n", Book(*LABELLED).roster).dress(Message.parse("WHO #a"), "-", 0)[0].encode() for _ in range(20)}
     assert len(lines) == 20
