@@ -171,10 +171,13 @@ class Flood:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """How long to wait between attempts to connect: from the minimum, doubling, up to the maximum."""
+    """How long to wait between attempts to connect (from the minimum, doubling, up to the maximum), and for what."""
 
     minimum_seconds: float = option(2.0, "First pause before dialling again, in seconds.", ge=0)
     maximum_seconds: float = option(300.0, "Longest pause, in seconds.", ge=0)
+    stale_seconds: float = option(
+        60.0, "What had waited for longer when the connection was back is not said any more, in seconds.", ge=0
+    )
     __pydantic_config__ = _STRICT
 
 
@@ -288,6 +291,7 @@ class Config:
     reload: Reload = option(Reload(), "How saved plugin files go live.")
     timeouts: Timeouts = option(Timeouts(), "How long things may take.")
     reply_lines: int = option(8, "Lines of one answer before `!more` is needed.", ge=1)
+    ctcp: bool = option(True, "Whether CTCP questions are answered: VERSION, PING, TIME, CLIENTINFO, SOURCE.")
     reserve: bool = option(
         True, "A second worker, started and waiting, so that a crash costs a third of a second; it takes memory."
     )

@@ -36,9 +36,9 @@ class Entry:
         self.net, self.text, self.delivered, self.handed = net, text, delivered, delivered
         self.seen = False
         self.deaths = 0
-        # (network, handler) -> the next k. By network, since what one call says to two of them waits in two queues.
-        # None before the first: most lines have no effect, and an empty dict costs as much as the rest.
-        self.accepted: dict[tuple[str, str], int] | None = None
+        # (network, handler, flow) -> the next k. What one call says to two targets may leave in any order. None before
+        # the first: most lines have no effect, and an empty dict costs as much as the rest.
+        self.accepted: dict[tuple[str, str, str], int] | None = None
 
     @property
     def flag(self) -> str:
@@ -173,15 +173,15 @@ class Entries:
         for number in [number for number, entry in self._all.items() if entry.seen and entry.net == net]:
             self.remove(number)
 
-    def is_new(self, net: str, cause: str, handler: str, k: int) -> bool:
+    def is_new(self, net: str, cause: str, handler: str, k: int, flow: str = "-") -> bool:
         """Accept an effect, or tell that it was accepted before; what has no entry is always new."""
         entry = self._all.get(cause)
         if entry is None or entry.seen:
             return True
         accepted = entry.accepted = {} if entry.accepted is None else entry.accepted
-        if k < accepted.get((net, handler), 0):
+        if k < accepted.get((net, handler, flow), 0):
             return False
-        accepted[net, handler] = k + 1
+        accepted[net, handler, flow] = k + 1
         return True
 
     # -- the present worker

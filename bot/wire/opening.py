@@ -51,6 +51,7 @@ def orders(settings: Network, limits: Limits) -> bytes:
             "connect_seconds": limits.connect_seconds,
             "idle_seconds": limits.idle_seconds,
             "pong_seconds": limits.pong_seconds,
+            "stale_seconds": settings.reconnect.stale_seconds,
         }
     ).encode()
 

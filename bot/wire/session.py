@@ -120,7 +120,7 @@ class Session(asyncio.Protocol):
 
     def pong(self, token: bytes | None) -> None:
         """Answer with the very text that came; a PING without any has no answer."""
-        if token is not None:
+        if token:
             self.write(b"PONG " + token.translate(None, b"\r\0"))
 
     def write(self, line: bytes) -> None:

@@ -166,8 +166,8 @@ class Worker:
         limits = {"connect_seconds": 30, "idle_seconds": 600, "pong_seconds": 600}
         self.send("open", net, payload=json.dumps(defaults | limits | settings).encode())
 
-    def say(self, net: str, key: str, k: int, text: str, lane: int = 1) -> None:
-        self.send("say", net, key, k, lane, payload=text.encode())
+    def say(self, net: str, key: str, k: int, text: str, lane: int = 1, flow: str = "#a") -> None:
+        self.send("say", net, key, k, lane, flow, payload=text.encode())
 
     async def next(self, verb: str, suits: Callable[[Frame], bool] = lambda _: True) -> Frame:
         """The next frame of this verb that was not read yet; those before it are passed over."""

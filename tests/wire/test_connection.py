@@ -278,7 +278,9 @@ async def test_what_was_said_while_the_network_was_away_is_sent_after_the_joins(
     await bench.pass_time(4)
     peer = await bench.server.accept()
     await peer.register()
-    assert await bench.said(peer) == ["JOIN #a", "PRIVMSG #a :late but not lost"]
+    assert await bench.said(peer) == ["JOIN #a"]
+    peer.send(":neverquit!i@h JOIN #a")
+    assert await bench.said(peer) == ["MODE #a", "PRIVMSG #a :late but not lost"]
 
 
 # -- stopping --
@@ -529,7 +531,7 @@ async def test_more_than_the_window_waits_and_all_leaves_in_order(make: Any) -> 
     bench = await make()
     peer = await bench.up()
     said = [bench.connection.say(Message("PRIVMSG", ("#a", str(number)))) for number in range(5 * WINDOW)]
-    assert len(bench.connection.outbox) == 4 * WINDOW
+    assert len(bench.connection.outbox) == 5 * WINDOW - WINDOW // 2
     await bench.connection.drained()
     assert [await each for each in said] == [True] * len(said)
     assert await peer.until(f"PRIVMSG #a :{5 * WINDOW - 1}") == [f"PRIVMSG #a :{n}" for n in range(5 * WINDOW)]
@@ -555,7 +557,7 @@ async def test_a_network_that_is_made_anew_takes_over_the_credits(make: Any) -> 
     for number in range(WINDOW):
         bench.connection.say(Message("PRIVMSG", ("#a", str(number))))
     again = Connection("n", bench.network, bench.reactor, bench.told, clock=bench.clock)
-    assert again.outbox.credit == 0
+    assert (again.outbox.credit, again.outbox.under_way) == (WINDOW // 2, {"#a": WINDOW // 2})
 
 
 async def test_room_for_counts_the_prefix_that_the_server_adds(make: Any) -> None:
@@ -572,6 +574,13 @@ async def test_room_for_assumes_the_worst_while_our_host_is_unknown(make: Any) -
     await bench.up()
     relayed = f":neverquit!{'~' + 'x' * 10}@{'x' * 63} NOTICE #a :"
     assert bench.connection.room_for("NOTICE", "#a") <= 512 - 2 - len(relayed)
+
+
+async def test_a_nick_as_long_as_a_line_leaves_room_for_more_than_letters(make: Any) -> None:
+    bench = await make()
+    await bench.up(f":neverquit!u@h NICK {'n' * 600}")
+    await bench.said(bench.server.peers[0])
+    assert bench.connection.room_for("PRIVMSG", "#a") == 100
 
 
 async def test_room_for_uses_a_longer_line_where_the_server_takes_one(make: Any) -> None:
@@ -610,7 +619,7 @@ async def test_a_frame_that_can_not_be_taken_does_not_end_supervision(
     make: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = await make()
-    bench.reactor._frame(Frame("room", ("n", "not a number")))
+    bench.reactor._frame(Frame("room", ("n", "-", "not a number")))
     assert "failed" in caplog.text
     await bench.up()
 
@@ -715,7 +724,7 @@ async def test_what_was_said_on_a_network_that_was_given_up_is_not_sent_when_it_
     await bench.lost(await bench.up())
     told = [bench.connection.say(Message("PRIVMSG", ("#a", str(number)))) for number in range(100)]
     await bench.crossed()
-    assert bench.keeper.queued == 64
+    assert bench.keeper.queued == WINDOW // 2
     await bench.connection.stop("gone")
     await bench.crossed()
     assert bench.keeper.queued == 0 and not await told[-1] and bench.reactor.by_name == {}

@@ -24,11 +24,13 @@ def test_the_keeper_is_told_all_it_needs_and_no_secret() -> None:
             "fingerprints": ["ab"],
             "verify_name": "irc.test",
         },
+        "bind": None,
         "burst": 7,
         "per_second": 2,
         "connect_seconds": 1,
         "idle_seconds": 3,
         "pong_seconds": 4,
+        "stale_seconds": 60,
     }
     assert b"hunter2" not in payload
 

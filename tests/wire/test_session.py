@@ -138,6 +138,7 @@ def test_ten_megabytes_without_a_line_end_take_no_memory() -> None:
         (b"@time=1 :irc.test PING :x", b"PONG :x\r\n"),
         (b"PING :\xff\xc3", b"PONG :\xff\xc3\r\n"),
         (b"PING", b""),
+        (b"PING ", b""),
         (b"PING :a\rQUIT :b\0", b"PONG :aQUIT :b\r\n"),
     ],
 )
