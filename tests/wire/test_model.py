@@ -8,7 +8,7 @@ the beginning by the next worker. What is promised is numbered as in docs/archit
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -76,6 +76,7 @@ class Model(RuleBasedStateMachine):
         self.sent: dict[str, list[bytes]] = {net: [] for net in NETS}
         self.scripts: dict[str, list[Effect]] = {}
         self.home: dict[str, str] = {}
+        self.to_come: dict[str, deque[list[Effect]]] = defaultdict(deque)  # of lines without a number yet
         self.finished: set[str] = set()  # done was said by some worker
         self.skipped: set[str] = set()
         self.new: list[int] = []  # numbers that were handed over as new, in that order
@@ -101,11 +102,22 @@ class Model(RuleBasedStateMachine):
     def begin(self) -> None:
         def begin() -> None:
             self.keeper = Keeper(clock=self.clock)
+            self.keeper.entries._remember = self.noted(self.keeper.entries._remember)  # type: ignore[method-assign]
             for verb in ("done", "seen"):
                 self.keeper._reactions[verb] = self.after_all_it_said(self.keeper._reactions[verb])
 
         self.do(begin)
         self.attach()
+
+    def noted(self, remember: Callable[..., None]) -> Callable[..., None]:
+        """Learn which script belongs to the number that a line is given."""
+
+        def noting(number: str, net: str, text: bytes, begun: bool) -> None:
+            if not begun:
+                self.scripts[number], self.home[number] = self.to_come[net].popleft(), net
+            remember(number, net, text, begun)
+
+        return noting
 
     def after_all_it_said(self, reaction: Callable[..., None]) -> Callable[..., None]:
         """Look whether a line had said all when it was done."""
@@ -222,8 +234,7 @@ class Model(RuleBasedStateMachine):
         if session is None:
             return
         for _ in range(times):
-            number = str(self.keeper._number + 1)
-            self.scripts[number], self.home[number] = _numbered(script), net
+            self.to_come[net].append(_numbered(script))
             self.do(lambda: (self.keeper.arrived(session, b"line"), self.keeper.arrived_all()))
 
     @precondition(lambda self: self.worker)
