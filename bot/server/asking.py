@@ -24,8 +24,9 @@ def who(me: Peer, mask: str = "*", fields: str = "") -> None:
             and ("i" not in peer.modes or peer in shared or me.server.find(mask) is peer)
         ]
     for peer in found:
-        where, here = channel.name if channel else "*", "G" if peer.away else "H"
-        flags = here + ("B" if "B" in peer.modes else "") + peer.prefix(channel, me)
+        shown = channel or next((each for each in peer.channels.values() if me in each.members), None)
+        where, here = shown.name if shown else "*", "G" if peer.away else "H"
+        flags = here + ("B" if "B" in peer.modes else "") + peer.prefix(shown, me)
         if fields.startswith("%"):
             whox(me, peer, where, flags, *fields[1:].partition(",")[::2])
         else:

@@ -22,9 +22,13 @@ def speak(me: Peer, target: str, text: str | None = "") -> None:
         raise Refused("412")
     channel, to, shown = audience(me, target)
     tags = server.new_id() | client_tags(me, me.heard.tags)
-    for reader in [*to, me] if "echo-message" in me.caps else to:
-        if command != "TAGMSG" or "message-tags" in reader.caps:
-            server.relay([reader], me, command, shown, text=text, tags=tags)
+    if command == "TAGMSG":
+        to = [reader for reader in to if "message-tags" in reader.caps]
+    answer, me.answer = me.answer, None  # what I tell myself is no answer to me, the echo of it is
+    server.relay(to, me, command, shown, text=text, tags=tags)
+    me.answer = answer
+    if "echo-message" in me.caps and (command != "TAGMSG" or "message-tags" in me.caps):
+        server.relay([me], me, command, shown, text=text, tags=tags)
     if channel and text is not None and shown == channel.name:
         server.remember(channel, Said(server.now(), me.mask, command, text, tags))
 
