@@ -370,6 +370,8 @@ class Server(Record):
         """Tell somebody these lines of a channel, or the last ones of it."""
         if lines is None:
             lines = list(channel.history)[-self.playback :] if isinstance(channel, Channel) else []
+            if not lines:
+                return
         name, batch = channel.name if isinstance(channel, Channel) else channel, self.new_batch()
         knows = [peer] if "batch" in peer.caps else []
         self.relay(knows, self.name, "BATCH", f"+{batch}", "chathistory", name)

@@ -133,6 +133,17 @@ async def test_cap_is_not_there_or_refuses(server: Server, fault: Faults, heard:
     assert all(" NAK " in line for line in lines if " CAP * " in line and " LS " not in line)
 
 
+@pytest.mark.parametrize(
+    ("line", "numeric"),
+    [("JOIN #FULL", "471"), ("JOIN #a,#full", "471"), ("NICK bob", "433"), ("PRIVMSG #a :x", "439"), ("AWAY", "447")],
+)
+async def test_what_one_says_is_answered_by_any_numeric(join: Join, server: Server, line: str, numeric: str) -> None:
+    alice = await join("alice", "#a")
+    server.faults.answers = {"JOIN #full": "471", "NICK *": "433", "PRIVMSG #?": "439", "AWAY": "447"}
+    assert numerics(await ask(alice, line)) == [numeric]
+    assert numerics(await ask(alice, "JOIN #other"))[0] == "JOIN"
+
+
 async def test_one_byte_is_written_at_a_time_and_nothing_is_lost(server: Server) -> None:
     whole = await raw(server, *REGISTER)
     server.faults = Faults(segment=1)
