@@ -43,7 +43,9 @@ def audience(me: Peer, target: str) -> tuple[Channel | None, list[Peer], str]:
         if peer.away and me.heard.command == "PRIVMSG":
             me.reply("301", peer.nick, text=peer.away)
         return None, [peer], peer.nick
-    channel = me.channel(bare, member=False)
+    channel = server.channels.get(server.fold(bare))  # a secret one, too: who knows its name may speak to it
+    if channel is None:
+        raise Refused("403", bare)
     have = channel.members.get(me)
     outside = have is None and "n" in channel.modes
     if not have and (outside or "m" in channel.modes or me.banned(channel)):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 
 def _script(text: str) -> list[tuple[str, str]]:
+    text = re.sub(r"{x(\d+)}", lambda count: "x" * int(count[1]), text)
     lines = (line.strip().partition(": ") for line in text.strip().splitlines())
     return [(nick, line) for nick, _, line in lines]
 
@@ -153,6 +156,72 @@ SCRIPTS = {
             ann: USER a b c d
             ann: PASS x
             ann: OPER a b
+        """,
+        "secret": """
+            ann: JOIN #s
+            ann: MODE #s +s
+            ann: TOPIC #s :hidden
+            bob: NAMES #s
+            bob: WHO #s
+            bob: TOPIC #s
+            bob: MODE #s
+            bob: LIST #s
+            bob: WHOIS ann
+            bob: WHO ann
+            bob: PART #s
+            bob: INVITE cat #s
+            bob: PRIVMSG #s :hello?
+            ann: LIST #s
+            ann: MODE #s -n
+            bob: PRIVMSG #s :from outside
+            bob: NOTICE #s :from outside
+            ann: MODE #s -t+n-s
+            bob: JOIN #s
+            bob: TOPIC #s :anybody may
+            bob: INVITE cat #s
+            ann: MODE #s +i
+            bob: INVITE cat #s
+            ann: MODE #s +vv bob nobody
+            ann: MODE #s -v+v bob bob
+            ann: MODE #s +o
+            ann: MODE #s +l x
+            ann: MODE #s +k
+            ann: MODE #s +bb bob!*@* cat
+            ann: MODE #s b
+            bob: NICK dan
+            ann: MODE #s -vbb bob bob!*@* cat!*@*
+            bob: NICK dan
+            bob: NICK bob
+            ann: PRIVMSG #s :\x01ACTION waves\x01
+            ann: privmsg #S :lower case
+            ann: PRIVMSG  #s   :blanks
+            ann: :ann PRIVMSG #s :with a source
+            ann: PRIVMSG #s word
+            ann: JOIN #s,#s2,bad
+            ann: PART #s2 :gone
+            ann: NAMES #s,#s2
+            ann: ISON
+            ann: USERHOST
+            ann: WHO
+            ann: TOPIC
+            ann: INVITE bob
+            ann: MONITOR
+            ann: NOTICE
+            ann: TAGMSG #s
+            ann: @+a TAGMSG
+            ann: SETNAME
+            ann: AWAY :
+        """,
+        "lengths": """
+            ann: JOIN #long
+            bob: JOIN #long
+            ann: PRIVMSG #long :{x500}
+            ann: PRIVMSG #long :{x520}
+            bob: PRIVMSG #long :{x495}
+            ann: @+a={x4000} PRIVMSG #long :hi
+            ann: @+a={x4100} PRIVMSG #long :hi
+            ann: @+b=;+c=\\:\\s\\\\\\r;+d PRIVMSG #long :tags
+            cat: @+b=;+c=\\:\\s\\\\\\r;+d;e=f PRIVMSG ann :tags
         """,
         "leaving": """
             ann: JOIN #q

@@ -45,15 +45,18 @@ FORMS = [
 MISSING = "InspIRCd says 461 whatever is missing; RFC 2812 has a numeric for it"
 INVITED = "InspIRCd tells those who know invite-notify, the one who invites among them, and operators by NOTICE"
 NO_ZERO = "JOIN 0 is in RFC 2812, and InspIRCd has it only with a module"
+BAD_NAME = "403 or 476, both are in use"
+NOT_SAID = "InspIRCd has 696 for a mode's missing parameter, and takes a limit that is no number for 0"
+NOTICE = "RFC 2812: a NOTICE is never answered; InspIRCd does"
 LABELLED = "InspIRCd 3 shows a labelled NICK with the new nick as its source, an unlabelled one with the old"
 
 # `script, who: line`, and why the answers to it may differ.
 DIFFERENCES = {
-    "channels, ann: JOIN nochannel": "403 or 476, both are in use",
+    "channels, ann: JOIN nochannel": BAD_NAME,
     "channels, ann: INVITE cat #a": INVITED,
     "modes, ann: INVITE cat #m": INVITED,
     "modes, ann: MODE #m -b *!*@elsewhere.example": "698 is InspIRCd's own; others are silent on a ban not there",
-    "talking, bob: NOTICE nobody :hi": "RFC 2812: a NOTICE is never answered; InspIRCd does",
+    "talking, bob: NOTICE nobody :hi": NOTICE,
     "talking, bob: PRIVMSG #t": MISSING,
     "talking, bob: PRIVMSG": MISSING,
     "asking, ann: WHOIS": MISSING,
@@ -62,6 +65,16 @@ DIFFERENCES = {
     "nicks, ann: AUTHENTICATE PLAIN": "InspIRCd is silent to a client without the capability",
     "labels, ann: @label=o NICK nan": LABELLED,
     "labels, ann: @label=p NICK ann": LABELLED,
+    "secret, bob: INVITE cat #s": "RFC 2812 asks for an operator where a channel is +i, InspIRCd everywhere",
+    "secret, ann: MODE #s +o": NOT_SAID,
+    "secret, ann: MODE #s +l x": NOT_SAID,
+    "secret, ann: MODE #s +k": NOT_SAID,
+    "secret, ann: JOIN #s,#s2,bad": BAD_NAME,
+    "secret, ann: WHO": "without a mask RFC 2812 lists everybody",
+    "secret, ann: INVITE bob": "InspIRCd lists one's invitations where a parameter is missing",
+    "secret, ann: NOTICE": NOTICE,
+    "secret, ann: TAGMSG #s": "InspIRCd wants tags with it (412)",
+    "secret, ann: @+a TAGMSG": MISSING,
     "leaving, cat: JOIN 0": NO_ZERO,
     "leaving, cat: QUIT": f"{NO_ZERO}: there are still others to tell",
 }
