@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from bot.protocol.casemap import mask_match
+from bot.server.announced import isupport
 from bot.server.lines import CANNED, ERRORS, chunks
 from bot.server.peer import Peer
 from bot.server.verbs import Refused, verb
@@ -118,6 +119,6 @@ def canned(me: Peer, argument: str = "*") -> None:
 
 
 def tokens(me: Peer) -> None:
-    words = me.server.isupport()
+    words = isupport(me)
     for first in range(0, len(words), 12):
         me.reply("005", *words[first : first + 12], text="are supported by this server")
