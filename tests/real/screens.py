@@ -37,7 +37,7 @@ WEECHAT = ("anti_flood 0", "anti_flood_prio_high 0", "anti_flood_prio_low 0")
 async def _until(true: Callable[[], T]) -> T:
     """Look until something is so, and return it."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not (found := true()):
+        while not (found := true()):  # noqa: ASYNC110 - neither a screen nor a stranger's process tells us
             await asyncio.sleep(LOOK_SECONDS)
         return found
 
@@ -75,11 +75,13 @@ class Screen:
         except TimeoutError:
             raise AssertionError(f"never on the screen: {pattern!r}\n{self.look(raw=raw)}") from None
 
-    async def server_shows(self, pattern: str) -> None:
-        """The same, of the window where the program shows what belongs to no channel."""
+    async def server_shows(self, pattern: str) -> str:
+        """The same, of the window where the program shows what belongs to no channel; return all that it shows."""
         self.type(self.to_server)
         await self.shows(pattern)
+        seen = self.look()
         self.type(self.to_channel)
+        return seen
 
     async def end(self) -> None:
         """End the program, and wait until it has written its last files."""
