@@ -156,6 +156,7 @@ class Channel:
     name: Annotated[str, CHANNEL] = field(metadata={"description": 'Name with its sign, in quotes: `"#chat"`.'})
     key: Secret | None = option(None, "Key of the channel.")
     disabled: PluginNames = option((), "Plugins that are silent in this channel.")
+    rejoin: bool = option(True, "Whether to come back by itself after a kick, later each time.")
     __pydantic_config__ = _STRICT
 
 
@@ -190,6 +191,9 @@ class Network:
     )
     port: int = option(6697, "Port; 6667 when `tls` is false.", ge=1, le=65535)
     tls: Tls | None = option(Tls(), "`true`, `false`, or a mapping. Certificates are verified.")
+    bind: Annotated[str, HOST] | None = option(
+        None, "IP address of this machine to connect from; `0.0.0.0` for IPv4 only, `::` for IPv6 only."
+    )
     password: Secret | None = option(None, "Server password.")
     sasl: SaslSettings | None = option(None, "Identification to services; absent: none.")
     channels: tuple[Channel, ...] = option((), "Channels to join: names in quotes, or mappings.")

@@ -33,7 +33,7 @@ from bot.wire.opening import Limits, identity, orders
 from bot.wire.outbox import NOT_SENT, SENT, Outbox
 from bot.wire.presence import Presence
 from bot.wire.reactor import Reactor
-from bot.wire.reconnect import Backoff
+from bot.wire.reconnect import Backoff, patience
 from bot.wire.speech import Speech
 
 log = logging.getLogger(__name__)
@@ -129,6 +129,7 @@ class Connection(LibraryConnection):
         """Take new settings. What the connection itself was made with is used when it is next made."""
         self.settings, self.server, self.port = settings, settings.host, settings.port
         self._backoff.between(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds)
+        self.presence.configure(settings)
 
     async def stop(self, reason: str) -> None:
         """Say QUIT, close, and never dial again. Returns when closed, after `stop_seconds` at the latest."""
@@ -188,6 +189,7 @@ class Connection(LibraryConnection):
             self._take_over()
             return
         self.registration = Registration(identity(self.settings), tls=self.settings.tls is not None)
+        self.roster.time.begin(time.time())
         seconds = self.limits.registration_seconds
         self.alarms.after(seconds, "registration", lambda: self._give_up(f"not registered within {seconds:g} s"))
         for message in self.registration.start():
@@ -202,7 +204,7 @@ class Connection(LibraryConnection):
             self.registration = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
             restore(self.roster, snapshot, self.registration.caps)
             self.ready = bool(first["ready"])
-            self.presence.take_over(first["asks"], held=not self.reactor.live)
+            self.presence.take_over(first["asks"], first.get("thrown_out", ()), held=not self.reactor.live)
         except (ValueError, KeyError, TypeError) as error:
             # Also when that one ended while it registered: who knows what it has said. Begin anew.
             self._give_up(f"the worker before was not done with this connection ({error})")
@@ -217,8 +219,8 @@ class Connection(LibraryConnection):
     def snapshot(self) -> Iterator[Part]:
         """Give how things stand, as JSON values, for the next worker."""
         assert self.registration is not None
-        asks = self.presence.asks
-        return parts(self.roster, self.registration, since=self._since, asks=asks, ready=self.ready)
+        own = {"asks": self.presence.asks, "thrown_out": self.presence.thrown_out, "ready": self.ready}
+        return parts(self.roster, self.registration, since=self._since, **own)
 
     def _give_up(self, reason: str) -> None:
         """Close this connection; what follows is decided when the keeper says that it is down."""
@@ -242,7 +244,7 @@ class Connection(LibraryConnection):
             self._end(reason)
         else:
             self._state = "waiting"
-            self.alarms.after(seconds := self._backoff.next(), "dial", self._dial)
+            self.alarms.after(seconds := self._backoff.next(patience(reason)), "dial", self._dial)
             # A server that is away for a night is told of once, not a thousand times.
             level = logging.DEBUG if reason == self._told else logging.WARNING
             log.log(level, "%s: %s; trying again in %.0f s, and on", self.name, reason, seconds)
@@ -407,7 +409,8 @@ class Connection(LibraryConnection):
     def room_for(self, command: str, target: str) -> int:
         """How many bytes of text fit into a PRIVMSG or NOTICE to `target` as the server relays it, prefix and all."""
         frame = f":{self.roster.me_source()} {command} {target} :\r\n"
-        return max(0, self.roster.isupport.linelen - len(frame.encode()))
+        # Names that leave no room are no server's: rather a line that is cut than hundreds with a letter each.
+        return max(100, self.roster.isupport.linelen - len(frame.encode()))
 
     def _put(self, line: str, key: str, k: int, urgent: bool) -> Awaitable[bool]:
         # A lone surrogate has no bytes; it becomes `?`, as in any other text that can't be shown.

@@ -179,9 +179,12 @@ class Keeper:
     # -- entries --
 
     def arrived(self, session: Session, line: bytes) -> None:
-        """Number a line from the server, remember it, and hand it over."""
+        """Number a line from the server and remember it."""
         self._number += 1
         self.entries.add(str(self._number), session.name, line)
+
+    def arrived_all(self) -> None:
+        """What the server sent in one piece has arrived: hand it over."""
         self._handing.hand_over()
 
     def _lost(self, number: str, entry: Entry) -> None:
@@ -317,7 +320,13 @@ class Keeper:
     async def _dial(self, net: Net) -> None:
         wanted, task = net.settings, asyncio.current_task()
         try:
-            await dial(wanted["host"], wanted["port"], wanted["tls"], lambda: Session(self, net.name, wanted, task))
+            await dial(
+                wanted["host"],
+                wanted["port"],
+                wanted["tls"],
+                lambda: Session(self, net.name, wanted, task),
+                wanted.get("bind"),
+            )
             return
         except CannotDial as error:
             reason = str(error)

@@ -115,7 +115,7 @@ class Model(RuleBasedStateMachine):
             if entry is not None and not entry.seen:
                 for net, handler, flow, _ in self.scripts[number]:
                     wanted = self.wanted(number, net, handler, flow)
-                    if entry.accepted.get((net, handler, flow)) != wanted[-1] + 1:
+                    if (entry.accepted or {}).get((net, handler, flow)) != wanted[-1] + 1:
                         self.too_early.append((number, net, handler))  # the keeper survives what is raised here
             reaction(number, payload)
 
@@ -224,7 +224,7 @@ class Model(RuleBasedStateMachine):
         for _ in range(times):
             number = str(self.keeper._number + 1)
             self.scripts[number], self.home[number] = _numbered(script), net
-            self.do(lambda: self.keeper.arrived(session, b"line"))
+            self.do(lambda: (self.keeper.arrived(session, b"line"), self.keeper.arrived_all()))
 
     @precondition(lambda self: self.worker)
     @rule(script=st.lists(st.tuples(st.sampled_from(NETS), st.just("job"), st.sampled_from(FLOWS)), max_size=3))
@@ -315,7 +315,7 @@ class Model(RuleBasedStateMachine):
     def the_worker_has_what_it_needs_for_the_state(self) -> None:
         """What changed the state is in the checkpoint that it was given, or was handed to it, or will be."""
         if self.worker and self.link is not None:
-            waiting = set(self.keeper.entries.waiting())
+            waiting = set(self.keeper.entries._waiting)
             for number, net in self.home.items():
                 given = int(number) <= self.given or int(number) in self.handed or number in waiting
                 on_its_way = self.keeper.entries.get(number) is not None
