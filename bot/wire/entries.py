@@ -34,8 +34,8 @@ class Entry:
         self.net, self.text, self.delivered, self.handed = net, text, delivered, delivered
         self.seen = False
         self.deaths = 0
-        # (network, handler, flow) -> the next k. What one call says to two targets may leave in any order.
-        # None before the first: most lines have no effect, and an empty dict costs as much as the rest.
+        # (network, handler, flow) -> the next k. What one call says to two targets may leave in any order. None before
+        # the first: most lines have no effect, and an empty dict costs as much as the rest.
         self.accepted: dict[tuple[str, str, str], int] | None = None
 
     @property
