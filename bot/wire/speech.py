@@ -1,7 +1,7 @@
 """What may be said on one network now, and to whom: the flow of each line, what waits for a channel, who refuses us.
 
-`connection` hands every line that is not urgent to `say`, and tells what happens. The rules, docs/configuration.md has
-them in words for users:
+`connection` hands every line that is not urgent to `say`, and tells what happens. The rules (in words for users:
+docs/configuration.md):
 
 - Each target is a flow; flows take turns (`outbox`, `protocol.sendqueue`).
 - Words to a channel outlive a connection, for a while: they leave when the channel has been joined again, and are
@@ -68,9 +68,9 @@ class Speech:
         self._alarms, self._clock, self._name = alarms, clock, name
         self._since: int | None = None  # the last line before this connection; None: there is none
         self._awaited: dict[str, str] = {}  # flows of channels that we are about to be in, and their names
-        self._refused: dict[str, list[float]] = {}  # flow -> when it did not take what we said
-        self._told: dict[tuple[str, str], None] = {}  # refusals that were logged
-        self._spoken: dict[str, None] = {}  # flows of targets that we have spoken to
+        self._refused: dict[str, list[float]] = {}  # folded target -> when it did not take what we said
+        self._told: dict[tuple[str, str], None] = {}  # refusals that were logged: numeric, folded target
+        self._spoken: dict[str, None] = {}  # folded targets that we have spoken to
 
     def say(self, line: str, raw: bytes, key: str, k: int) -> Awaitable[bool]:
         """Send a line in its turn, or drop it where nobody should have it."""
@@ -78,16 +78,18 @@ class Speech:
         target = found[1] if found else ""
         flow = self.flow(target)
         lasting = self._is_channel(target)
-        if self._is_refused(flow) or not (lasting or self._is_for_now(key)):
+        if self._is_refused(target) or not (lasting or self._is_for_now(key)):
             return NOT_SENT
-        if flow not in self._spoken:
+        if (folded := self._roster.fold(target)) not in self._spoken:
             if len(self._spoken) >= MAX_TOLD:
                 del self._spoken[next(iter(self._spoken))]
-            self._spoken[flow] = None
+            self._spoken[folded] = None
         return self._outbox.say(Frame("say", (self._name, key, str(k), "1" if lasting else "2", flow), raw))
 
     def flow(self, target: str) -> str:
         """The flow of a target, in signs that a frame can hold; two that differ in odd signs may be one."""
+        if target[:1] in _RANKS and target[1:2] in tuple(_SIGNS):
+            target = target[1:]
         # By the widest mapping always: a flow must be the same on the next connection, before 005.
         return _UNFIT.sub("?", fold(target[:100], "rfc1459")).lstrip(":") or "-"
 
@@ -99,8 +101,9 @@ class Speech:
         cause = key.rpartition("/")[0]
         return self._since is not None and not (cause.isdecimal() and int(cause) <= self._since)
 
-    def _is_refused(self, flow: str) -> bool:
-        times = self._refused.get(flow, [])
+    def _is_refused(self, target: str) -> bool:
+        # By the server's own mapping and with its sign: `#a` is not refused where `@#a` is.
+        times = self._refused.get(self._roster.fold(target), [])
         return len(times) >= REFUSALS_IN_A_ROW and self._clock() < times[-1] + REFUSED_SECONDS
 
     # -- told by the connection
@@ -143,7 +146,7 @@ class Speech:
         """A line came, and the roster has it.
 
         Args:
-            told: `labels` knows what line of ours it answers, and has logged a refusal.
+            told: it is logged already: `labels` knows what line of ours it answers, or `rejoin` tries again.
         """
         command = message.command
         if command in REFUSED or command in REFUSALS:
@@ -151,21 +154,22 @@ class Speech:
         elif command == "JOIN":
             if message.source is not None and self._roster.is_me(message.source.nick):
                 for channel in message.param(0).split(","):
-                    self._joined(self.flow(channel))
+                    self._joined(channel)
         elif self._refused and message.source is not None:
             # Whoever speaks is there, and a mode may be why a channel refused us.
-            self._refused.pop(self.flow(message.param(0) if command == "MODE" else message.source.nick), None)
+            self._refused.pop(self._roster.fold(message.param(0) if command == "MODE" else message.source.nick), None)
 
     # -- channels that are joined again
 
-    def _joined(self, flow: str) -> None:
-        self._refused.pop(flow, None)
+    def _joined(self, channel: str) -> None:
+        self._refused.pop(self._roster.fold(channel), None)
+        flow = self.flow(channel)
         if self._awaited.pop(flow, None) is not None:
             self._send(Frame("free", (self._name, flow)))
             self._look_settled()
 
     def _look_settled(self) -> None:
-        if all(self._is_refused(flow) for flow in self._awaited):
+        if all(map(self._is_refused, self._awaited.values())):
             self._settled()
 
     def _settled(self) -> None:
@@ -180,31 +184,31 @@ class Speech:
 
     def _was_refused(self, message: Message, told: bool) -> None:
         command, target = message.command, message.param(1)
-        flow, outside = self.flow(target), self._roster.channel(target) is None
-        if outside and flow in self._awaited and command in REFUSALS:
-            self._mark(flow, REFUSALS_IN_A_ROW)
+        folded, outside = self._roster.fold(target), self._roster.channel(target) is None
+        if outside and command in REFUSALS and self.flow(target) in self._awaited:
+            self._mark(folded, REFUSALS_IN_A_ROW)
             self._look_settled()
             return
         # Of a JOIN, WHO or MODE: the business of `presence`, and about nothing that was said.
-        if ((outside and command in REFUSALS) or command in UNREACHED) and flow not in self._spoken:
+        if ((outside and command in REFUSALS) or command in UNREACHED) and folded not in self._spoken:
             return
-        if command in REFUSED and not told and (command, flow) not in self._told:
+        if command in REFUSED and not told and (command, folded) not in self._told:
             if len(self._told) >= MAX_TOLD:
                 del self._told[next(iter(self._told))]
-            self._told[command, flow] = None
+            self._told[command, folded] = None
             level = logging.WARNING if self._is_channel(target) else logging.INFO
             log.log(level, "%s: refused (%s): %s: %s", self._name, command, target, message.param(-1))
         if command in UNREACHED:
-            self._mark(flow)
-            if self._is_refused(flow):
-                self._cut(flow)
+            self._mark(folded)
+            if self._is_refused(target) and folded == self.flow(target):
+                self._cut(folded)
 
-    def _mark(self, flow: str, times: int = 1) -> None:
+    def _mark(self, folded: str, times: int = 1) -> None:
         now = self._clock()
-        if flow not in self._refused and len(self._refused) >= MAX_TOLD:
+        if folded not in self._refused and len(self._refused) >= MAX_TOLD:
             del self._refused[next(iter(self._refused))]
-        recent = [at for at in self._refused.get(flow, ()) if now < at + REFUSED_SECONDS]
-        self._refused[flow] = [*recent, *[now] * times][-REFUSALS_IN_A_ROW:]
+        recent = [at for at in self._refused.get(folded, ()) if now < at + REFUSED_SECONDS]
+        self._refused[folded] = [*recent, *[now] * times][-REFUSALS_IN_A_ROW:]
 
     def _cut(self, flow: str, channel: str = "", why: str = "") -> None:
         """Forget what waits for a target."""

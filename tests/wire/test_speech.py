@@ -50,7 +50,7 @@ async def desk() -> Desk:
     ("line", "lane", "flow"),
     [
         ("PRIVMSG #A[] :x", "1", "#a{}"),
-        ("NOTICE @#a :x", "1", "@#a"),
+        ("NOTICE @#a :x", "1", "#a"),
         ("@+typing=active TAGMSG #a", "1", "#a"),
         ("@a=b :src PRIVMSG &local :x", "1", "&local"),
         ("privmsg bob :x", "2", "bob"),
@@ -116,6 +116,14 @@ async def test_three_refusals_in_half_a_minute_end_what_waits(desk: Desk, caplog
     desk.clock.advance(REFUSED_SECONDS)
     assert desk.say("PRIVMSG #a :z") is not NOT_SENT
     assert [record.getMessage() for record in caplog.records] == ["n: refused (404): #a: No"]
+
+
+async def test_a_refusal_to_those_of_a_rank_says_nothing_of_the_channel(desk: Desk) -> None:
+    desk.say("PRIVMSG @#a :x")
+    for _ in range(REFUSALS_IN_A_ROW):
+        desk.hear(":irc.test 401 me @#a :No such nick")
+    assert desk.say("PRIVMSG @#a :x") is NOT_SENT
+    assert desk.say("PRIVMSG #a :x") is SENT and desk.verbs("cut") == []
 
 
 async def test_what_is_remembered_of_refusals_is_bounded(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
