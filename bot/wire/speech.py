@@ -42,8 +42,8 @@ REFUSED = UNREACHED | {"437", "447", "482"}
 
 _TARGET = re.compile(r"(?:@[^ ]+ +)?(?::[^ ]+ +)?(?:PRIVMSG|NOTICE|TAGMSG) +([^ ]+)", re.IGNORECASE)
 _UNFIT = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
-_SIGNS = "#&+!"  # of channels, also before a server has told its own
-_RANKS = "~&@%+"  # before a channel's name: to those of a rank in it
+_SIGNS = tuple("#&+!")  # of channels, also before a server has told its own
+_RANKS = tuple("~&@%+")  # before a channel's name: to those of a rank in it
 
 
 class Speech:
@@ -88,13 +88,13 @@ class Speech:
 
     def flow(self, target: str) -> str:
         """The flow of a target, in signs that a frame can hold; two that differ in odd signs may be one."""
-        if target[:1] in _RANKS and target[1:2] in tuple(_SIGNS):
+        if target[:1] in _RANKS and target[1:2] in _SIGNS:
             target = target[1:]
         # By the widest mapping always: a flow must be the same on the next connection, before 005.
         return _UNFIT.sub("?", fold(target[:100], "rfc1459")).lstrip(":") or "-"
 
     def _is_channel(self, target: str) -> bool:
-        return target[:1] in tuple(_SIGNS + _RANKS) or self._roster.is_channel(target)
+        return target[:1] in _SIGNS or target[:1] in _RANKS or self._roster.is_channel(target)
 
     def _is_for_now(self, key: str) -> bool:
         """Whether what is of one connection only is of the present one."""
@@ -183,7 +183,7 @@ class Speech:
     # -- targets that refuse us
 
     def _was_refused(self, message: Message, told: bool) -> None:
-        command, target = message.command, message.param(1)
+        command, target = message.command, message.param(1) if len(message.params) > 2 else ""  # 447 may name none
         folded, outside = self._roster.fold(target), self._roster.channel(target) is None
         if outside and command in REFUSALS and self.flow(target) in self._awaited:
             self._mark(folded, REFUSALS_IN_A_ROW)
@@ -197,7 +197,8 @@ class Speech:
                 del self._told[next(iter(self._told))]
             self._told[command, folded] = None
             level = logging.WARNING if self._is_channel(target) else logging.INFO
-            log.log(level, "%s: refused (%s): %s: %s", self._name, command, target, message.param(-1))
+            what = f"{target}: {message.param(-1)}" if target else message.param(-1)
+            log.log(level, "%s: refused (%s): %s", self._name, command, what)
         if command in UNREACHED:
             self._mark(folded)
             if self._is_refused(target) and folded == self.flow(target):
