@@ -9,7 +9,18 @@ from __future__ import annotations
 from bot.config import Config
 
 #: What a connection is made with.
-AT_NEXT_CONNECTION = ("host", "port", "tls", "password", "sasl", "nick", "alternative_nicks", "realname", "flood")
+AT_NEXT_CONNECTION = (
+    "host",
+    "port",
+    "tls",
+    "bind",
+    "password",
+    "sasl",
+    "nick",
+    "alternative_nicks",
+    "realname",
+    "flood",
+)
 #: What is looked up when it is needed, or carried over by `App.apply`.
 AT_ONCE = ("channels", "reconnect", "prefix", "admins", "disabled")
 

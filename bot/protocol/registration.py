@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.protocol import numerics as n
-from bot.protocol.message import Message
+from bot.protocol.message import Message, is_target
 
 # In the order they are asked for; together well below one line, so that the server's ACK is one line as well.
 # `batch` is there so that replayed history can be told from what is said now.
@@ -343,7 +343,7 @@ class Registration:
         return []
 
     def _on_welcome(self, message: Message) -> list[Message]:
-        self.nick = message.param(0) or self.nick
+        self.nick = message.param(0) if is_target(message.param(0)) else self.nick
         sasl = self.identity.sasl
         if not self.done and sasl is not None and sasl.required and self.account is None:
             self.failure = "the server registered us without SASL"

@@ -8,6 +8,7 @@ to say about our commands is put into the log, and netsplits are told when all o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Protocol
@@ -20,6 +21,8 @@ from bot.wire.asks import Asks
 from bot.wire.opening import Limits, reveal
 from bot.wire.rejoin import Wanted
 from bot.wire.remarks import Remarks
+
+log = logging.getLogger(__name__)
 
 
 class Say(Protocol):
@@ -64,9 +67,14 @@ class Presence:
         self._say, self._roster, self._alarms, self._clock = say, roster, alarms, clock
         self._happened, self._remarks = happened, Remarks(settings.name)
         channels = {channel.name: reveal(channel.key) for channel in settings.channels}
-        self._wanted = Wanted(channels, roster.fold, random)
+        self._wanted = Wanted(channels, roster.fold, random, lambda text: log.warning("%s: %s", settings.name, text))
+        self.configure(settings)
         self._asks = Asks(ask, alarms, limits.ask_seconds)
         self.up = False
+
+    def configure(self, settings: Network) -> None:
+        """Take new settings. Which channels to be in is told by `join` and `part`."""
+        self._wanted.stay_out = frozenset(channel.name for channel in settings.channels if not channel.rejoin)
 
     # -- told by the connection
 
@@ -75,11 +83,12 @@ class Presence:
         self.up = True
         self._join(self._wanted.everything())
 
-    def take_over(self, asks: Iterable[str], *, held: bool) -> None:
+    def take_over(self, asks: Iterable[str], thrown_out: Iterable[str], *, held: bool) -> None:
         """Go on where another worker was.
 
         Args:
             asks: its questions without an answer, as lines.
+            thrown_out: channels that it has not gone back to.
             held: ask nothing yet: answers to these may still come; `caught_up` follows.
 
         Raises:
@@ -88,6 +97,8 @@ class Presence:
         self._asks.add([Message.parse(line) for line in asks], held=held)
         for channel in self._roster.channels.values():
             self._wanted.joined(channel.name, self._clock())
+            self._wanted.key_is(channel.name, channel.key)
+        self._wanted.thrown_out.update(self._wanted.channels.keys() & set(thrown_out))
         self.up = True
 
     def caught_up(self) -> None:
@@ -118,6 +129,11 @@ class Presence:
     def asks(self) -> list[str]:
         """The questions without an answer, for the next worker."""
         return [question.encode() for question in self._asks.open]
+
+    @property
+    def thrown_out(self) -> list[str]:
+        """Channels that are wanted and not gone back to, for the next worker; other waits begin anew with it."""
+        return sorted(self._wanted.thrown_out)
 
     # -- told by whoever runs the bot
 

@@ -29,6 +29,7 @@ def test_the_keeper_is_told_all_it_needs_and_no_secret() -> None:
         "connect_seconds": 1,
         "idle_seconds": 3,
         "pong_seconds": 4,
+        "stale_seconds": 60,
     }
     assert b"hunter2" not in payload
 
