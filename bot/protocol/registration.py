@@ -25,6 +25,7 @@ from bot.protocol.message import Message, is_target
 WANTED = (
     *("message-tags", "server-time", "account-tag", "account-notify", "extended-join", "multi-prefix"),
     *("userhost-in-names", "away-notify", "chghost", "setname", "cap-notify", "invite-notify", "batch"),
+    "standard-replies",
     *("echo-message", "labeled-response", "draft/multiline"),
 )
 
