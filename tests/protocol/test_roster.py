@@ -623,7 +623,9 @@ def test_the_flag_of_who_and_the_tag_of_a_line_tell_a_bot() -> None:
     assert [roster.users[nick].bot for nick in ("alice", "mallory")] == [True, False]
     feed(roster, f"@bot {MALLORY} PRIVMSG #c :x", ":srv 352 bot #c ~a host.a srv alice H@ :0 A")
     assert [roster.users[nick].bot for nick in ("alice", "mallory")] == [False, True]
-    assert feed(roster, "@bot :eve!e@h PRIVMSG bot :x").member == Member("eve", "e", "h", bot=True)
+    for tag in ("bot", "draft/bot", "inspircd.org/bot"):
+        assert feed(roster, f"@{tag} :eve!e@h PRIVMSG bot :x").member == Member("eve", "e", "h", bot=True)
+    assert feed(roster, "@+bot;robot :eve!e@h PRIVMSG bot :x").member == Member("eve", "e", "h"), "anybody can say that"
     feed(roster, ":mallory!other@host PRIVMSG #c :x")
     assert not roster.users["mallory"].bot, "somebody else"
 
