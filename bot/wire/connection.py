@@ -317,7 +317,7 @@ class Connection(LibraryConnection):
             self._register(self.registration, number, flag, message)
         told = self.labels.heard(message, self._clock())
         self.presence.heard(message, applied)
-        self.speech.heard(message, told)
+        self.speech.heard(message, told or self.presence.tells_of(message))
         if message.command == "ERROR":  # says more than the closing of the socket that follows
             self._last_words = self._last_words or f"the server said: {message.param(-1)}"
 

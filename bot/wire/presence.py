@@ -19,7 +19,7 @@ from bot.protocol.roster import Applied, Roster
 from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
 from bot.wire.opening import Limits, reveal
-from bot.wire.rejoin import Wanted
+from bot.wire.rejoin import REFUSALS, Wanted
 from bot.wire.remarks import Remarks
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,10 @@ class Presence:
             self._split()
         if self._wanted.heard(message, self._roster, self._clock()):
             self._rejoin()
+
+    def tells_of(self, message: Message) -> bool:
+        """Whether a line refuses a channel that is wanted: of that `rejoin` has told."""
+        return message.command in REFUSALS and self._wanted.find(message.param(1)) is not None
 
     def leave(self) -> None:
         """The connection is gone; its alarms are cancelled already."""

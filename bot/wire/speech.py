@@ -70,8 +70,8 @@ class Speech:
         self._alarms, self._clock, self._name = alarms, clock, name
         self._since: int | None = None  # the last line before this connection; None: there is none
         self._awaited: dict[str, str] = {}  # flows of channels that we are about to be in, and their names
-        self._refused: dict[str, list[float]] = {}  # flow -> when it did not take what we said
-        self._told: dict[tuple[str, str], None] = {}  # refusals that were logged
+        self._refused: dict[str, list[float]] = {}  # folded target -> when it did not take what we said
+        self._told: dict[tuple[str, str], None] = {}  # refusals that were logged: numeric, folded target
 
     def say(self, line: str, raw: bytes, key: str, k: int) -> Awaitable[bool]:
         """Send a line in its turn, or drop it where nobody should have it."""
@@ -79,7 +79,7 @@ class Speech:
         target = found[1] if found else ""
         flow = self.flow(target)
         lasting = self._is_channel(target)
-        if self._is_refused(flow) or not (lasting or self._is_for_now(key)):
+        if self._is_refused(target) or not (lasting or self._is_for_now(key)):
             return NOT_SENT
         return self._outbox.say(Frame("say", (self._name, key, str(k), "1" if lasting else "2", flow), raw))
 
@@ -98,8 +98,9 @@ class Speech:
         cause = key.rpartition("/")[0]
         return self._since is not None and not (cause.isdecimal() and int(cause) <= self._since)
 
-    def _is_refused(self, flow: str) -> bool:
-        times = self._refused.get(flow, [])
+    def _is_refused(self, target: str) -> bool:
+        # By the server's own mapping and with its sign: `#a` is not refused where `@#a` is.
+        times = self._refused.get(self._roster.fold(target), [])
         return len(times) >= REFUSALS_IN_A_ROW and self._clock() < times[-1] + REFUSED_SECONDS
 
     # -- told by the connection
@@ -141,7 +142,7 @@ class Speech:
         """A line came, and the roster has it.
 
         Args:
-            told: `labels` knows what line of ours it answers, and has logged a refusal.
+            told: it is logged already: `labels` knows what line of ours it answers, or `rejoin` tries again.
         """
         command = message.command
         if command in REFUSED or command in REFUSALS:
@@ -149,21 +150,22 @@ class Speech:
         elif command == "JOIN":
             if message.source is not None and self._roster.is_me(message.source.nick):
                 for channel in message.param(0).split(","):
-                    self._joined(self.flow(channel))
+                    self._joined(channel)
         elif self._refused and message.source is not None:
             # Whoever speaks is there, and a mode may be why a channel refused us.
-            self._refused.pop(self.flow(message.param(0) if command == "MODE" else message.source.nick), None)
+            self._refused.pop(self._roster.fold(message.param(0) if command == "MODE" else message.source.nick), None)
 
     # -- channels that are joined again
 
-    def _joined(self, flow: str) -> None:
-        self._refused.pop(flow, None)
+    def _joined(self, channel: str) -> None:
+        self._refused.pop(self._roster.fold(channel), None)
+        flow = self.flow(channel)
         if self._awaited.pop(flow, None) is not None:
             self._send(Frame("free", (self._name, flow)))
             self._look_settled()
 
     def _look_settled(self) -> None:
-        if all(self._is_refused(flow) for flow in self._awaited):
+        if all(map(self._is_refused, self._awaited.values())):
             self._settled()
 
     def _settled(self) -> None:
@@ -178,29 +180,29 @@ class Speech:
 
     def _was_refused(self, message: Message, told: bool) -> None:
         command, target, why = message.command, message.param(1), message.param(-1)
-        flow = self.flow(target)
-        awaited = flow in self._awaited and self._roster.channel(target) is None
+        folded = self._roster.fold(target)
+        awaited = self.flow(target) in self._awaited and self._roster.channel(target) is None
         if command not in REFUSED and not awaited:
             return  # a JOIN at another time is the business of `rejoin`
-        if not told and (command, flow) not in self._told:
+        if not told and (command, folded) not in self._told:
             if len(self._told) >= MAX_TOLD:
                 del self._told[next(iter(self._told))]
-            self._told[command, flow] = None
+            self._told[command, folded] = None
             level = logging.WARNING if self._is_channel(target) else logging.INFO
             log.log(level, "%s: refused (%s): %s: %s", self._name, command, target, why)
         if awaited or command in ABSENT | UNREACHED:
-            self._mark(flow, REFUSALS_IN_A_ROW if awaited or command in ABSENT else 1)
+            self._mark(folded, REFUSALS_IN_A_ROW if awaited or command in ABSENT else 1)
             if awaited:
                 self._look_settled()
-            elif self._is_refused(flow):
-                self._cut(flow)
+            elif self._is_refused(target) and folded == self.flow(target):
+                self._cut(folded)
 
-    def _mark(self, flow: str, times: int) -> None:
+    def _mark(self, folded: str, times: int) -> None:
         now = self._clock()
-        if flow not in self._refused and len(self._refused) >= MAX_TOLD:
+        if folded not in self._refused and len(self._refused) >= MAX_TOLD:
             del self._refused[next(iter(self._refused))]
-        recent = [at for at in self._refused.get(flow, ()) if now < at + REFUSED_SECONDS]
-        self._refused[flow] = [*recent, *[now] * times][-REFUSALS_IN_A_ROW:]
+        recent = [at for at in self._refused.get(folded, ()) if now < at + REFUSED_SECONDS]
+        self._refused[folded] = [*recent, *[now] * times][-REFUSALS_IN_A_ROW:]
 
     def _cut(self, flow: str, channel: str = "", why: str = "") -> None:
         """Forget what waits for a target."""

@@ -17,6 +17,7 @@ def test_the_keeper_is_told_all_it_needs_and_no_secret() -> None:
     assert json.loads(payload) == {
         "host": "irc.test",
         "port": 6697,
+        "bind": None,
         "tls": {
             "ca_file": "ca.pem",
             "certificate": "me.pem",
