@@ -77,7 +77,7 @@ def test_a_refusal_is_seen_and_quoted(text: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        ":NickServ!s@services NOTICE bot :This nickname is registered. Please choose a different nickname, or identify.",
+        ":NickServ!s@services NOTICE bot :This nickname is registered. Please choose another, or identify.",
         ":mallory!u@h NOTICE bot :You are now identified",
         ":NickServ!s@services NOTICE #channel :You are now identified",
         ":irc.test MODE bot -r",

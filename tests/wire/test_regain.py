@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from bot.protocol.message import Message
 from bot.protocol.roster import Roster
 from bot.wire.regain import MAXIMUM_SECONDS, SETTLE_SECONDS, TRY_SECONDS, Regain
@@ -94,7 +96,7 @@ def test_there_is_never_more_than_one_try_in_thirty_seconds() -> None:
         sent = stage.hear(":irc.test 731 bot_ :bot", ":irc.test 433 bot_ bot :in use") + stage.wait(1)
         tries += [stage.now] * sent.count("NICK bot")
     assert len(tries) > 2
-    assert all(later - earlier >= TRY_SECONDS - 1 for earlier, later in zip(tries, tries[1:], strict=False))
+    assert all(later - earlier >= TRY_SECONDS - 1 for earlier, later in pairwise(tries))
 
 
 def test_a_nick_that_is_free_and_refused_is_tried_with_growing_pauses() -> None:
@@ -107,7 +109,7 @@ def test_a_nick_that_is_free_and_refused_is_tried_with_growing_pauses() -> None:
         if "NICK bot" in stage.wait(1):
             tries.append(stage.now)
             sent += 1
-    pauses = [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
     assert pauses == sorted(pauses)
     assert pauses[-1] == MAXIMUM_SECONDS
 
