@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [--markdown] [NAME...]`: measure, and print tables.
 
-Exit 1 if a bot did not do its work, and where the measurement ends with a verdict (`repeat`, `soak`, `chaos`) if that
-is bad. All use loopback and the machine's scratch folder only.
+Exit 1 if a bot did not do its work, and where the measurement ends with a verdict (`repeat`, `soak`, `chaos`, `fuzz`,
+`flood`) if that is bad. All use loopback and the machine's scratch folder only.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import commands, start
+from benchmarks import commands, flood, start
 from benchmarks.chaos import verdict as chaos
 from benchmarks.chaos.beside import beside
 from benchmarks.figures import Table
+from benchmarks.fuzz import verdict as fuzzing
 from benchmarks.reload import inside, saves
 from benchmarks.repeat import cases
 from benchmarks.rig import Broken
@@ -80,6 +81,25 @@ def chaotic(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
         raise Bad("\n".join(faults))
 
 
+def fuzzed(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
+    """Lines at random, spoiled, and chosen by coverage; with a verdict."""
+    lines = arguments.lines if arguments.lines is not None else 60_000 if arguments.quick else 1_000_000
+    seed = arguments.seed if arguments.seed is not None else int(time.time())
+    faults: list[str] = []
+    yield from fuzzing.fuzz(scratch, lines, seed, faults)
+    yield fuzzing.guided(scratch, lines // 20, seed, faults)
+    if faults:
+        raise Bad("\n".join(faults))
+
+
+def flooded(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
+    """A channel at full speed; with a verdict on PONG, commands and memory."""
+    faults: list[str] = []
+    yield from flood.flooded(scratch, 20_000 if arguments.quick else 200_000, faults)
+    if faults:
+        raise Bad("\n".join(faults))
+
+
 MEASURES: dict[str, Callable[[Path, argparse.Namespace], Iterator[Table]]] = {
     "reload": reload,
     "commands": round_trips,
@@ -87,6 +107,8 @@ MEASURES: dict[str, Callable[[Path, argparse.Namespace], Iterator[Table]]] = {
     "repeat": repeated,
     "soak": soaked,
     "chaos": chaotic,
+    "fuzz": fuzzed,
+    "flood": flooded,
 }
 USUAL = ("reload", "commands", "start")  # without a name; the others take long and give a verdict rather than figures
 
@@ -97,6 +119,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few repetitions: does it work, and about how fast")
     parser.add_argument("--markdown", action="store_true", help="tables to be pasted into docs/measurements.md")
     parser.add_argument("--minutes", type=float, help="how long `soak` and `chaos` run; 10 by default")
+    parser.add_argument("--lines", type=int, help="how many lines `fuzz` feeds; a million by default")
+    parser.add_argument("--seed", type=int, help="of `fuzz`, to play a run again; by default another one each time")
     told = "; ".join(f"{name}: {(run.__doc__ or '').strip().rstrip('.')}" for name, run in MEASURES.items())
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{told}. By default {', '.join(USUAL)}")
     arguments = parser.parse_args()

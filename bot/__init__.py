@@ -16,6 +16,7 @@ where folders are floors and a floor imports only the floors below it:
     app calls jobs            floor 5   puts it together; from a line to its handlers; what runs later
     networks places           floor 5   where we are, and which plugin answers there
     announce waits            floor 5   what admins are told
+    manners                   floor 5   how we behave towards other programs: CTCP, loops of bots
     chat care keepsakes       floor 5   the commands that are built in
     control ctl               floor 5   `neverquit ctl`, both ends
     handover packed           floor 5   what one worker leaves to the next

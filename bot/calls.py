@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, Protocol
 
 from bot import deeds
@@ -27,6 +28,7 @@ from bot.dispatch.pipeline import Call, Pipeline
 from bot.dispatch.table import Handler, Match, Table
 from bot.errors import UserError
 from bot.logs import context
+from bot.manners import Manners
 from bot.networks import Networks
 from bot.places import Places
 from bot.protocol.message import Message
@@ -67,6 +69,7 @@ class Calls:
         self._unfinished: dict[tuple[str, str], int] = {}  # (network, number of the line) -> calls of it
         self._tasks: dict[asyncio.Task[Any], float] = {}  # by the loop's clock, when they began
         self.limits, self.left = pipeline.limits, False
+        self._manners = Manners(pipeline.clock)
         self.recent: deque[str] = deque(maxlen=RECENT_LINES)
 
     @property
@@ -85,6 +88,8 @@ class Calls:
         network = self._networks.get(connection.name)
         calls: list[Call] = []
         if network is not None and flag != 2:
+            if self._bot.config.ctcp and (answer := self._manners.ctcp(network, message, applied)) is not None:
+                self._bot.deliver(network.name, answer, number, "bot.ctcp", 0)
             here.enter(name(number))  # a rule may search for very long
             try:
                 for event in read(network, number, message, applied):
@@ -161,9 +166,19 @@ class Calls:
             return plugin == "bot" or self._places.answers(plugin, settings, event.channel)
 
         matches = self._bot.table.match(event, settings.prefix, enabled)
-        return [self._call(match, event, settings) for match in matches]
+        if not matches:
+            return []
 
-    def _call(self, match: Match, event: Event, settings: NetworkSettings) -> Call:
+        def wakes(text: str) -> set[str]:
+            again = replace(event, name="message", text=text)
+            return {match.handler.key for match in self._bot.table.match(again, settings.prefix, enabled)}
+
+        mapping = event.network.roster.isupport.casemapping
+        admin = is_admin(settings.admins, event.network.name, event.user, mapping)
+        silent = self._manners.silent(event, matches, admin, wakes)
+        return [self._call(match, event, settings, admin, silent) for match in matches]
+
+    def _call(self, match: Match, event: Event, settings: NetworkSettings, admin: bool, silent: bool) -> Call:
         handler, network, user = match.handler, event.network, event.user
         place = (network.name, event.place) if event.place else None
         asker = (*place, network.fold(user.nick)) if place and user else None
@@ -176,8 +191,9 @@ class Calls:
             pending=self._pending,
             asker=asker,
             hint=f"{settings.prefix[0]}more",
+            answered=lambda text: self._manners.spoke(event, handler.key, text),
+            silent=silent,
         )
-        admin = is_admin(settings.admins, network.name, user, network.roster.isupport.casemapping)
         ctx = Context(handler.owner, outlet, self._bot, event, command=match.command, rest=match.rest, is_admin=admin)
         if match.command:
             ctx.text = match.rest

@@ -170,6 +170,7 @@ class Channel:
     name: Annotated[str, CHANNEL] = field(metadata={"description": 'Name with its sign, in quotes: `"#chat"`.'})
     key: Secret | None = option(None, "Key of the channel.")
     disabled: PluginNames = option((), "Plugins that are silent in this channel.")
+    rejoin: bool = option(True, "Whether to come back by itself after a kick, later each time.")
     __pydantic_config__ = _STRICT
 
 
@@ -184,10 +185,13 @@ class Flood:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """How long to wait between attempts to connect: from the minimum, doubling, up to the maximum."""
+    """How long to wait between attempts to connect (from the minimum, doubling, up to the maximum), and for what."""
 
     minimum_seconds: float = option(2.0, "First pause before dialling again, in seconds.", ge=0)
     maximum_seconds: float = option(300.0, "Longest pause, in seconds.", ge=0)
+    stale_seconds: float = option(
+        60.0, "What had waited for longer when the connection was back is not said any more, in seconds.", ge=0
+    )
     __pydantic_config__ = _STRICT
 
 
@@ -201,6 +205,9 @@ class Network:
     )
     port: int = option(6697, "Port; 6667 when `tls` is false.", ge=1, le=65535)
     tls: Tls | None = option(Tls(), "`true`, `false`, or a mapping. Certificates are verified.")
+    bind: Annotated[str, HOST] | None = option(
+        None, "IP address of this machine to connect from; `0.0.0.0` for IPv4 only, `::` for IPv6 only."
+    )
     password: Secret | None = option(None, "Server password.")
     sasl: SaslSettings | None = option(None, "Identification to services; absent: none.")
     nickserv: NickServ | None = option(None, "Services by message: identification without SASL, getting the nick back.")
@@ -299,6 +306,7 @@ class Config:
     reload: Reload = option(Reload(), "How saved plugin files go live.")
     timeouts: Timeouts = option(Timeouts(), "How long things may take.")
     reply_lines: int = option(8, "Lines of one answer before `!more` is needed.", ge=1)
+    ctcp: bool = option(True, "Whether CTCP questions are answered: VERSION, PING, TIME, CLIENTINFO, SOURCE.")
     reserve: bool = option(
         True, "A second worker, started and waiting, so that a crash costs a third of a second; it takes memory."
     )

@@ -13,6 +13,7 @@ AT_NEXT_CONNECTION = (
     "host",
     "port",
     "tls",
+    "bind",
     "password",
     "sasl",
     "nickserv",

@@ -11,19 +11,17 @@ extended-join, invite-notify, setname, standard replies.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from bot.protocol.message import Message
+from bot.protocol.message import Message, is_target
 
 if TYPE_CHECKING:
     from bot.protocol.roster import Applied, Roster
 
 
-# What an answer can go to, as one target and with room for a text. No server has other nicks or channels.
-_PLACE = re.compile(r"[^ ,:\r\n\0][^ ,\r\n\0]{0,199}")
+MAX_PLACE = 200  # characters of a nick or channel; with a longer one there would be no room for an answer
 
 
 class Network(Protocol):
@@ -247,6 +245,6 @@ def read(network: Network, number: str, message: Message, applied: Applied) -> l
     for name, channel, text, own in reader(network, message, applied):
         fields = {**own, "nick": user.nick, "user": user}
         event = Event(name, network, number, message, user, channel, text, fields)
-        if not event.place or _PLACE.fullmatch(event.place):
+        if not event.place or (len(event.place) <= MAX_PLACE and is_target(event.place)):
             events.append(event)
     return events

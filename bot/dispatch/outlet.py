@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from bot.api.context import Sent
@@ -69,11 +69,26 @@ class CallOutlet:
         place: (network, target) of the asker; lines to there count against `limit`. None: nothing is counted.
         asker: key in `pending` under which the rest waits.
         hint: how the asker gets the rest, `!more`.
+        silent: say nothing at `place`, whatever the call says.
+        answered: called with each text that is said there.
     """
 
     __slots__ = (
-        *("_asker", "_cause", "_count", "_cut", "_ended", "_extra", "_handed", "_handler", "_held", "_hint", "_k"),
-        *("_limit", "_pending", "_place", "_sender", "said"),
+        *(
+            "_answered",
+            "_asker",
+            "_cause",
+            "_count",
+            "_cut",
+            "_ended",
+            "_extra",
+            "_handed",
+            "_handler",
+            "_held",
+            "_hint",
+            "_k",
+        ),
+        *("_limit", "_pending", "_place", "_sender", "_silent", "said"),
     )
 
     def __init__(
@@ -87,9 +102,12 @@ class CallOutlet:
         pending: Pending | None = None,
         asker: tuple[str, str, str] | None = None,
         hint: str = "!more",
+        silent: bool = False,
+        answered: Callable[[str], object] | None = None,
     ) -> None:
         self._sender, self._cause, self._handler, self._place = sender, cause, handler, place
         self._limit, self._pending, self._asker, self._hint = limit, pending, asker, hint
+        self._silent, self._answered = silent, answered
         self._k = self._count = 0
         self._held: Message | None = None
         self._extra: list[Message] = []
@@ -146,6 +164,11 @@ class CallOutlet:
         # Once the call has ended its line is crossed off, so late words answer nothing in particular.
         cause = "-" if self._ended else self._cause
         k, self._k = self._k, self._k + 1
+        if (network, message.params[0]) == self._place:
+            if self._silent:
+                return None
+            if self._answered is not None:
+                self._answered(text_of(message))
         if self.said is not None:
             self.said.append((network, message.encode()))
         return self._sender.deliver(network, message, cause, self._handler, k)

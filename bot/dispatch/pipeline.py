@@ -74,7 +74,7 @@ class Pipeline:
         clock: Callable[[], float] = time.monotonic,
         faults: Faults | None = None,
     ) -> None:
-        self._relay, self.handler_seconds, self._clock = relay, handler_seconds, clock
+        self._relay, self.handler_seconds, self.clock = relay, handler_seconds, clock
         self._faults = faults or Faults()
         self.on_end: Callable[[Owner, bool], object] = lambda owner, failed: None
         self.limits = Limits()
@@ -153,7 +153,7 @@ class Pipeline:
         declaration = call.handler.declaration
         if isinstance(declaration, Command) and declaration.admin and not call.ctx.is_admin:
             logging.getLogger(__name__).info("%s refused to %s: admins only", call.handler.key, _seen_as(call))
-            if not self.limits.allow("admins only", self._asker(call), ADMINS_ONLY, self._clock()):
+            if not self.limits.allow("admins only", self._asker(call), ADMINS_ONLY, self.clock()):
                 call.ctx.say(f"{call.ctx.command}: admins only")
             return
         await go(call)
@@ -163,10 +163,10 @@ class Pipeline:
         limit = call.handler.limit
         if limit is not None and not call.ctx.is_admin:
             asker = self._asker(call)
-            wait = self.limits.allow(call.handler.key, asker, limit, self._clock())
+            wait = self.limits.allow(call.handler.key, asker, limit, self.clock())
             if wait:
                 told = Limit(1, max(wait, 1.0))
-                if not self.limits.allow(("told", call.handler.key), asker, told, self._clock()):
+                if not self.limits.allow(("told", call.handler.key), asker, told, self.clock()):
                     call.ctx.say(f"{call.ctx.command}: not so fast, try again in {max(1, round(wait))} s")
                 return
         await go(call)

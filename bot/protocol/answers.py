@@ -1,7 +1,8 @@
 """What the server answers about channels and the people in them: NAMES, WHO, WHOX, topic and modes.
 
 `roster` asks (`ask_who`) and passes the answers on to here. An answer may come late, so a WHOX answer tells an account
-only of a nick that has had one owner and account since we asked; the token says when that was.
+only of a nick that has had one owner and account since we asked (the token says when that was), and nothing at all of
+one whose host we don't know and who may have another owner now.
 
 Follows https://modern.ircdocs.horse, https://ircv3.net/irc (multi-prefix, userhost-in-names, bot-mode) and
 https://ircv3.net/specs/extensions/whox.
@@ -90,16 +91,19 @@ class Answers(People):
         return NOTHING
 
     def on_whox(self, message: Message) -> Applied:
-        """Take an answer to our own question, about a nick that has had one owner and account since we asked."""
+        """Take an answer to our own question."""
         asked = self._asked.get(message.param(1))
         if asked is None or len(message.params) != _WHOX_PARAMS:
             return NOTHING
         _, _, _, ident, host, nick, flags, account, realname = message.params
         user = self.user(nick)
-        if user is None or user.changed > asked[0] or (user.host and (user.ident, user.host) != (ident, host)):
+        if user is None or (user.host and (user.ident, user.host) != (ident, host)):
             return NOTHING
-        self._describe(user, ident, host, flags, realname)
-        user.account = self.believed(account)
+        same = user.changed <= asked[0]
+        if same or user.host:
+            self._describe(user, ident, host, flags, realname)
+        if same:
+            user.account = self.believed(account)
         return NOTHING
 
     def _describe(self, user: Member, ident: str, host: str, flags: str, realname: str) -> None:

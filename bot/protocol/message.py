@@ -27,6 +27,8 @@ _UNESCAPED = {escape[1]: char for char, escape in _ESCAPED.items()}
 _ESCAPE_TABLE = str.maketrans(_ESCAPED)
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 
+_TARGET = re.compile(r"[^ ,:\r\n\0][^ ,\r\n\0]*")
+
 _NO_TAGS: Mapping[str, str] = {}
 
 # Their last parameter is prose; people who read a raw log look for its colon, also where one word needs none.
@@ -56,6 +58,11 @@ def safe(text: str) -> str:
     if "\n" in text or "\r" in text or "\0" in text:
         raise UnsafeText(f"refused to send text with CR, LF or NUL in it: {_excerpt(text)}")
     return text
+
+
+def is_target(text: str) -> bool:
+    """Tell whether a line can be addressed to this: one nick or channel, whatever the server's rules for them are."""
+    return _TARGET.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from bot.protocol import numerics as n
 from bot.protocol import sts
 from bot.protocol.identity import NICKS_PAUSE_SECONDS, Identity
 from bot.protocol.login import ABORT, Login
-from bot.protocol.message import Message
+from bot.protocol.message import Message, is_target
 from bot.protocol.sasl import Work
 
 # What we ask for where it is offered, in this order. `sasl` is asked for when there is something to log in to.
@@ -350,7 +350,7 @@ class Registration:
         return []
 
     def _on_welcome(self, message: Message) -> list[Message]:
-        self.nick = message.param(0) or self.nick
+        self.nick = message.param(0) if is_target(message.param(0)) else self.nick
         sasl = self.identity.sasl
         if not self.done and sasl is not None and sasl.required and self.account is None:
             self.failure = "the server registered us without SASL"

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from bot.protocol import numerics as n
 from bot.protocol.answers import NOTHING, Answers
 from bot.protocol.batches import Batch, Batches
-from bot.protocol.message import Message, Source
+from bot.protocol.message import Message, Source, is_target
 from bot.protocol.people import Applied, Channel, Member, account_name
 from bot.protocol.servertime import ServerTime
 from bot.protocol.splits import Splits, two_servers
@@ -113,6 +113,8 @@ class Roster(Answers):
             return NOTHING
         names, asks, user, back = [], [], None, []
         for name in filter(self.is_channel, message.param(0).split(",")):
+            if not is_target(name):  # what is asked about a channel must be one line
+                continue
             folded = self.fold(name)
             if self.is_me(source.nick):
                 if folded in self.channels:
@@ -197,7 +199,7 @@ class Roster(Answers):
 
     def _on_nick(self, message: Message) -> Applied:
         user, nick = self._author(message), message.param(0)
-        if not nick:
+        if not nick or (user is not None and self.is_me(user.nick) and not is_target(nick)):
             return Applied((), user)
         if user is not None and self.user(user.nick) is user:
             self.rename(user, nick)
@@ -259,7 +261,7 @@ class Roster(Answers):
 
     def _on_welcome(self, message: Message) -> Applied:
         nick = message.param(0)
-        if nick:
+        if is_target(nick):  # else it is the text, of a server that leaves the nick out
             me = self.user(self.nick) or self.meet(Source(nick))
             self.rename(me, nick)
             self.nick = nick

@@ -14,7 +14,7 @@ from bot.server.verbs import Refused, verb
 def who(me: Peer, mask: str = "*", fields: str = "") -> None:
     channel = me.server.channels.get(me.server.fold(mask))
     shared, mapping = me.observers(me=True), me.server.casemapping
-    if mask.startswith("#"):
+    if me.server.is_channel(mask):
         found = list(channel.members) if channel and me.sees(channel) else []
     else:
         found = [
@@ -56,7 +56,6 @@ def describe(me: Peer, peer: Peer) -> list[tuple[str, list[str], str]]:
     """The rows of a WHOIS; one without text has nothing to say."""
     name, idle = me.server.name, str(me.server.seconds() - peer.spoke)
     seen = (peer.prefix(each, me) + each.name for each in peer.channels.values() if me.sees(each))
-    secure = peer.transport is not None and peer.transport.get_extra_info("ssl_object") is not None
     return [
         ("311", [peer.ident, peer.host, "*"], peer.realname or peer.nick),
         *(("319", list[str](), line) for line in chunks(seen)),
@@ -64,7 +63,7 @@ def describe(me: Peer, peer: Peer) -> list[tuple[str, list[str], str]]:
         ("301", [], peer.away),
         ("335", [], "is a bot" if "B" in peer.modes else ""),
         ("330", [peer.account], "is logged in as" if peer.account else ""),
-        ("671", [], "is using a secure connection" if secure else ""),
+        ("671", [], "is using a secure connection" if peer.secure else ""),
         ("317", [idle, str(peer.since)], "seconds idle, signon time"),
     ]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from bot.protocol.casemap import mask_match
-from bot.server.lines import CHANNELLEN, MAX_BODY, MAX_CHANNELS, MAX_LOG, chunks, shorten
+from bot.server.lines import CHANNELLEN, MAX_CHANNELS, MAX_LOG, NO_TAGS, chunks, shorten
 from bot.server.peer import Channel, Peer
 from bot.server.verbs import Refused, verb
 
-_CHANNEL = re.compile(r"#[^\x00-\x20,:\x7f]+")
+_CHANNEL = re.compile(r"[^\x00-\x20,:\x7f]{2,}")
 
 
 @verb("JOIN", split=(0, 1))
@@ -20,7 +21,8 @@ def join(me: Peer, name: str, key: str = "") -> None:
         for each in list(me.channels.values()):
             part(me, each.name)
         return
-    if not _CHANNEL.fullmatch(name) or len(name.encode("utf-8", "replace")) > CHANNELLEN:
+    long = len(name.encode("utf-8", "replace")) > CHANNELLEN
+    if long or not me.server.is_channel(name) or not _CHANNEL.fullmatch(name):
         raise Refused("403", name)
     if len(me.channels) >= MAX_CHANNELS:
         raise Refused("405", name)
@@ -30,18 +32,26 @@ def join(me: Peer, name: str, key: str = "") -> None:
         return
     elif (numeric := obstacle(me, channel, key)) is not None:
         raise Refused(numeric, channel.name)
-    channel.members[me] = set() if channel.members else {"o"}
+    channel.members[me] = set() if channel.members else {me.server.operator}
     me.channels[folded] = channel
     me.invited.discard(channel)
-    relay, extended = me.server.relay, [peer for peer in channel.members if "extended-join" in peer.caps]
-    relay(extended, me, "JOIN", channel.name, me.account or "*", text=me.realname)
-    relay((peer for peer in channel.members if peer not in extended), me, "JOIN", channel.name)
-    if me.away:
-        others = [peer for peer in channel.members if "away-notify" in peer.caps and peer is not me]
-        relay(others, me, "AWAY", text=me.away)
+    tell_join(me, channel, channel.members)
     if channel.topic:
         topic(me, channel.name)
     names(me, channel.name)
+    if me.server.playback:
+        me.server.play_back(me, channel)
+
+
+def tell_join(me: Peer, channel: Channel, readers: Iterable[Peer], tags: Mapping[str, str] = NO_TAGS) -> None:
+    """Tell these that I am in a channel now, each in the form that they know."""
+    readers, relay = list(readers), me.server.relay
+    extended = [peer for peer in readers if "extended-join" in peer.caps]
+    relay(extended, me, "JOIN", channel.name, me.account or "*", text=me.realname, tags=tags)
+    relay([peer for peer in readers if "extended-join" not in peer.caps], me, "JOIN", channel.name, tags=tags)
+    if me.away:
+        others = [peer for peer in readers if "away-notify" in peer.caps and peer is not me]
+        relay(others, me, "AWAY", text=me.away, tags=tags)
 
 
 def obstacle(me: Peer, channel: Channel, key: str) -> str | None:
@@ -81,7 +91,7 @@ def names(me: Peer, name: str = "*") -> None:
     channel = me.server.channels.get(me.server.fold(name))
     if channel and me.sees(channel):
         name, full = channel.name, "userhost-in-names" in me.caps
-        room = MAX_BODY - len(f":{me.server.name} 353 {me.nick} = {name} :".encode("utf-8", "replace"))
+        room = me.server.max_body - len(f":{me.server.name} 353 {me.nick} = {name} :".encode("utf-8", "replace"))
         shown = (peer.prefix(channel, me) + (peer.mask if full else peer.nick) for peer in channel.members)
         for line in chunks(shown, room):
             me.reply("353", "@" if "s" in channel.modes else "=", name, text=line)

@@ -11,13 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping
 MAX_BODY, MAX_TAGS = 510, 4096  # bytes of a line without CR LF: the classic 512, and the tags a client may send
 MAX_TEXT = {"topic": 390, "away": 200, "kick": 300, "name": 100}  # bytes
 NICKLEN, CHANNELLEN, MAX_CHANNELS, MAX_BANS, MAX_TARGETS, MAX_LOG = 30, 64, 100, 100, 20, 10_000
-PREFIXES = {"o": "@", "v": "+"}  # in rank order
+MAX_WATCHED = 100  # nicks in one MONITOR list
 FLAGS = "imnst"  # channel modes without a parameter
 
 _PLAIN_CAPS = """account-notify account-tag away-notify batch cap-notify chghost echo-message extended-join
-invite-notify message-tags multi-prefix server-time setname userhost-in-names"""
+invite-notify message-tags multi-prefix server-time setname standard-replies userhost-in-names"""
+# Offered from the start. What else the server can, a test offers: `labeled-response`, `draft/multiline` with its limits
+# (`MULTILINE`), and those that settings of `Server` switch on (`draft/chathistory`, `sts`).
 CAPS = dict.fromkeys(_PLAIN_CAPS.split(), "") | {"sasl": "PLAIN"}
-TAG_CAPS = {"time": "server-time", "account": "account-tag", "batch": "batch"}  # any other tag: message-tags
+MULTILINE = "max-bytes=4096,max-lines=24"
+# Any other tag: message-tags.
+TAG_CAPS = {"time": "server-time", "account": "account-tag", "batch": "batch", "label": "labeled-response"}
 NO_TAGS: Mapping[str, str] = {}
 TAG_ESCAPES = str.maketrans({";": r"\:", " ": r"\s", "\\": r"\\", "\r": r"\r", "\n": r"\n"})
 
@@ -26,12 +30,14 @@ _WORDS = """
 | 406 There was no such nickname | 409 No origin specified | 410 Invalid CAP command | 411 No recipient given
 | 412 No text to send | 417 Input line was too long | 421 Unknown command | 422 MOTD File is missing
 | 431 No nickname given | 432 Erroneous nickname | 433 Nickname is already in use | 441 They aren't on that channel
-| 442 You're not on that channel | 443 is already on channel | 451 You have not registered
+| 437 Nick/channel is temporarily unavailable | 442 You're not on that channel | 443 is already on channel
+| 451 You have not registered
 | 461 Not enough parameters | 462 You may not reregister | 464 Password incorrect | 471 Cannot join channel (+l)
 | 472 is unknown mode char to me | 473 Cannot join channel (+i) | 474 Cannot join channel (+b)
 | 475 Cannot join channel (+k) | 478 Channel ban list is full | 481 Permission denied: you're not an IRC operator
 | 482 You're not channel operator | 491 No operators on this server | 501 Unknown MODE flag
-| 502 Can't change mode for other users | 904 SASL authentication failed | 905 SASL message too long
+| 502 Can't change mode for other users | 902 You must use a nick assigned to you
+| 904 SASL authentication failed | 905 SASL message too long
 | 906 SASL authentication aborted | 907 You have already authenticated using SASL
 """
 ERRORS = {row.strip()[:3]: row.strip()[4:] for row in _WORDS.split("|")}

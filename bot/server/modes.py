@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 
-from bot.server.lines import FLAGS, MAX_BANS, PREFIXES
+from bot.server.lines import FLAGS, MAX_BANS
 from bot.server.peer import Channel, Peer
 from bot.server.verbs import Refused, verb
 
 
 @verb("MODE")
 def mode(me: Peer, name: str, letters: str = "", *arguments: str) -> None:
-    if not name.startswith("#"):
+    if not me.server.is_channel(name):
         return user_mode(me, name, letters)
     channel = me.channel(name, member=False)
     if not letters:
@@ -26,11 +26,11 @@ def mode(me: Peer, name: str, letters: str = "", *arguments: str) -> None:
             sign = letter
         elif letter == "b" and not left:
             show_bans(me, channel)
-        elif letter not in f"bklov{FLAGS}":
+        elif letter not in f"bkl{FLAGS}" and letter not in me.server.prefixes:
             me.reply("472", letter)
         else:
             me.channel(name, op=not changes)  # asked once: `-o+v me you` is one request
-            takes = letter in "bkov" or (letter == "l" and sign == "+")
+            takes = letter in "bk" or letter in me.server.prefixes or (letter == "l" and sign == "+")
             argument = left.pop(0) if takes and left else ""
             shown = set_mode(me, channel, sign == "+", letter, argument)
             changes += [(sign, letter, shown)] if shown is not None else []
@@ -44,13 +44,13 @@ def mode(me: Peer, name: str, letters: str = "", *arguments: str) -> None:
 
 def set_mode(me: Peer, channel: Channel, on: bool, letter: str, argument: str) -> str | None:
     """Change one mode; the argument as others shall see it, or None when nothing changed."""
-    wants = {"b": ".+", "o": ".+", "v": ".+"} | ({"k": ".+", "l": "0*[1-9][0-9]{0,5}"} if on else {})
+    wants = dict.fromkeys(("b", *me.server.prefixes), ".+") | ({"k": ".+", "l": "0*[1-9][0-9]{0,5}"} if on else {})
     if letter in wants and not re.fullmatch(wants[letter], argument):
         me.reply("461", "MODE")
         return None
     if letter == "b":
         return set_ban(me, channel, on, argument)
-    if letter in PREFIXES:
+    if letter in me.server.prefixes:
         peer = me.server.find(argument)
         if peer is None or peer not in channel.members:
             me.reply("441" if peer else "401", argument, *([channel.name] if peer else []))
@@ -93,7 +93,7 @@ def user_mode(me: Peer, nick: str, letters: str) -> None:
     for letter in letters:
         if letter in "+-":
             sign = letter
-        elif letter not in "iB":
+        elif letter not in "Biw":
             me.reply("501")
         elif _change(me.modes, letter, sign == "+"):
             changes += sign + letter

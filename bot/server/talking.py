@@ -1,9 +1,15 @@
-"""Verbs with which people tell each other something: PRIVMSG, NOTICE, TAGMSG, AWAY, SETNAME."""
+"""Verbs with which people tell each other something: PRIVMSG, NOTICE, TAGMSG, AWAY, SETNAME.
+
+Follows https://modern.ircdocs.horse/#sending-messages, https://ircv3.net/specs/extensions/message-tags and
+https://ircv3.net/specs/extensions/echo-message.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bot.server.lines import shorten
-from bot.server.peer import Peer
+from bot.server.peer import Channel, Peer, Said
 from bot.server.verbs import Refused, verb
 
 
@@ -14,26 +20,45 @@ def speak(me: Peer, target: str, text: str | None = "") -> None:
         text = None
     elif not text:
         raise Refused("412")
-    me.spoke = server.seconds()
-    bare = target.lstrip("@+")
-    if bare.startswith("#"):
-        channel = me.channel(bare, member=False)
-        have = channel.members.get(me)
-        outside = have is None and "n" in channel.modes
-        if not have and (outside or "m" in channel.modes or me.banned(channel)):
-            raise Refused("404", channel.name)
-        least = {"": "", "@": "o", "+": "ov"}[target.removesuffix(bare)[:1]]
-        to = [peer for peer, letters in channel.members.items() if not least or letters.intersection(least)]
-        to, shown = [peer for peer in to if peer is not me], target.removesuffix(bare)[:1] + channel.name
-    else:
-        peer = me.peer(target)
-        to, shown = [peer], peer.nick
-        if peer.away and command == "PRIVMSG":
-            me.reply("301", peer.nick, text=peer.away)
-    tags = server.new_id() | {tag: value for tag, value in me.heard.tags.items() if tag.startswith("+")}
+    channel, to, shown = audience(me, target)
+    tags = server.new_id() | client_tags(me, me.heard.tags)
     for reader in [*to, me] if "echo-message" in me.caps else to:
         if command != "TAGMSG" or "message-tags" in reader.caps:
             server.relay([reader], me, command, shown, text=text, tags=tags)
+    if channel and text is not None and shown == channel.name:
+        server.remember(channel, Said(server.now(), me.mask, command, text, tags))
+
+
+def audience(me: Peer, target: str) -> tuple[Channel | None, list[Peer], str]:
+    """Who shall hear what I say to this target, and how it is called; `Refused` where I may not."""
+    server = me.server
+    me.spoke = server.seconds()
+    bare = target.lstrip("".join(server.prefixes.values()))
+    if not server.is_channel(bare):
+        peer = me.peer(target)
+        if peer.away and me.heard.command == "PRIVMSG":
+            me.reply("301", peer.nick, text=peer.away)
+        return None, [peer], peer.nick
+    channel = me.channel(bare, member=False)
+    have = channel.members.get(me)
+    outside = have is None and "n" in channel.modes
+    if not have and (outside or "m" in channel.modes or me.banned(channel)):
+        raise Refused("404", channel.name)
+    least = target.removesuffix(bare)
+    letters = [letter for letter, symbol in server.prefixes.items() if symbol in least]
+    to = [peer for peer in channel.members if peer is not me and (not least or peer.has(channel, letters[-1]))]
+    return channel, to, least + channel.name
+
+
+def client_tags(me: Peer, tags: Mapping[str, str]) -> dict[str, str]:
+    """Those of a client's tags that others get to see: client-only ones that CLIENTTAGDENY doesn't name."""
+    denied = me.server.denied_tags.split(",")
+    sent = {name: value for name, value in tags.items() if name.startswith("+")}
+    return {
+        name: value
+        for name, value in sent.items()
+        if not (name[1:] in denied or ("*" in denied and f"-{name[1:]}" not in denied))
+    }
 
 
 @verb("AWAY")
@@ -46,5 +71,7 @@ def set_away(me: Peer, text: str = "") -> None:
 
 @verb("SETNAME")
 def set_name(me: Peer, text: str) -> None:
+    if not text:
+        return me.fail("SETNAME", "INVALID_REALNAME", text="A name has at least one letter")
     me.realname = shorten(text, "name")
-    me.server.relay(me.observers("setname", me=True), me, "SETNAME", text=me.realname)
+    return me.server.relay(me.observers("setname", me=True), me, "SETNAME", text=me.realname)

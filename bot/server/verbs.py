@@ -2,7 +2,7 @@
 
 The signature tells how many parameters the verb needs and takes; a mistake is answered by raising `Refused`. The
 functions stand in the files by subject (`registering`, `sasl`, `channels`, `modes`, `talking`, `asking`); `peer` looks
-them up and calls them.
+them up and calls them. What few clients say is imported when the first one does (`RARE`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import NamedTuple
 
 from bot.server.lines import MAX_BODY, MAX_TARGETS
@@ -29,6 +30,14 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {}
+RARE = {"BATCH": "multiline", "CHATHISTORY": "history", "MONITOR": "monitor"}  # verbs and their modules
+
+
+def find(command: str) -> Verb | None:
+    """The row of a verb; None: there is no such verb."""
+    if command in RARE and command not in VERBS:
+        import_module(f"bot.server.{RARE[command]}")
+    return VERBS.get(command)
 
 
 def verb(

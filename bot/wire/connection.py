@@ -20,7 +20,7 @@ from random import Random
 from typing import Protocol
 
 from bot.config import Network
-from bot.errors import CannotConnect, MalformedLine
+from bot.errors import CannotConnect, MalformedLine, UnsafeText
 from bot.protocol.message import Message, decode, safe
 from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
@@ -33,10 +33,13 @@ from bot.wire.opening import Limits, identity
 from bot.wire.outbox import NOT_SENT, SENT, Outbox
 from bot.wire.presence import Presence
 from bot.wire.reactor import Reactor
-from bot.wire.reconnect import Backoff
+from bot.wire.reconnect import Backoff, patience
 from bot.wire.registering import Registering
+from bot.wire.speech import Speech
 
 log = logging.getLogger(__name__)
+
+TAG_BYTES = 4095  # 4,094 of tags that a client may send, and the sign before them; apart from the line's own length
 
 
 class Listener(Protocol):
@@ -99,7 +102,8 @@ class Connection(LibraryConnection):
         self.limits = limits if limits is not None else Limits()
         self.roster = Roster()
         self.alarms = Alarms(clock)
-        self.outbox = Outbox(reactor.send, reactor.window, name)
+        self.outbox = Outbox(reactor.send, reactor.window, name, clock)
+        self.speech = Speech(reactor.send, self.outbox, self.roster, self.alarms, clock, name)
         self.labels = Labels(name, self.roster)
         self.registered, self.ready, self.malformed = False, False, 0
         self._clock = clock
@@ -130,8 +134,8 @@ class Connection(LibraryConnection):
     def configure(self, settings: Network) -> None:
         """Take new settings. What the connection itself was made with is used when it is next made."""
         self.settings, self.server, self.port = settings, settings.host, settings.port
-        self.presence.configure(settings)
         self._backoff.between(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds)
+        self.presence.configure(settings)
 
     async def stop(self, reason: str) -> None:
         """Say QUIT, close, and never dial again. Returns when closed, after `stop_seconds` at the latest."""
@@ -171,7 +175,7 @@ class Connection(LibraryConnection):
                 _, number, flag = frame.fields
                 self._line(number, int(flag), frame.payload)
             case "room":
-                self.outbox.room(int(frame.fields[1]))
+                self.outbox.room(frame.fields[1], int(frame.fields[2]))
             case "up":
                 self._connected(*frame.fields[1:])
             case "down":
@@ -186,9 +190,11 @@ class Connection(LibraryConnection):
             return
         self.alarms.cancel("dial")
         self._state, self._since = "registering", int(since)
+        self.speech.begin(self._since)
         if fresh == "0":
             self._take_over()
             return
+        self.roster.time.begin(time.time())
         self.registering.begin(self.settings)
 
     def _take_over(self) -> None:
@@ -200,7 +206,7 @@ class Connection(LibraryConnection):
             machine = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
             restore(self.roster, snapshot, machine.caps)
             self.ready = bool(first["ready"])
-            self.presence.take_over(first["asks"], held=not self.reactor.live)
+            self.presence.take_over(first["asks"], first.get("thrown_out", ()), held=not self.reactor.live)
         except (ValueError, KeyError, TypeError) as error:
             # Also when that one ended while it registered: who knows what it has said. Begin anew.
             self._give_up(f"the worker before was not done with this connection ({error})")
@@ -219,14 +225,14 @@ class Connection(LibraryConnection):
         return self.registering.machine
 
     def _release(self) -> None:
-        """Let the paced lines go."""
-        self.reactor.send(Frame("go", (self.name,)))
+        """We are about to be in the channels: let go what waits for them, as they come."""
+        self.speech.arrive(self.channels, self.settings.reconnect.stale_seconds)
 
     def snapshot(self) -> Iterator[Part]:
         """Give how things stand, as JSON values, for the next worker."""
         assert self.registration is not None
-        asks = self.presence.asks
-        return parts(self.roster, self.registration, since=self._since, asks=asks, ready=self.ready)
+        own = {"asks": self.presence.asks, "thrown_out": self.presence.thrown_out, "ready": self.ready}
+        return parts(self.roster, self.registration, since=self._since, **own)
 
     def _give_up(self, reason: str) -> None:
         """Close this connection; what follows is decided when the keeper says that it is down."""
@@ -243,6 +249,7 @@ class Connection(LibraryConnection):
         self.registered, away = False, self.registering.gone()
         self.alarms.cancel()
         self.presence.leave()
+        self.speech.leave()
         self.labels.clear()
         self.roster.clear()
         if stopping or (self.once and away is not None):
@@ -252,7 +259,8 @@ class Connection(LibraryConnection):
             self._dial()
         else:
             self._state = "waiting"
-            self.alarms.after(seconds := max(away, self._backoff.next()), "dial", self._dial)
+            seconds = max(away, self._backoff.next(patience(reason)))
+            self.alarms.after(seconds, "dial", self._dial)
             # A server that is away for a night is told of once, not a thousand times.
             level = logging.DEBUG if reason == self._told else logging.WARNING
             log.log(level, "%s: %s; trying again in %.0f s, and on", self.name, reason, seconds)
@@ -324,8 +332,9 @@ class Connection(LibraryConnection):
         self.registering.heard(number, flag, message)
         if self.registration is not None:
             self.roster.caps = self.registration.caps
-        self.labels.heard(message, self._clock())
+        told = self.labels.heard(message, self._clock())
         self.presence.heard(message, applied)
+        self.speech.heard(message, told or self.presence.tells_of(message))
         if message.command == "ERROR":  # says more than the closing of the socket that follows
             self._last_words = self._last_words or f"the server said: {message.param(-1)}"
 
@@ -333,7 +342,7 @@ class Connection(LibraryConnection):
         self._state, self.registered, self._told = "up", True, ""
         self.alarms.after(self.limits.stable_seconds, "stable", self._backoff.stable)
         if taken_over:
-            self._release()
+            self.speech.go()
         else:
             self.presence.arrive(self.registration.account if self.registration is not None else None)
             self.reactor.checkpoints.save()  # from here on a successor can go on with this connection
@@ -367,7 +376,8 @@ class Connection(LibraryConnection):
             cause: the number of the line (or the name of the work) that this is an effect of; `-` for none.
             handler: which handler says it, without spaces or `/`.
             k: from 0, counted within that handler of that line.
-            urgent: for what keeps the connection in order. Lost when there is none; others wait for the next one.
+            urgent: for what keeps the connection in order. Lost when there is none; words to channels wait for the
+                next one, all else is lost with it as well.
 
         Returns:
             Need not be awaited; gives True when the keeper has it, False when it was dropped. It is a `Said` where
@@ -380,6 +390,8 @@ class Connection(LibraryConnection):
         if self.registered or message.tags:
             message, awaited = self.labels.dress(message, handler, self._clock())
         room = self._put(message.encode(), f"{cause}/{handler}", k, urgent)
+        if awaited is not None and room is NOT_SENT:
+            awaited.end(False, "dropped")
         return room if awaited is None else Said(room, awaited)
 
     def ask(self, question: Message, then: Callable[[], None]) -> bool:
@@ -396,17 +408,19 @@ class Connection(LibraryConnection):
     def room_for(self, command: str, target: str) -> int:
         """How many bytes of text fit into a PRIVMSG or NOTICE to `target` as the server relays it, prefix and all."""
         frame = f":{self.roster.me_source()} {command} {target} :\r\n"
-        return max(0, self.roster.isupport.linelen - len(frame.encode()))
+        # Names that leave no room are no server's: rather a line that is cut than hundreds with a letter each.
+        return max(100, self.roster.isupport.linelen - len(frame.encode()))
 
     def _put(self, line: str, key: str, k: int, urgent: bool) -> Awaitable[bool]:
         # A lone surrogate has no bytes; it becomes `?`, as in any other text that can't be shown.
         raw = safe(line).encode(errors="replace")
-        frame = Frame("say", (self.name, key, str(k), "0" if urgent else "1"), raw)
+        if raw.startswith(b"@") and raw.find(b" ") > TAG_BYTES:
+            raise UnsafeText(f"the tags of a line take more than {TAG_BYTES - 1} bytes, which no server takes")
         if not urgent and self._state != "ended":
-            return self.outbox.say(frame)
+            return self.speech.say(line, raw, key, k)
         if not self.connected:
             return NOT_SENT
-        self.reactor.send(frame)
+        self.reactor.send(Frame("say", (self.name, key, str(k), "0", "-"), raw))
         return SENT
 
     # -- the library's methods that mean something else here --

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 STAGGER_SECONDS = 0.25  # RFC 8305 section 5: after this the next address is tried as well
+RECEIVE_BYTES = 256 * 1024  # that the system holds for us, instead of up to 6 MB: a PING waits behind what is there
 
 #: What `socket.getaddrinfo` gives: family, kind, protocol, canonical name, address.
 Address = tuple[int, int, int, str, Any]
@@ -31,19 +32,26 @@ class CannotDial(Exception):
     """Why there is no connection, in words for the operator."""
 
 
-async def dial(host: str, port: int, tls: dict[str, Any] | None, protocol: Callable[[], asyncio.Protocol]) -> None:
+async def dial(
+    host: str,
+    port: int,
+    tls: dict[str, Any] | None,
+    protocol: Callable[[], asyncio.Protocol],
+    bind: str | None = None,
+) -> None:
     """Connect, and hand the connection to a new `protocol()`.
 
     Args:
         tls: None for plain text, else `ca_file`, `certificate` and `key` (paths of PEM files), `fingerprints` (the
             protocol compares them) and `verify_name` (instead of `host`), each of which may be missing or None.
+        bind: address of this machine to connect from; only addresses of its family are tried.
 
     Raises:
         CannotDial: the cause, in one sentence.
     """
     try:
         context = None if tls is None else _tls_context(tls)
-        found = await _connect(await _resolve(host, port))
+        found = await _connect(await _resolve(host, port), _local(bind))
         name = None if tls is None else tls.get("verify_name") or host
         await asyncio.get_running_loop().create_connection(protocol, sock=found, ssl=context, server_hostname=name)
     except (OSError, ValueError) as error:
@@ -101,14 +109,27 @@ async def _resolve(host: str, port: int) -> list[Address]:
     return [each for rank in itertools.zip_longest(*families.values()) for each in rank if each is not None]
 
 
-async def _connect(addresses: list[Address]) -> socket.socket:
+def _local(bind: str | None) -> Address | None:
+    """The address of our own to connect from, with any port."""
+    if bind is None:
+        return None
+    try:
+        return socket.getaddrinfo(bind, 0, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
+    except OSError as error:
+        raise CannotDial(f"can't connect from {bind}: it is no IP address") from error
+
+
+async def _connect(addresses: list[Address], local: Address | None = None) -> socket.socket:
     """The first of the addresses to accept; the next is tried when one fails, or after STAGGER_SECONDS."""
-    waiting, trying = list(addresses), set[asyncio.Task[socket.socket]]()
+    waiting = [each for each in addresses if local is None or each[0] == local[0]]
+    if addresses and local is not None and not waiting:
+        raise CannotDial(f"can't connect from {local[4][0]}: the server has no address of that kind")
+    trying = set[asyncio.Task[socket.socket]]()
     first_error: BaseException | None = None
     try:
         while waiting or trying:
             if waiting:
-                trying.add(asyncio.ensure_future(_attempt(waiting.pop(0))))
+                trying.add(asyncio.ensure_future(_attempt(waiting.pop(0), local)))
             ended, trying = await asyncio.wait(
                 trying, timeout=STAGGER_SECONDS if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
@@ -125,16 +146,26 @@ async def _connect(addresses: list[Address]) -> socket.socket:
     raise first_error or CannotDial("the name has no address")
 
 
-async def _attempt(address: Address) -> socket.socket:
+async def _attempt(address: Address, local: Address | None = None) -> socket.socket:
     family, kind, protocol, _, where = address
     made = socket.socket(family, kind, protocol)
     try:
         made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        if local is not None:
+            _bind(made, local)
         await asyncio.get_running_loop().sock_connect(made, where)
     except BaseException:
         made.close()
         raise
     return made
+
+
+def _bind(made: socket.socket, local: Address) -> None:
+    try:
+        made.bind(local[4])
+    except OSError as error:
+        raise CannotDial(f"can't connect from {local[4][0]}: {error.strerror or error}") from error
 
 
 def _close_late(task: asyncio.Task[socket.socket]) -> None:

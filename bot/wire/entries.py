@@ -9,13 +9,14 @@ the order in which they came.
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
 MAX_HELD_BYTES = 64 * 1024 * 1024  # lines that no worker has finished
-ENTRY_BYTES = 400  # what an entry costs beside its text: object, key, slot and dict of effects
+ENTRY_BYTES = 260  # what an entry costs beside its text: object, key, slots; measured
+SPARSE_LINES = 4096  # a dict that once held more than that, and now an eighth, is made anew: it never shrinks by itself
 
 
 class Entry:
@@ -33,8 +34,9 @@ class Entry:
         self.net, self.text, self.delivered, self.handed = net, text, delivered, delivered
         self.seen = False
         self.deaths = 0
-        # (network, handler) -> the next k. By network, since what one call says to two of them waits in two queues.
-        self.accepted: dict[tuple[str, str], int] = {}
+        # (network, handler, flow) -> the next k. What one call says to two targets may leave in any order. None before
+        # the first: most lines have no effect, and an empty dict costs as much as the rest.
+        self.accepted: dict[tuple[str, str, str], int] | None = None
 
     @property
     def flag(self) -> str:
@@ -57,8 +59,9 @@ class Entries:
         self.unfinished: Counter[str] = Counter()
         self.handed: Counter[str] = Counter()
         self._all: dict[str, Entry] = {}
-        # Not handed to the present worker. Taken from its front all the time, at which a dict is slow.
-        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._most = 0  # it held, since it was made anew
+        # Not handed to the present worker, in order; those that were removed meanwhile are passed over.
+        self._waiting: deque[str] = deque()
         self._held_bytes = 0
 
     def __len__(self) -> int:
@@ -77,9 +80,10 @@ class Entries:
         if begun:
             self.handed[net] += 1
         else:
-            self._waiting[number] = None
+            self._waiting.append(number)
         self.unfinished[net] += 1
         self._held_bytes += len(text) + ENTRY_BYTES
+        self._most = max(self._most, len(self._all))
         while self._held_bytes > MAX_HELD_BYTES:
             oldest, entry = next(iter(self._all.items()))
             self.remove(oldest)
@@ -92,9 +96,10 @@ class Entries:
         """Forget one, if it is there."""
         entry = self._all.pop(number, None)
         if entry is not None:
-            self._waiting.pop(number, None)
             self._held_bytes -= len(entry.text) + ENTRY_BYTES
             self._finish(entry)
+            if self._most > SPARSE_LINES and len(self._all) < self._most // 8:
+                self._all, self._most = dict(self._all), len(self._all)
 
     def _finish(self, entry: Entry) -> None:
         if not entry.seen:
@@ -108,7 +113,7 @@ class Entries:
             return False
         self._finish(entry)
         entry.seen = True
-        entry.accepted.clear()
+        entry.accepted = None
         return True
 
     def saved(self, upto: int) -> None:
@@ -122,14 +127,15 @@ class Entries:
         for number in [number for number, entry in self._all.items() if entry.seen and entry.net == net]:
             self.remove(number)
 
-    def is_new(self, net: str, cause: str, handler: str, k: int) -> bool:
+    def is_new(self, net: str, cause: str, handler: str, k: int, flow: str = "-") -> bool:
         """Accept an effect, or tell that it was accepted before; what has no entry is always new."""
         entry = self._all.get(cause)
         if entry is None or entry.seen:
             return True
-        if k < entry.accepted.get((net, handler), 0):
+        accepted = entry.accepted = {} if entry.accepted is None else entry.accepted
+        if k < accepted.get((net, handler, flow), 0):
             return False
-        entry.accepted[net, handler] = k + 1
+        accepted[net, handler, flow] = k + 1
         return True
 
     # -- the present worker
@@ -139,23 +145,25 @@ class Entries:
         for entry in self._all.values():
             entry.handed = False
         self.handed.clear()
-        self._waiting = OrderedDict.fromkeys(self._all)
-
-    def waiting(self) -> Iterator[str]:
-        """The numbers that the present worker has not been handed, in order."""
-        return iter(self._waiting)
+        self._waiting = deque(self._all)
 
     def next(self) -> str | None:
-        """The first of them."""
-        return next(iter(self._waiting), None)
+        """The first that the present worker has not been handed."""
+        while self._waiting:
+            entry = self._all.get(self._waiting[0])
+            if entry is not None and not entry.handed:
+                return self._waiting[0]
+            self._waiting.popleft()
+        return None
 
     def hand(self, number: str) -> tuple[Entry, str]:
-        """Note that it is handed over; return it with its flag."""
+        """Note that the first of those is handed over; return it with its flag."""
+        assert number == self._waiting[0]
+        self._waiting.popleft()
         entry = self._all[number]
         flag = entry.flag
         self.handed[entry.net] += not (entry.handed or entry.seen)
         entry.delivered = entry.handed = True
-        self._waiting.pop(number, None)
         return entry, flag
 
     def in_hand(self) -> list[str]:

@@ -23,6 +23,7 @@ import secrets
 import time
 from collections.abc import Callable
 
+from bot.protocol.sendqueue import Waiting
 from bot.wire.dial import CannotDial, dial
 from bot.wire.entries import Entry
 from bot.wire.handing import Handing
@@ -65,9 +66,9 @@ class Keeper:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._reactions: dict[str, Callable[..., None]] = {
-            "open": self._open, "go": self._go, "say": self._say, "begin": self._begin, "done": self._done,
-            "seen": self._seen, "save": self._save, "close": self._close, "drop": self._drop,
-            "mark": self._mark, "beat": lambda _payload: None,
+            "open": self._open, "free": self._free, "go": self._go, "say": self._say, "cut": self._cut,
+            "begin": self._begin, "done": self._done, "seen": self._seen, "save": self._save, "close": self._close,
+            "drop": self._drop, "mark": self._mark, "beat": lambda _payload: None,
         }  # fmt: skip
         self._link: LinkEnd | None = None
         if link_end is not None:
@@ -116,9 +117,9 @@ class Keeper:
             if net.up:  # what is down is told when it is opened
                 self._tell_state(net)
             # The credits that the last worker held are void; what it had said already still takes room.
-            net.owed = 0
-            if net.queue.paced:
-                self._send("room", net.name, str(-net.queue.paced))
+            net.owed.clear()
+            for flow, lines in net.queue.flows.items():
+                self._send("room", net.name, flow, str(-lines))
         self._handing.begin(link)
 
     def detach(self, link: LinkEnd) -> None:
@@ -178,9 +179,12 @@ class Keeper:
     # -- entries --
 
     def arrived(self, session: Session, line: bytes) -> None:
-        """Number a line from the server, remember it, and hand it over."""
+        """Number a line from the server and remember it."""
         self._number += 1
         self.entries.add(str(self._number), session.name, line)
+
+    def arrived_all(self) -> None:
+        """What the server sent in one piece has arrived: hand it over."""
         self._handing.hand_over()
 
     def _lost(self, number: str, entry: Entry) -> None:
@@ -194,7 +198,7 @@ class Keeper:
 
     def _slow(self, name: str) -> bool:
         net = self._nets.get(name)
-        return net is not None and net.queue.paced >= WINDOW // 2
+        return net is not None and net.queue.paced >= WINDOW // 4  # one flow alone takes half of it
 
     def _begin(self, name: str, number: str, text: bytes) -> None:
         # A worker that was given this entry by its predecessor begins it again: the same entry.
@@ -221,51 +225,79 @@ class Keeper:
 
     # -- what is said --
 
-    def _say(self, name: str, key: str, k: str, lane: str, line: bytes) -> None:
-        net, paced = self._net(name), lane == "1"
+    def _say(self, name: str, key: str, k: str, lane: str, flow: str, line: bytes) -> None:
+        net, paced = self._net(name), lane != "0"
         cause, _, handler = key.rpartition("/")
-        if not self.entries.is_new(name, cause, handler, int(k)):
+        if not self.entries.is_new(name, cause, handler, int(k), flow):
             self.duplicates += 1
-            self._owe(net, paced)
+            self._owe(net, flow, paced)
             return
         if _FORBIDDEN.search(line) or (paced and net.queue.paced >= WINDOW):
             self.refused += 1
             log.error("refused a line for %s: it holds CR or NUL, or came without credit", name)
-            self._owe(net, paced and net.queue.paced < WINDOW)
-        elif paced or net.up:
+            self._owe(net, flow, paced and net.queue.paced < WINDOW)
+        elif lane == "1" or net.up:
             # An urgent line is for the connection that was up when it was said; it waits for no other.
             net.spoken = net.spoken or not paced
-            net.queue.push(line, urgent=not paced)
+            net.queue.push(line, flow if paced else None, self.clock(), lasting=lane == "1")
             self._pump(net)
+        else:
+            self._owe(net, flow, paced)
 
-    def _owe(self, net: Net, paced: bool = True) -> None:
+    def _owe(self, net: Net, flow: str, lines: int = 1) -> None:
         # With fewer than ROOM_STEP owed, either the queue still holds lines, which will leave and be owed in turn, or
         # the worker holds all the others: it can't be stuck.
-        net.owed += paced
-        if net.owed >= ROOM_STEP:
-            self._send("room", net.name, f"+{net.owed}")
-            net.owed = 0
+        if lines:
+            net.owed[flow] += lines
+        if net.owed.total() >= ROOM_STEP:
+            self._pay(net)
+
+    def _pay(self, net: Net) -> None:
+        for flow, lines in net.owed.items():
+            self._send("room", net.name, flow, f"+{lines}")
+        net.owed.clear()
+
+    def _free(self, name: str, flow: str, _payload: bytes) -> None:
+        net = self._net(name)
+        if net.up:
+            net.queue.free(flow)
+            self._pump(net)
 
     def _go(self, name: str, _payload: bytes) -> None:
         net = self._net(name)
         if net.up:
-            net.released = True
+            net.queue.go()
             self._pump(net)
+
+    def _cut(self, name: str, flow: str, _payload: bytes) -> None:
+        if lines := self._forget(self._net(name), lambda each, _: each == flow):
+            log.info("%s: %d lines that waited for %s were dropped", name, lines, flow)
+
+    def _forget(self, net: Net, which: Callable[[str, Waiting], bool]) -> int:
+        """Drop lines that wait, and give their credits back; return how many."""
+        dropped = net.queue.drop(which)
+        net.owed.update(dropped)
+        self._pay(net)
+        self._changed()
+        return dropped.total()
 
     def _pump(self, net: Net) -> None:
         """Write whatever may leave now, and come back for the rest."""
         now, session, queue = self.clock(), net.session, net.queue
         while session is not None:
-            paced = net.released and session.paused_at is None
-            urgent = queue.urgent
-            line = queue.pop(now, paced=paced)
-            if line is None:
+            paced = session.paused_at is None
+            popped = queue.pop(now, paced=paced)
+            if popped is None:
                 due = queue.next_at(now) if paced else None
-                if due is not None:
+                if due is not None and due > now:
                     self.wake(due)
                 break
+            line, flow = popped
             session.write(line)
-            self._owe(net, not urgent)
+            if flow is not None:
+                self._owe(net, flow)
+        if queue.paced:  # else a flow that finds no place here would have to wait for a handful of credits
+            self._pay(net)
         self._changed()
 
     # -- connections --
@@ -288,7 +320,13 @@ class Keeper:
     async def _dial(self, net: Net) -> None:
         wanted, task = net.settings, asyncio.current_task()
         try:
-            await dial(wanted["host"], wanted["port"], wanted["tls"], lambda: Session(self, net.name, wanted, task))
+            await dial(
+                wanted["host"],
+                wanted["port"],
+                wanted["tls"],
+                lambda: Session(self, net.name, wanted, task),
+                wanted.get("bind"),
+            )
             return
         except CannotDial as error:
             reason = str(error)
@@ -308,8 +346,11 @@ class Keeper:
         if net.dial is not session.dial:
             session.end("given up meanwhile")
             return
-        net.session, net.dial, net.released, net.spoken, net.since = session, None, False, False, self._number
+        net.session, net.dial, net.spoken, net.since = session, None, False, self._number
         net.up_at = self.clock()
+        stale = net.up_at - net.settings.get("stale_seconds", float("inf"))
+        if lines := self._forget(net, lambda _, waiting: waiting.at < stale):
+            log.warning("%s: %d lines had waited for too long when the connection was back; not sent", net.name, lines)
         self._tell_state(net)
         self.wake(session.check(self.clock()))
 
@@ -325,6 +366,8 @@ class Keeper:
 
     def _down(self, net: Net, reason: str) -> None:
         net.session, net.dial, net.why = None, None, reason
+        net.queue.hold()
+        self._forget(net, lambda _, waiting: not waiting.lasting)
         # Nobody is in a channel any more: what was kept to rebuild that state is void.
         self.entries.void(net.name)
         self._tell_state(net)
@@ -333,7 +376,7 @@ class Keeper:
     def _close(self, name: str, reason: bytes) -> None:
         net = self._net(name)
         if net.session is not None:
-            net.released = False
+            net.queue.hold()
             net.session.reason = reason.decode(errors="replace")
             net.session.quit_by = self.clock() + QUIT_SECONDS
             net.session.write(b"QUIT :" + reason.translate(None, b"\r\0"))
@@ -352,7 +395,7 @@ class Keeper:
     def _drop(self, name: str, _payload: bytes) -> None:
         net = self._net(name)
         net.queue.clear()
-        net.owed = 0
+        net.owed.clear()
         self._changed()
 
     # -- time --

@@ -22,7 +22,8 @@ LINK_VERSION = 1
 #: In place of a network's name, where work is of none.
 NOWHERE = "-"
 
-#: Paced lines that a worker may have on their way per network: in the keeper's queue or as credit in its hand.
+#: Paced lines that a worker may have on their way per network: in the keeper's queue or as credit in its hand. One flow
+#: takes no more of them than it leaves (`outbox`).
 WINDOW = 64
 
 #: verb -> (its fields by name, whether a payload follows)
@@ -34,7 +35,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     # connection came up, by which a checkpoint knows it; fresh: 1 no worker has said anything on it yet, 0 one has
     "up": (("net", "since", "fresh"), False),
     "down": (("net",), True),  # not connected, and why, in words
-    "room": (("net", "lines"), False),  # credits: +n come back, -n are in the queue already
+    "room": (("net", "flow", "lines"), False),  # credits: +n lines of this flow have left, -n are in the queue already
     "line": (("net", "number", "flag"), True),  # flag 0 new, 1 delivered before and unfinished, 2 for state only
     "live": ((), False),  # the backlog ends here
     "marked": (("number",), False),  # everything that was sent before this `mark` has been read
@@ -64,8 +65,11 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     "restart": ((), True),  # start a successor from the code on disk; as JSON, what runs now
     "end": (("code",), False),  # everything is closed; start no other, and exit with this code
     "open": (("net",), True),  # dial as this JSON says; nothing happens when up or dialling
-    "go": (("net",), False),  # registered and joined: release the paced lines
-    "say": (("net", "cause/handler", "k", "lane"), True),  # lane 0 leaves now, lane 1 is paced
+    "free": (("net", "flow"), False),  # registered: lines of this flow may leave
+    "go": (("net",), False),  # and now those of all flows
+    # lane 0 leaves now, 1 in its turn, 2 in its turn and on this connection only; flow: to whom, in our words, or `-`
+    "say": (("net", "cause/handler", "k", "lane", "flow"), True),
+    "cut": (("net", "flow"), False),  # nobody there will have it: forget what waits in this flow
     "begin": (("net", "name"), True),  # an entry for work that no line caused; net is `-` for work of no network
     "done": (("number",), False),  # finished, forget
     "seen": (("number",), False),  # finished, keep for the state of the next worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 from bot.protocol.sendqueue import SendQueue
@@ -15,8 +16,7 @@ class Net:
     def __init__(self, name: str) -> None:
         self.name = name
         self.queue = SendQueue(0, 0)
-        self.owed = 0  # credits not yet given back
-        self.released = False  # `go` was said: paced lines may leave
+        self.owed = Counter[str]()  # credits not yet given back, by flow
         self.session: Session | None = None
         self.dial: asyncio.Task[None] | None = None
         self.deadline = 0.0  # of the dial

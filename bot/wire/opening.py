@@ -56,11 +56,13 @@ def orders(settings: Network, limits: Limits, secure: int | None = None) -> byte
             "host": settings.host,
             "port": secure or settings.port,
             "tls": tls,
+            "bind": settings.bind,
             "burst": settings.flood.burst if settings.flood else 0,
             "per_second": settings.flood.per_second if settings.flood else 0,
             "connect_seconds": limits.connect_seconds,
             "idle_seconds": limits.idle_seconds,
             "pong_seconds": limits.pong_seconds,
+            "stale_seconds": settings.reconnect.stale_seconds,
         }
     ).encode()
 

@@ -22,7 +22,7 @@ from bot.wire.asks import Asks
 from bot.wire.identify import Identification, words
 from bot.wire.opening import Limits, reveal
 from bot.wire.regain import Regain
-from bot.wire.rejoin import Wanted
+from bot.wire.rejoin import REFUSALS, Wanted
 from bot.wire.remarks import Remarks
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Presence:
         alarms: the connection's; the names `ask`, `rejoin`, `split`, `identify` and `regain` in it are used here.
         clock: seconds, the one of the alarms.
         happened: told of netsplits.
-        release: lets the paced lines go; called when the channels have been asked for.
+        release: lets go what waits for the channels; called when they are about to be asked for.
 
     Attributes:
         up: whether we are registered, and identified if we want to be, so that what is wanted is asked for at once.
@@ -73,15 +73,17 @@ class Presence:
         self._say, self._roster, self._alarms, self._clock = say, roster, alarms, clock
         self._happened, self._remarks = happened, Remarks(settings.name)
         channels = {channel.name: reveal(channel.key) for channel in settings.channels}
-        self._wanted = Wanted(channels, roster.fold, random)
+        self._wanted = Wanted(channels, roster.fold, random, lambda text: log.warning("%s: %s", settings.name, text))
+        self.configure(settings)
         self._asks = Asks(ask, alarms, limits.ask_seconds)
         self._identification: Identification | None = None
         self._regain = self._own_regain()
         self.up = False
 
     def configure(self, settings: Network) -> None:
-        """Take new settings, for the next connection."""
+        """Take new settings; who to be there counts at the next connection. Channels are told by `join` and `part`."""
         self._settings = settings
+        self._wanted.stay_out = frozenset(channel.name for channel in settings.channels if not channel.rejoin)
 
     # -- told by the connection
 
@@ -106,8 +108,8 @@ class Presence:
         if why_not_identified:
             log.warning("%s: not identified: %s; going on without", self._settings.name, why_not_identified)
         self.up = True
-        self._join(self._wanted.everything())
         self._release()
+        self._join(self._wanted.everything())
 
     def _own_regain(self) -> Regain:
         nickserv, nick = self._settings.nickserv, self._settings.nick
@@ -118,11 +120,12 @@ class Presence:
         self._regain.begin(self._clock())
         self._wait_for_nick()
 
-    def take_over(self, asks: Iterable[str], *, held: bool) -> None:
+    def take_over(self, asks: Iterable[str], thrown_out: Iterable[str], *, held: bool) -> None:
         """Go on where another worker was.
 
         Args:
             asks: its questions without an answer, as lines.
+            thrown_out: channels that it has not gone back to.
             held: ask nothing yet: answers to these may still come; `caught_up` follows.
 
         Raises:
@@ -131,6 +134,8 @@ class Presence:
         self._asks.add([Message.parse(line) for line in asks], held=held)
         for channel in self._roster.channels.values():
             self._wanted.joined(channel.name, self._clock())
+            self._wanted.key_is(channel.name, channel.key)
+        self._wanted.thrown_out.update(self._wanted.channels.keys() & set(thrown_out))
         self.up = True
         self._begin_regain()
 
@@ -157,6 +162,10 @@ class Presence:
                 self._enter(self._identification.failure)
         self._take_nick(self._regain.heard(message, self._clock()))
 
+    def tells_of(self, message: Message) -> bool:
+        """Whether a line refuses a channel that is wanted: of that `rejoin` has told."""
+        return message.command in REFUSALS and self._wanted.find(message.param(1)) is not None
+
     def leave(self) -> None:
         """The connection is gone; its alarms are cancelled already."""
         self.up, self._identification = False, None
@@ -168,6 +177,11 @@ class Presence:
     def asks(self) -> list[str]:
         """The questions without an answer, for the next worker."""
         return [question.encode() for question in self._asks.open]
+
+    @property
+    def thrown_out(self) -> list[str]:
+        """Channels that are wanted and not gone back to, for the next worker; other waits begin anew with it."""
+        return sorted(self._wanted.thrown_out)
 
     # -- told by whoever runs the bot
 

@@ -73,7 +73,7 @@ class Reactor(LibraryReactor):
     def attach(self, connection: Connection) -> None:
         """Let this connection have the frames of its network from now on, and the credits of the one before."""
         if (former := self.by_name.get(connection.name)) is not None:
-            connection.outbox.credit = former.outbox.credit
+            connection.outbox.credit, connection.outbox.under_way = former.outbox.credit, former.outbox.under_way
         self.by_name[connection.name] = connection
         self.connections[:] = self.by_name.values()
 
@@ -90,7 +90,7 @@ class Reactor(LibraryReactor):
         """Cross a line off: all its handlers have ended. What they said goes first, on whatever network."""
         for connection in self.by_name.values():
             if connection.outbox.holds(number):
-                connection.outbox.then(lambda: self.done(number))
+                connection.outbox.then(number, lambda: self.done(number))
                 return
         self.send(self.checkpoints.finished(number))
         if self.on_done is not None:
@@ -150,6 +150,6 @@ class Reactor(LibraryReactor):
             log.warning("the keeper speaks version %s of the link, this worker only up to %d", version, LINK_VERSION)
         self.window = int(window)
         for connection in self.by_name.values():
-            connection.outbox.room(self.window)
+            connection.outbox.room("-", self.window)
         if self.kept and self.on_boot is not None:
             self.on_boot(boot)  # last, as it may fail: without credits the bot would be mute

@@ -32,6 +32,7 @@ class Owner(Protocol):
     def wake(self, at: float) -> None: ...
     def connected(self, session: Session) -> None: ...
     def arrived(self, session: Session, line: bytes) -> None: ...
+    def arrived_all(self) -> None: ...
     def writable(self, session: Session) -> None: ...
     def disconnected(self, session: Session, reason: str) -> None: ...
 
@@ -103,6 +104,7 @@ class Session(asyncio.Protocol):
                     self.owner.arrived(self, line)
             except Exception:
                 log.exception("a line from %s was lost", self.name)
+        self.owner.arrived_all()
 
     def connection_lost(self, exc: Exception | None) -> None:
         words = "the server closed the connection" if exc is None else getattr(exc, "strerror", None) or str(exc)
@@ -118,7 +120,7 @@ class Session(asyncio.Protocol):
 
     def pong(self, token: bytes | None) -> None:
         """Answer with the very text that came; a PING without any has no answer."""
-        if token is not None:
+        if token:
             self.write(b"PONG " + token.translate(None, b"\r\0"))
 
     def write(self, line: bytes) -> None:

@@ -304,18 +304,18 @@ def test_a_signature_that_was_read_before_is_known_again() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "def g(ctx, place: str = '', *, days: int = True): ...",  # equal, and another type
-        "def g(ctx, place: str = '', *, days: float = 1): ...",
+        "def g(ctx, spot: str = '', *, days: int = True): ...",  # equal, and another type
+        "def g(ctx, spot: str = '', *, days: float = 1): ...",
         "def g(ctx, town: str = '', *, days: int = 1): ...",
-        "def g(ctx, place: str, *, days: int = 1): ...",
-        "def g(ctx, place: str = '', days: int = 1): ...",
-        "int = str\ndef g(ctx, place: str = '', *, days: int = 1): ...",  # another `int`
-        "import functools\n@functools.wraps(len)\ndef g(ctx, place: str = '', *, days: int = 1): ...",
+        "def g(ctx, spot: str, *, days: int = 1): ...",
+        "def g(ctx, spot: str = '', days: int = 1): ...",
+        "int = str\ndef g(ctx, spot: str = '', *, days: int = 1): ...",  # another `int`
+        "import functools\n@functools.wraps(len)\ndef g(ctx, spot: str = '', *, days: int = 1): ...",
     ],
 )
 def test_a_signature_that_differs_in_anything_is_not_known(text: str) -> None:
     scope: dict[str, Any] = {}
-    exec("from __future__ import annotations\ndef f(ctx, place: str = '', *, days: int = 1): ...", scope)
+    exec("from __future__ import annotations\ndef f(ctx, spot: str = '', *, days: int = 1): ...", scope)
     Signature.of(scope["f"], bound=False)
     other: dict[str, Any] = {}
     exec(f"from __future__ import annotations\n{text}", other)

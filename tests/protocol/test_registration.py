@@ -148,6 +148,12 @@ def test_a_server_that_knows_cap_but_not_our_ls_is_told_that_we_are_done() -> No
     assert talk(machine(), "410 * LS :Invalid CAP command") == ["CAP END"]
 
 
+def test_a_welcome_without_a_nick_leaves_us_the_one_that_we_asked_for() -> None:
+    registration = machine()
+    talk(registration, "001 :Welcome to the network")
+    assert (registration.nick, registration.done) == ("bot", True)
+
+
 def test_cap_end_is_sent_once_and_never_after_001() -> None:
     registration = machine()
     assert talk(registration, LS + "batch", "001 bot :hi", "CAP * ACK :batch", LS + "foo") == ["CAP REQ batch"]

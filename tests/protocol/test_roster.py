@@ -64,6 +64,14 @@ def check(roster: Roster) -> None:
         assert user.account is None or "account-notify" in roster.caps
 
 
+@pytest.mark.parametrize("name", ["a b", "a\0b", "a\rb", "a,b", ":a", ""])
+def test_our_nick_and_channels_are_what_a_line_can_be_addressed_to(name: str) -> None:
+    """Else a question about one of them would be no line, or two."""
+    roster = joined()
+    applied = feed(roster, f":srv 001 :{name}", f"{BOT} NICK :{name}", f"{BOT} JOIN :#{name.replace(',', ' ')} ")
+    assert (roster.nick, list(roster.channels), applied.asks) == ("bot", ["#c"], ())
+
+
 # Whom to believe: account-tag
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,16 @@ class Peer:
 
     def send_bytes(self, data: bytes) -> None:
         self._writer.write(data)
+
+    async def drained(self) -> None:
+        """Wait until the client has taken most of what was sent."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._writer.drain()
+
+    def stop_reading(self) -> None:
+        """Take nothing more from the client, for the rest of the connection, and let the system take little."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # StreamWriter has both ways
 
     async def line(self) -> str:
         """The next line, without CR LF; an empty one is the end."""
@@ -155,8 +166,8 @@ class Worker:
         limits = {"connect_seconds": 30, "idle_seconds": 600, "pong_seconds": 600}
         self.send("open", net, payload=json.dumps(defaults | limits | settings).encode())
 
-    def say(self, net: str, key: str, k: int, text: str, lane: int = 1) -> None:
-        self.send("say", net, key, k, lane, payload=text.encode())
+    def say(self, net: str, key: str, k: int, text: str, lane: int = 1, flow: str = "#a") -> None:
+        self.send("say", net, key, k, lane, flow, payload=text.encode())
 
     async def next(self, verb: str, suits: Callable[[Frame], bool] = lambda _: True) -> Frame:
         """The next frame of this verb that was not read yet; those before it are passed over."""

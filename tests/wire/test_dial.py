@@ -24,14 +24,14 @@ class Told(asyncio.Protocol):
         transport.write(b"NICK x\r\n")
 
 
-async def dialled(host: str, port: int, tls: dict[str, Any] | None) -> Told:
+async def dialled(host: str, port: int, tls: dict[str, Any] | None, bind: str | None = None) -> Told:
     made = list[Told]()
 
     def make() -> Told:
         made.append(Told())
         return made[-1]
 
-    await dial(host, port, tls, make)
+    await dial(host, port, tls, make, bind)
     return made[0]
 
 
@@ -78,7 +78,7 @@ async def test_an_address_is_verified_as_well_as_a_name() -> None:
         ("server", {}, "unable to get local issuer certificate"),
     ],
 )
-async def test_a_bad_certificate_is_refused_by_cause_before_a_byte_of_irc(
+async def test_c06_a_bad_certificate_is_refused_by_cause_before_a_byte_of_irc(
     certificate: str, tls: dict[str, Any], cause: str
 ) -> None:
     got = list[bytes]()
@@ -98,7 +98,7 @@ async def test_a_bad_certificate_is_refused_by_cause_before_a_byte_of_irc(
     assert b"".join(got) == b""
 
 
-async def test_plain_text_on_the_tls_port_is_refused_and_no_fallback_is_tried() -> None:
+async def test_c06_plain_text_on_the_tls_port_is_refused_and_no_fallback_is_tried() -> None:
     async with ScriptedServer() as server:
         attempt = asyncio.ensure_future(dialled("localhost", server.port, trusting()))
         peer = await server.accept()
@@ -156,7 +156,7 @@ async def test_a_name_that_does_not_resolve_is_told(monkeypatch: pytest.MonkeyPa
         await dialled("irc.example", 6667, None)
 
 
-async def test_a_name_is_looked_up_at_each_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_c02_a_name_is_looked_up_at_each_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     async with ScriptedServer() as server:
         answers = [socket.gaierror(-3, "try again"), addresses((socket.AF_INET, ("127.0.0.1", server.port)))]
 
@@ -172,7 +172,7 @@ async def test_a_name_is_looked_up_at_each_attempt(monkeypatch: pytest.MonkeyPat
         (await dialled("irc.example", server.port, None)).transport.abort()
 
 
-async def test_the_next_address_is_tried_when_the_first_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_c02_the_next_address_is_tried_when_the_first_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     dead = await free_port()
     async with ScriptedServer() as server:
         found = addresses((socket.AF_INET, ("127.0.0.1", dead)), (socket.AF_INET, ("127.0.0.1", server.port)))
@@ -186,14 +186,14 @@ async def test_the_next_address_is_tried_when_the_first_only_stays_silent(monkey
     silent, cancelled = "silent", list[str]()
     real_attempt = dialling._attempt
 
-    async def attempt(address: Any) -> socket.socket:
+    async def attempt(address: Any, local: Any) -> socket.socket:
         if address[4] == silent:
             try:
                 await asyncio.get_running_loop().create_future()
             except asyncio.CancelledError:
                 cancelled.append(silent)
                 raise
-        return await real_attempt(address)
+        return await real_attempt(address, local)
 
     monkeypatch.setattr(dialling, "_attempt", attempt)
     async with ScriptedServer() as server:
@@ -209,7 +209,7 @@ async def test_of_two_addresses_that_answer_at_once_one_is_closed(monkeypatch: p
     monkeypatch.setattr(dialling, "STAGGER_SECONDS", 0)
     both, made = asyncio.Barrier(2), list[socket.socket]()
 
-    async def attempt(_: Any) -> socket.socket:
+    async def attempt(*_: Any) -> socket.socket:
         made.append(socket.socket())
         mine = made[-1]
         await both.wait()
@@ -245,3 +245,35 @@ async def test_giving_up_closes_what_was_opened() -> None:
         with pytest.raises(asyncio.CancelledError):
             await attempt
         await peer.rest()
+
+
+async def test_it_connects_from_the_address_that_it_is_told() -> None:
+    """The whole of 127/8 is ours."""
+    async with ScriptedServer() as server:
+        connection = await dialled("127.0.0.1", server.port, None, bind="127.0.0.9")
+        assert (await server.accept())._writer.get_extra_info("peername")[0] == "127.0.0.9"
+        connection.transport.abort()
+
+
+async def test_only_addresses_of_the_kind_to_connect_from_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with ScriptedServer() as server:
+        six, four = (socket.AF_INET6, ("::1", server.port)), (socket.AF_INET, ("127.0.0.1", server.port))
+        real = socket.getaddrinfo
+
+        def look(host: str, *more: Any, **named: Any) -> Any:
+            return addresses(six, four) if host == "irc.example" else real(host, *more, **named)
+
+        monkeypatch.setattr(dialling.socket, "getaddrinfo", look)
+        (await dialled("irc.example", 6667, None, bind="0.0.0.0")).transport.abort()
+        assert server.connections == 1
+        four = six
+        with pytest.raises(CannotDial, match=r"from 0\.0\.0\.0: the server has no address of that kind"):
+            await dialled("irc.example", 6667, None, bind="0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("bind", "words"), [("203.0.113.1", "Cannot assign requested address"), ("eth0", "it is no IP address")]
+)
+async def test_an_address_that_is_not_ours_is_told(bind: str, words: str) -> None:
+    with pytest.raises(CannotDial, match=rf"^can't connect from {bind}: {words}$"):
+        await dialled("127.0.0.1", 9, None, bind=bind)

@@ -445,7 +445,7 @@ async def test_credits_come_back_as_lines_leave(bench: Bench) -> None:
     for k in range(2 * WINDOW):
         bench.worker.say("n", "-/-", k, "x")
     await turns()
-    rooms = [int(frame.fields[1]) for frame in bench.worker.frames if frame.verb == "room"]
+    rooms = [int(frame.fields[2]) for frame in bench.worker.frames if frame.verb == "room"]
     assert sum(rooms) == 2 * WINDOW
     assert bench.keeper.refused == 0
 
@@ -460,7 +460,7 @@ async def test_a_worker_that_waits_for_room_always_gets_some(bench: Bench) -> No
             bench.worker.say("n", "-/-", sent, "x")
             credit, sent = credit - 1, sent + 1
         if sent < 10 * WINDOW + 7:
-            credit += int((await bench.worker.next("room")).fields[1])
+            credit += int((await bench.worker.next("room")).fields[2])
     assert await peer.barrier() == ["x"] * sent
 
 
@@ -469,7 +469,7 @@ async def test_a_duplicate_gives_its_credit_back(bench: Bench) -> None:
     number = await bench.line(peer, "!x")
     for _ in range(1 + keeping.ROOM_STEP):
         bench.worker.say("n", f"{number}/x", 0, "once")
-    assert (await bench.worker.next("room")).fields == ("n", f"+{keeping.ROOM_STEP}")
+    assert (await bench.worker.next("room")).fields == ("n", "#a", f"+{keeping.ROOM_STEP}")
     bench.worker.send("done", number)
 
 
@@ -478,7 +478,7 @@ async def test_a_new_worker_is_told_what_the_queue_still_holds(bench: Bench) -> 
     for k in range(10):
         bench.worker.say("n", "-/-", k, "x")
     await turns()
-    assert (await bench.another_worker().next("room")).fields == ("n", "-10")
+    assert (await bench.another_worker().next("room")).fields == ("n", "#a", "-10")
 
 
 async def test_a_new_worker_gets_no_credits_of_the_one_before(bench: Bench) -> None:

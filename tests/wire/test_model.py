@@ -8,7 +8,7 @@ the beginning by the next worker. What is promised is numbered as in docs/archit
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +24,9 @@ from bot.wire.outbox import Outbox
 from bot.wire.reactor import Reactor
 
 NETS = ("a", "b")
+FLOWS = ("#x", "#y")
 WINDOW = 6  # small, so that it is soon used up
-Effect = tuple[str, str, int]  # network, handler, k
+Effect = tuple[str, str, str, int]  # network, handler, flow, k
 
 
 class Server:
@@ -54,14 +55,15 @@ class Played:
     def on_frame(self, frame: Frame) -> None:
         match frame.verb:
             case "room":
-                self.outbox.room(int(frame.fields[1]))
+                self.outbox.room(frame.fields[1], int(frame.fields[2]))
             case "up":
                 self.reactor.send(Frame("go", (self.name,)))
             case "line":
                 self.model.delivered(*frame.fields[1:])
 
-    def say(self, cause: str, handler: str, k: int) -> None:
-        self.outbox.say(Frame("say", (self.name, f"{cause}/{handler}", str(k), "1"), f"{cause} {handler} {k}".encode()))
+    def say(self, cause: str, handler: str, flow: str, k: int) -> None:
+        fields = (self.name, f"{cause}/{handler}", str(k), "1", flow)
+        self.outbox.say(Frame("say", fields, f"{cause} {handler} {flow} {k}".encode()))
 
 
 class Model(RuleBasedStateMachine):
@@ -111,9 +113,9 @@ class Model(RuleBasedStateMachine):
         def checked(number: str, payload: bytes) -> None:
             entry = self.keeper.entries.get(number)
             if entry is not None and not entry.seen:
-                for net, handler, _ in self.scripts[number]:
-                    wanted = self.wanted(number, net, handler)
-                    if entry.accepted.get((net, handler)) != wanted[-1] + 1:
+                for net, handler, flow, _ in self.scripts[number]:
+                    wanted = self.wanted(number, net, handler, flow)
+                    if (entry.accepted or {}).get((net, handler, flow)) != wanted[-1] + 1:
                         self.too_early.append((number, net, handler))  # the keeper survives what is raised here
             reaction(number, payload)
 
@@ -135,7 +137,7 @@ class Model(RuleBasedStateMachine):
         if (number in self.finished and number not in self.unsaid) or number in self.skipped:
             self.wrongly_handed.append(number)
         if number.isdecimal():
-            self.connections[self.home[number]].say(number, "echo", 0)
+            self.connections[self.home[number]].say(number, "echo", "#x", 0)
         self.hand[number] = list(self.scripts[number])
 
     # -- what happens
@@ -209,10 +211,12 @@ class Model(RuleBasedStateMachine):
 
     @rule(
         net=st.sampled_from(NETS),
-        script=st.lists(st.tuples(st.sampled_from(NETS), st.sampled_from(("x", "y"))), max_size=6),
+        script=st.lists(
+            st.tuples(st.sampled_from(NETS), st.sampled_from(("x", "y")), st.sampled_from(FLOWS)), max_size=6
+        ),
         times=st.sampled_from((1, 1, 30)),
     )
-    def arrive(self, net: str, script: list[tuple[str, str]], times: int) -> None:
+    def arrive(self, net: str, script: list[tuple[str, str, str]], times: int) -> None:
         """The server says lines; the script is what their handlers will say, and where."""
         session = self.keeper._net(net).session
         if session is None:
@@ -220,11 +224,11 @@ class Model(RuleBasedStateMachine):
         for _ in range(times):
             number = str(self.keeper._number + 1)
             self.scripts[number], self.home[number] = _numbered(script), net
-            self.do(lambda: self.keeper.arrived(session, b"line"))
+            self.do(lambda: (self.keeper.arrived(session, b"line"), self.keeper.arrived_all()))
 
     @precondition(lambda self: self.worker)
-    @rule(script=st.lists(st.tuples(st.sampled_from(NETS), st.just("job")), max_size=3))
-    def begin_work(self, script: list[tuple[str, str]]) -> None:
+    @rule(script=st.lists(st.tuples(st.sampled_from(NETS), st.just("job"), st.sampled_from(FLOWS)), max_size=3))
+    def begin_work(self, script: list[tuple[str, str, str]]) -> None:
         """The worker begins work that no line caused."""
         self.begun += 1
         name = f"t:job/{self.begun}"
@@ -247,8 +251,8 @@ class Model(RuleBasedStateMachine):
                 self.finished.add(number)
                 self.reactor.done(number)
                 return
-            net, handler, k = left.pop(0)
-            self.connections[net].say(number, handler, k)
+            net, handler, flow, k = left.pop(0)
+            self.connections[net].say(number, handler, flow, k)
 
     @precondition(lambda self: self.worker)
     @rule()
@@ -274,18 +278,18 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def effects_are_accepted_in_order_once(self) -> None:
-        """(3), (4): of each network, cause and handler the server is sent k = 0, 1, 2 ... and each once."""
+        """(3), (4): of each network, cause, handler and flow the server is sent each k once, in order."""
         for net, lines in self.sent.items():
-            expected: dict[tuple[str, str], list[int]] = defaultdict(list)
+            expected: dict[tuple[str, str, str], list[int]] = defaultdict(list)
             for line in lines:
-                cause, handler, k = line.decode().split()
-                expected[cause, handler].append(int(k))
-            for (cause, handler), numbers in expected.items():
-                wanted = [0] if handler == "echo" else self.wanted(cause, net, handler)
-                assert numbers == wanted[: len(numbers)], (net, cause, handler)
+                cause, handler, flow, k = line.decode().split()
+                expected[cause, handler, flow].append(int(k))
+            for (cause, handler, flow), numbers in expected.items():
+                wanted = [0] if handler == "echo" else self.wanted(cause, net, handler, flow)
+                assert numbers == wanted[: len(numbers)], (net, cause, handler, flow)
 
-    def wanted(self, cause: str, net: str, handler: str) -> list[int]:
-        return [k for where, who, k in self.scripts[cause] if (where, who) == (net, handler)]
+    def wanted(self, cause: str, net: str, handler: str, flow: str) -> list[int]:
+        return [k for where, who, whom, k in self.scripts[cause] if (where, who, whom) == (net, handler, flow)]
 
     @invariant()
     def lines_are_handed_over_in_order(self) -> None:
@@ -311,7 +315,7 @@ class Model(RuleBasedStateMachine):
     def the_worker_has_what_it_needs_for_the_state(self) -> None:
         """What changed the state is in the checkpoint that it was given, or was handed to it, or will be."""
         if self.worker and self.link is not None:
-            waiting = set(self.keeper.entries.waiting())
+            waiting = set(self.keeper.entries._waiting)
             for number, net in self.home.items():
                 given = int(number) <= self.given or int(number) in self.handed or number in waiting
                 on_its_way = self.keeper.entries.get(number) is not None
@@ -361,21 +365,23 @@ class Model(RuleBasedStateMachine):
         for number, script in self.scripts.items():
             if number in self.skipped or number not in self.finished:
                 continue  # found guilty; or work that was begun, and its worker dead before anybody heard
-            for net, handler in {(net, handler) for net, handler, _ in script}:
-                said = [line for line in self.sent[net] if line.startswith(f"{number} {handler} ".encode())]
+            for net, handler, flow in {effect[:3] for effect in script}:
+                said = [line for line in self.sent[net] if line.startswith(f"{number} {handler} {flow} ".encode())]
                 # (8) done follows all that its line has said
-                assert len(said) == len(self.wanted(number, net, handler)), (number, net, handler)
+                assert len(said) == len(self.wanted(number, net, handler, flow)), (number, net, handler)
         for name, net in self.keeper._nets.items():  # (6)
             if name in self.connections:
-                assert net.queue.paced + net.owed + self.connections[name].outbox.credit == WINDOW
+                outbox = self.connections[name].outbox
+                assert net.queue.paced + net.owed.total() + outbox.credit == WINDOW
+                assert len(outbox) == 0 and outbox.under_way == net.owed + Counter(net.queue.flows)
 
 
-def _numbered(script: list[tuple[str, str]]) -> list[Effect]:
+def _numbered(script: list[tuple[str, str, str]]) -> list[Effect]:
     """Give the effects of each handler their k: counted over all networks, as a call counts."""
     counts: dict[str, int] = defaultdict(int)
     effects = []
-    for net, handler in script:
-        effects.append((net, handler, counts[handler]))
+    for net, handler, flow in script:
+        effects.append((net, handler, flow, counts[handler]))
         counts[handler] += 1
     return effects
 

@@ -17,6 +17,7 @@ def test_the_keeper_is_told_all_it_needs_and_no_secret() -> None:
     assert json.loads(payload) == {
         "host": "irc.test",
         "port": 6697,
+        "bind": None,
         "tls": {
             "ca_file": "ca.pem",
             "certificate": "me.pem",
@@ -29,6 +30,7 @@ def test_the_keeper_is_told_all_it_needs_and_no_secret() -> None:
         "connect_seconds": 1,
         "idle_seconds": 3,
         "pong_seconds": 4,
+        "stale_seconds": 60,
     }
     assert b"hunter2" not in payload
 

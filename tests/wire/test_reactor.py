@@ -31,7 +31,7 @@ async def test_credits_come_even_if_the_notes_of_workers_before_can_not_be_opene
     reactor = Reactor(link.worker, kept=True)
     reactor.listen()
     rooms, read = list[int](), asyncio.Event()
-    reactor.by_name["n"] = cast(Any, SimpleNamespace(outbox=SimpleNamespace(room=rooms.append)))
+    reactor.by_name["n"] = cast(Any, SimpleNamespace(outbox=SimpleNamespace(room=lambda _, lines: rooms.append(lines))))
     book, jobs = Book(), Book()
     app = SimpleNamespace(backend=SimpleNamespace(book=book), jobs=jobs)
 

@@ -8,7 +8,7 @@ import pytest
 from bot.errors import UnsafeText
 from bot.protocol.message import Message
 from bot.protocol.roster import Roster
-from bot.wire.rejoin import MAXIMUM_SECONDS, MINIMUM_SECONDS, STABLE_SECONDS, TARGETS_PER_LINE, Wanted
+from bot.wire.rejoin import BANNED_SECONDS, MAXIMUM_SECONDS, MINIMUM_SECONDS, STABLE_SECONDS, TARGETS_PER_LINE, Wanted
 
 
 def wanted(**channels: str | None) -> Wanted:
@@ -196,3 +196,110 @@ def test_other_lines_ask_for_nothing(line: str, roster: Roster) -> None:
 @pytest.mark.parametrize("line", [":op!i@h KICK #A ME :out", ":me!i@h PART #a :removed by services"])
 def test_being_thrown_out_is_heard(line: str, roster: Roster) -> None:
     assert wanted(a=None).heard(Message.parse(line), roster, 0)
+
+
+# -- when it may help, at once; when nobody wants us, not at all
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+def heard(channels: Wanted, roster: Roster, now: float, *lines: str) -> list[str]:
+    """The JOINs that are due at once after these lines, which the roster has as well."""
+    for line in lines:
+        message = Message.parse(line)
+        roster.apply(message)
+        channels.heard(message, roster, now)
+    return texts(channels.due(now))
+
+
+def test_an_invitation_ends_the_wait(roster: Roster) -> None:
+    channels = wanted(b="key")
+    assert heard(channels, roster, 0, ":irc.test 473 me #b :invite only") == []
+    assert heard(channels, roster, 1, ":op!i@h INVITE me #B") == ["JOIN #b key"]
+    assert heard(channels, roster, 2, ":op!i@h INVITE me #b") == [], "the answer to that JOIN has not come"
+
+
+@pytest.mark.parametrize(
+    "line", [":op!i@h INVITE me #other", ":op!i@h INVITE me #a", ":op!i@h INVITE you #b", ":op!i@h INVITE me"]
+)
+def test_other_invitations_are_for_plugins(line: str, roster: Roster) -> None:
+    channels = wanted(a=None, b=None)
+    heard(channels, roster, 0, ":irc.test 473 me #b :invite only")
+    assert heard(channels, roster, 1, line) == []
+
+
+@pytest.mark.parametrize(
+    "login", [":irc.test 900 me me!i@h account :You are now logged in", ":NickServ MODE me :+r", ":me MODE me +ir"]
+)
+def test_a_login_ends_the_wait_for_channels_of_registered_nicks(login: str, roster: Roster) -> None:
+    channels = wanted(b=None, c=None)
+    refusals = [":irc.test 477 me #b :registered nicks only", ":irc.test 474 me #c :banned"]
+    assert heard(channels, roster, 0, *refusals) == []
+    assert heard(channels, roster, 1, login) == ["JOIN #b"]
+    assert channels.next_at() is not None, "the ban has nothing to do with it"
+
+
+def test_a_ban_is_given_a_minute(roster: Roster) -> None:
+    channels = wanted(b=None)
+    heard(channels, roster, 0, ":irc.test 474 me #b :banned")
+    at = channels.next_at()
+    assert at is not None and BANNED_SECONDS <= at <= 2 * BANNED_SECONDS
+
+
+def test_a_key_that_was_changed_while_we_were_in_is_the_one_to_come_back_with(roster: Roster) -> None:
+    channels = wanted(a="old")
+    heard(channels, roster, 0, ":op!i@h MODE #a +k new")
+    assert texts(channels.everything()) == ["JOIN #a new"]
+    heard(channels, roster, 1, ":op!i@h KICK #a me", ":irc.test 475 me #a :wrong key")
+    assert texts(channels.everything()) == ["JOIN #a old"], "the one we were told may be right again"
+
+
+def test_a_key_that_the_server_hides_is_not_taken_for_one(roster: Roster) -> None:
+    channels = wanted(a="old")
+    heard(channels, roster, 0, ":op!i@h MODE #a +k *")
+    assert texts(channels.everything()) == ["JOIN #a old"]
+
+
+def stays_out(told: list[str]) -> Wanted:
+    channels = Wanted({"#a": None}, str.lower, Random(1), told.append)
+    channels.stay_out = frozenset({"#A"})
+    return channels
+
+
+def test_a_channel_that_is_not_to_be_rejoined_stays_left_after_a_kick(roster: Roster, told: list[str]) -> None:
+    channels = stays_out(told)
+    assert heard(channels, roster, 0, ":op!i@h KICK #a me :out") == []
+    assert channels.next_at() is None and texts(channels.missing(roster)) == []
+    assert told == ["#a: kicked by op: out; not coming back before somebody invites me or says !join"]
+
+
+def test_it_is_joined_when_somebody_wants_us_back(roster: Roster, told: list[str]) -> None:
+    for back in (
+        lambda channels: heard(channels, roster, 1, ":op!i@h INVITE me #a"),
+        lambda channels: [channels.add("#a").encode()],
+        lambda channels: texts(channels.everything()),
+    ):
+        channels = stays_out(told)
+        roster.apply(Message.parse(":me!i@h JOIN #a"))
+        heard(channels, roster, 0, ":op!i@h KICK #a me :out")
+        assert back(channels) == ["JOIN #a"] and channels.thrown_out == set()
+
+
+def test_a_refusal_to_let_us_in_is_tried_again_there_too(roster: Roster, told: list[str]) -> None:
+    channels = stays_out(told)
+    roster.apply(Message.parse(":me!i@h PART #a"))
+    heard(channels, roster, 0, ":irc.test 471 me #a :full")
+    assert channels.next_at() is not None
+
+
+def test_the_reason_is_told_once_per_change(roster: Roster, told: list[str]) -> None:
+    channels, now = Wanted({"#b": None}, str.lower, Random(1), told.append), 0.0
+    for numeric in ("471", "471", "471", "474", "474", "471"):
+        heard(channels, roster, now, f":irc.test {numeric} me #b :no, by {numeric}\x02")
+        now = channels.next_at() or 0.0
+        assert texts(channels.due(now)) == ["JOIN #b"]
+    assert [text.partition(";")[0] for text in told] == [f"#b: can't join: no, by {n}" for n in ("471", "474", "471")]
+    assert all(text.endswith(" s, and on") for text in told)

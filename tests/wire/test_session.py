@@ -19,6 +19,7 @@ class Owner:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.lines = list[bytes]()
+        self.pieces = list[int]()  # how many lines had come at the end of each piece
         self.told = list[str]()
 
     def wake(self, at: float) -> None:
@@ -31,6 +32,9 @@ class Owner:
         self.lines.append(line)
         if line == b"BAD":
             raise RuntimeError("one line that can't be taken")
+
+    def arrived_all(self) -> None:
+        self.pieces.append(len(self.lines))
 
     def writable(self, session: Session) -> None:
         self.told.append("writable")
@@ -134,6 +138,7 @@ def test_ten_megabytes_without_a_line_end_take_no_memory() -> None:
         (b"@time=1 :irc.test PING :x", b"PONG :x\r\n"),
         (b"PING :\xff\xc3", b"PONG :\xff\xc3\r\n"),
         (b"PING", b""),
+        (b"PING ", b""),
         (b"PING :a\rQUIT :b\0", b"PONG :aQUIT :b\r\n"),
     ],
 )
@@ -159,6 +164,12 @@ def test_a_line_that_fails_costs_neither_the_connection_nor_the_next_line(
     session.data_received(b"BAD\r\ngood\r\nPING :x\r\n")
     assert owner.lines == [b"BAD", b"good"]
     assert transport.written == b"PONG :x\r\n"
+
+
+def test_the_lines_of_one_segment_are_handed_over_together(session: Session, owner: Owner) -> None:
+    session.data_received(b"one\r\ntwo\r\nthr")
+    session.data_received(b"ee\r\n")
+    assert owner.pieces == [2, 3]
 
 
 def test_silence_is_asked_about_and_then_ended(session: Session, owner: Owner, transport: Transport) -> None:

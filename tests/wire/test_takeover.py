@@ -437,13 +437,13 @@ async def test_what_is_said_to_two_networks_is_accepted_on_both_whichever_has_ro
         peer.send(":bob!b@home PRIVMSG neverquit :both")
         await bench.said(peer)
         (number,) = bench.told.unfinished[-1:]
-        bench.connection.outbox.room(-64)
+        bench.connection.outbox.room("-", -64)
         bench.connection.say(Message("PRIVMSG", ("#a", "one")), cause=number, handler="h", k=0)
         other.say(Message("PRIVMSG", ("#a", "two")), cause=number, handler="h", k=1)
         bench.connection.done(number)
         await second.until("PRIVMSG #a")
         assert number in bench.keeper.entries, "done must not overtake what waits for room"
-        bench.connection.outbox.room(64)
+        bench.connection.outbox.room("-", 64)
         await peer.until("PRIVMSG #a")
         await bench.keeper.settled("n")
         other.disconnect()

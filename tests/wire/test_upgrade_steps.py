@@ -54,7 +54,9 @@ async def hands_over(staff: Staff, first: Actor) -> None:
 
 def arrives(staff: Staff, text: str) -> None:
     """A line comes from the network."""
-    staff.supervisor.keeper.arrived(cast(Any, SimpleNamespace(name="net")), text.encode())
+    keeper = staff.supervisor.keeper
+    keeper.arrived(cast(Any, SimpleNamespace(name="net")), text.encode())
+    keeper.arrived_all()
 
 
 @pytest.fixture(autouse=True)

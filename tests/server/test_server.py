@@ -4,75 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 import shutil
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from speaking import Join, ask, numerics, piped, raw
 
 from bot.errors import UnsafeText
-from bot.server import MAX_BODY, VERBS, Client, Peer, Server, cut
-
-Join = Callable[..., Awaitable[Client]]
-_tokens = itertools.count()
-
-
-async def ask(client: Client, *lines: str) -> list[str]:
-    """Say these lines; all that the client heard since it was asked before, until the server had handled them."""
-    heard: list[str] = []
-    token = f"end-{next(_tokens)}"
-    for line in (*lines, f"PING {token}"):
-        client.send(line)
-    while token not in (line := await client.expect("")):
-        heard.append(line)
-    return [line for line in heard if not line.startswith("PING ")]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    server = Server(accounts={"alice": "sesame", "long": "x" * 400}, now=lambda: 1_000_000_000.25)
-    await server.start()
-    yield server
-    await server.stop()
-    assert server.crashes == []
-
-
-@pytest.fixture
-async def join(server: Server) -> AsyncIterator[Join]:
-    """`await join("alice", "#a", "#b", caps="...")`: a client that has joined these."""
-    clients: list[Client] = []
-
-    async def connect(nick: str, *channels: str, caps: str = "", account: str | None = None) -> Client:
-        client = await Client.connect("127.0.0.1", server.port, nick, account=account, password="sesame", caps=caps)
-        clients.append(client)
-        await ask(client, *(f"JOIN {name}" for name in channels))
-        return client
-
-    yield connect
-    for client in clients:
-        await client.close()
-
-
-async def raw(server: Server, *lines: str) -> list[str]:
-    """What a bare connection hears that says these lines and then nothing more until PONG or the end."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write("".join(f"{line}\r\n" for line in (*lines, "PING sentinel")).encode())
-    heard = []
-    async with asyncio.timeout(10):
-        while (line := (await reader.readline()).decode().rstrip("\r\n")) and "sentinel" not in line:
-            heard.append(line)
-    writer.close()
-    return heard
-
-
-def numerics(lines: list[str]) -> list[str]:
-    return [line.split(" ")[1] for line in lines]
-
+from bot.server import MAX_BODY, VERBS, Client, Server, cut
+from bot.server.services import NickServ
+from bot.server.verbs import RARE
 
 # -- registration -------------------------------------------------------------------------------------------------
 
@@ -812,42 +757,13 @@ async def test_tls_where_it_was_asked_for(certificate: Path) -> None:
 # -- garbage and bounds -------------------------------------------------------------------------------------------
 
 
-class Pipe(asyncio.Transport):
-    """A transport that keeps what is written; `waiting` is what it says of its buffer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.waiting = 0
-        self.ended = ""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += bytes(data)
-
-    def get_write_buffer_size(self) -> int:
-        return self.waiting
-
-    def close(self) -> None:
-        self.ended = "close"
-
-    def abort(self) -> None:
-        self.ended = "abort"
-
-
-def piped(server: Server, nick: str) -> tuple[Peer, Pipe]:
-    peer, pipe = Peer(server), Pipe()
-    peer.connection_made(pipe)
-    peer.data_received(f"CAP LS 302\r\nCAP REQ :message-tags server-time sasl\r\nNICK {nick}\r\n".encode())
-    peer.data_received(b"USER u 0 * :r\r\nCAP END\r\nJOIN #a\r\n")
-    return peer, pipe
-
-
 ODD_WORDS = """#a #b # alice bob a,b,,#a +ov-b b +k +l 0 * %tcuihsnfdlaor,1 LS REQ LIST 302 \u00b2 \u0663 -sasl PLAIN
-    + = @#a +@ @ : \ufeff *!*@* ! #a,#b -o+v +bkl \\ irc.demo"""
+    + = @#a +@ @ : \ufeff *!*@* ! #a,#b -o+v +bkl \\ irc.demo
+    +1 -1 draft/multiline nickserv IDENTIFY REGAIN LATEST BEFORE BETWEEN timestamp=2001 msgid=1 C L S SCRAM-SHA-256"""
 WORDS = st.sampled_from([*ODD_WORDS.split(), "", "\u00e9" * 300, "x" * 600]) | st.text(max_size=12)
 LINES = st.tuples(
-    st.sampled_from(["", "@a=b ", "@+x=\\", ":src ", "@", ":", "@;=;+y= :x!y@z "]),
-    st.sampled_from([*VERBS, "privmsg", "001", "FOO", ""]),
+    st.sampled_from(["", "@a=b ", "@+x=\\", ":src ", "@", ":", "@;=;+y= :x!y@z ", "@label=1 ", "@batch=1 "]),
+    st.sampled_from([*VERBS, *RARE, "privmsg", "001", "FOO", ""]),
     st.lists(WORDS, max_size=5),
     st.sampled_from([" ", "  ", " :"]),
 ).map(lambda parts: (parts[0] + " ".join([parts[1], *parts[2][:-1]]) + parts[3] + "".join(parts[2][-1:])).encode())
@@ -857,8 +773,10 @@ LINES = st.tuples(
 def test_no_line_is_too_odd_for_the_server(lines: list[bytes]) -> None:
     """Whatever is said: no exception, and everybody hears well-formed lines of at most 512 bytes."""
     server = Server(accounts={"alice": "sesame"})
-    server.motd = ()
-    pipes = [piped(server, nick) for nick in ("alice", "bob")]
+    server.motd, server.history, server.nickserv = (), 5, NickServ(server)
+    server.caps |= {"labeled-response": "", "draft/multiline": "max-bytes=40,max-lines=2", "sasl": ""}
+    caps = "batch labeled-response draft/multiline echo-message standard-replies"
+    pipes = [piped(server, nick, caps) for nick in ("alice", "bob")]
     pipes[0][0].data_received(b"\r\n".join(lines) + b"\r\n")
     assert server.crashes == []
     for _, pipe in pipes:

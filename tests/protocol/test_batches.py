@@ -1,0 +1,50 @@
+"""batches.py: which batch a line is in, and which hold what was said before."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.protocol.batches import HISTORY, Batch, Batches
+from bot.protocol.message import Message
+
+
+def turned(*lines: str) -> Batches:
+    batches = Batches()
+    for line in lines:
+        batches.turn(Message.parse(line))
+    return batches
+
+
+def of(batches: Batches, tags: str) -> Batch | None:
+    return batches.of(Message.parse(f"{tags}:bob!b@h PRIVMSG #a :x"))
+
+
+def test_a_line_is_in_the_batch_that_it_names_while_that_is_open() -> None:
+    batches = turned("BATCH +1 NetSplit a.b c.d")
+    assert of(batches, "@batch=1 ") == Batch("netsplit", ("a.b", "c.d"))
+    assert of(batches, "@batch=2 ") is None and of(batches, "") is None
+    assert batches.turn(Message.parse("BATCH -1")) == Batch("netsplit", ("a.b", "c.d"))
+    assert of(batches, "@batch=1 ") is None
+
+
+@pytest.mark.parametrize("kind", sorted(HISTORY))
+def test_a_batch_in_a_batch_of_history_is_history(kind: str) -> None:
+    batches = turned(
+        f"BATCH +1 {kind} #a", "@batch=1 BATCH +2 draft/multiline #a", "@batch=2 BATCH +3 other", "BATCH -1"
+    )
+    assert [batches[name].history for name in ("2", "3")] == [True, True]
+
+
+def test_a_batch_of_the_present_may_hold_a_batch_of_history() -> None:
+    batches = turned("BATCH +1 labeled-response", "@batch=1 BATCH +2 chathistory #a")
+    assert [batch.history for batch in batches.values()] == [False, True]
+
+
+@pytest.mark.parametrize("line", ["BATCH", "BATCH +", "BATCH -", "BATCH x", "BATCH -x", "BATCH :"])
+def test_half_a_line_opens_nothing(line: str) -> None:
+    assert turned(line) == {}
+
+
+def test_batches_that_are_never_closed_are_forgotten_when_there_are_too_many() -> None:
+    batches = turned(*(f"BATCH +{number} chathistory #a" for number in range(1000)))
+    assert "999" in batches and "1" not in batches and len(batches) < 100
