@@ -106,7 +106,7 @@ class Connection(LibraryConnection):
         self.speech = Speech(reactor.send, self.outbox, self.roster, self.alarms, clock, name)
         self.labels = Labels(name, self.roster)
         self.registered, self.ready, self.malformed = False, False, 0
-        self._clock = clock
+        self._clock, self._wall = clock, wall
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
         self._backoff = Backoff(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds, random)
         self.presence = Presence(
@@ -134,8 +134,8 @@ class Connection(LibraryConnection):
     def configure(self, settings: Network) -> None:
         """Take new settings. What the connection itself was made with is used when it is next made."""
         self.settings, self.server, self.port = settings, settings.host, settings.port
-        self._backoff.between(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds)
         self.presence.configure(settings)
+        self._backoff.between(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds)
 
     async def stop(self, reason: str) -> None:
         """Say QUIT, close, and never dial again. Returns when closed, after `stop_seconds` at the latest."""
@@ -194,7 +194,7 @@ class Connection(LibraryConnection):
         if fresh == "0":
             self._take_over()
             return
-        self.roster.time.begin(time.time())
+        self.roster.time.begin(self._wall())
         self.registering.begin(self.settings)
 
     def _take_over(self) -> None:
@@ -225,7 +225,7 @@ class Connection(LibraryConnection):
         return self.registering.machine
 
     def _release(self) -> None:
-        """We are about to be in the channels: let go what waits for them, as they come."""
+        """The channels are about to be asked for: let be said what waits, in its turn."""
         self.speech.arrive(self.channels, self.settings.reconnect.stale_seconds)
 
     def snapshot(self) -> Iterator[Part]:
@@ -259,8 +259,7 @@ class Connection(LibraryConnection):
             self._dial()
         else:
             self._state = "waiting"
-            seconds = max(away, self._backoff.next(patience(reason)))
-            self.alarms.after(seconds, "dial", self._dial)
+            self.alarms.after(seconds := max(away, self._backoff.next(patience(reason))), "dial", self._dial)
             # A server that is away for a night is told of once, not a thousand times.
             level = logging.DEBUG if reason == self._told else logging.WARNING
             log.log(level, "%s: %s; trying again in %.0f s, and on", self.name, reason, seconds)

@@ -50,7 +50,7 @@ class Presence:
         alarms: the connection's; the names `ask`, `rejoin`, `split`, `identify` and `regain` in it are used here.
         clock: seconds, the one of the alarms.
         happened: told of netsplits.
-        release: lets go what waits for the channels; called when they are about to be asked for.
+        release: lets the paced lines go; called when the channels have been asked for.
 
     Attributes:
         up: whether we are registered, and identified if we want to be, so that what is wanted is asked for at once.
@@ -81,7 +81,8 @@ class Presence:
         self.up = False
 
     def configure(self, settings: Network) -> None:
-        """Take new settings; who to be there counts at the next connection. Channels are told by `join` and `part`."""
+        """Take new settings. Which channels to be in is told by `join` and `part`; who to be counts from the next
+        connection on."""
         self._settings = settings
         self._wanted.stay_out = frozenset(channel.name for channel in settings.channels if not channel.rejoin)
 
