@@ -208,6 +208,8 @@ class Labels:
                 self._finish(label)
             return bool(label)
         label, outer = message.tags.get("label", ""), self._batches.get(message.tags.get("batch", ""))
+        if sign != "+" or not name:  # a line without the tag is in no batch
+            return False
         if label in self._open:
             self._batches[name] = (label, True)
         elif outer is not None:
