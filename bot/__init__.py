@@ -6,6 +6,7 @@ Names are resolved when they are first asked for, so `neverquit --version` impor
 where folders are floors and a floor imports only the floors below it:
 
     errors config logs        floor 0   whose fault it is; config.yaml as frozen values; log records
+    keys                      floor 0   the bot's own keys and certificates: usable, and signatures with them
     atwork                    floor 0   whose code runs now, where the keeper can read it
     protocol/                 floor 1   IRC as pure functions and values: no sockets, no clock
     api/ deeds                floor 2   what a plugin author writes or receives; what a call has done to the store

@@ -55,6 +55,7 @@ from bot.networks import Network, Networks, be_in
 from bot.places import Places
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
+from bot.protocol.sts import Policies
 from bot.quarantine import Quarantine
 from bot.speaker import Speaker
 from bot.storage import Backend
@@ -141,7 +142,7 @@ class App(Speaker):
             link = within.worker
         else:
             self._keeper = None
-        self.reactor = Reactor(link, kept=self._keeper is None)
+        self.reactor = Reactor(link, kept=self._keeper is None, policies=Policies(self.backend.own("sts")))
         ledger = Ledger(self.reactor.send, self.reactor.done, self.backend.own("timers"))
         self.jobs = Jobs(self.backend.jobs, self.scheduler, self.calls.later, ledger, self.calls.task, job_clock.time)
         self.reactor.on_boot, self.reactor.on_other = self._booted, self._other
@@ -347,8 +348,7 @@ class App(Speaker):
 
     def down(self, connection: Connection, reason: str) -> None:
         """A connection is lost."""
-        timer = self._not_ready.pop(connection.name, None)
-        if timer is not None:
+        if (timer := self._not_ready.pop(connection.name, None)) is not None:
             timer.cancel()
         self.calls.happened("disconnected", connection, reason=reason)
         if self.once and not self.stopping.is_set():

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-# What a mechanism list may name; SPOKEN are those that `protocol/registration.py` can use in this version.
-Mechanism = Literal["EXTERNAL", "SCRAM-SHA-512", "SCRAM-SHA-256", "ECDSA-NIST256P-CHALLENGE", "PLAIN"]
-SPOKEN: frozenset[str] = frozenset({"PLAIN"})
+# What a mechanism list may name, the strongest first: `protocol/sasl.py` speaks them all.
+Mechanism = Literal["EXTERNAL", "ECDSA-NIST256P-CHALLENGE", "SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +138,28 @@ class SaslSettings:
     """Identification to services while connecting."""
 
     mechanisms: tuple[Mechanism, ...] = option(
-        ("PLAIN",), "What to try, in order. This version speaks PLAIN; other known names are passed over."
+        (), "What to try, in order. Empty: the strongest first, of those that the secrets here allow."
     )
     username: Line = option("neverquit", "Account to identify as; default: the network's nick.")
-    password: Secret | None = option(None, "Its password. PLAIN needs one.")
-    key: Line | None = option(None, "PEM file with the key for ECDSA-NIST256P-CHALLENGE.")
+    password: Secret | None = option(None, "Its password, for SCRAM and PLAIN.")
+    key: Line | None = option(None, "PEM file with the key for ECDSA-NIST256P-CHALLENGE: NIST P-256, not locked.")
     required: bool = option(True, "Whether to leave the network when identification fails.")
     plain_without_tls: bool = option(False, "Allow PLAIN on a network without TLS, where all on the way can read it.")
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True, slots=True)
+class NickServ:
+    """Services that are spoken to by messages, after connecting."""
+
+    service: Annotated[str, WORD] = option("NickServ", "Whom to ask: a nick, or `nick@server`.")
+    password: Secret | None = option(
+        None, "Password to identify with before the channels are joined. Not used when SASL has done that."
+    )
+    account: Annotated[str, WORD] | None = option(None, "Account to identify as; default: the network's nick.")
+    identify: Line = option("IDENTIFY {account} {password}", "What to say to identify.")
+    regain: bool = option(False, "Whether to ask services for the nick when somebody else has it.")
+    regain_with: Line = option("REGAIN {nick} {password}", "What to say to get the nick.")
     __pydantic_config__ = _STRICT
 
 
@@ -196,6 +210,7 @@ class Network:
     )
     password: Secret | None = option(None, "Server password.")
     sasl: SaslSettings | None = option(None, "Identification to services; absent: none.")
+    nickserv: NickServ | None = option(None, "Services by message: identification without SASL, getting the nick back.")
     channels: tuple[Channel, ...] = option((), "Channels to join: names in quotes, or mappings.")
     flood: Flood | None = option(Flood(), "Pace of sending, or `false` for none.")
     reconnect: Reconnect = option(Reconnect(), "Pauses between attempts to connect.")
@@ -305,7 +320,8 @@ class Config:
     def secrets(self) -> Iterator[Secret]:
         """Every secret in force, for `logs.redact`."""
         for network in self.networks.values():
-            optional = [network.password, network.sasl and network.sasl.password]
+            services = (network.sasl, network.nickserv)
+            optional = [network.password, *(each.password for each in services if each is not None)]
             optional += [channel.key for channel in network.channels]
             yield from (secret for secret in optional if secret)
         yield from self.plugins.hidden

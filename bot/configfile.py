@@ -1,11 +1,12 @@
 """A tree read from config.yaml to a checked `Config`, and back to text: the half that knows what the keys mean.
 
-Four steps: `_spread` writes out short forms and fills in what a network leaves to the top level; `_judge` checks what
+Four steps: `_spread` writes out short forms and fills in what a network leaves to the top level; `judge` checks what
 involves several keys; `_validate` checks the shape of each; `_settle` makes the final values. The middle two collect:
 every mistake of the file is told at once, with its place and the way to write it. No message quotes a value, since any
 of them might be a password.
 
-Reading YAML is left to `bot/yamltree.py`, the shape to `bot/configschema.py`. Imported by `bot/config.py` when needed.
+Reading YAML is left to `bot/yamltree.py`, the shape to `bot/configschema.py`, step two to
+`bot/configjudge.py`. Imported by `bot/config.py` when needed.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import dataclasses
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from bot import configschema, yamltree
-from bot.config import SHAPES, SPOKEN, Admin, Config, Mechanism, Reconnect, Secret
+from bot.config import SHAPES, Admin, Config, Secret
+from bot.configjudge import PATHS, judge, mapping, networks
 from bot.configschema import Fault, schema, show
 from bot.errors import ConfigError, Mistake
 from bot.yamltree import Steps, Tree
@@ -31,8 +33,6 @@ _log = logging.getLogger(__name__)
 
 _DEFAULTS = Config()
 _INHERITED = ("nick", "alternative_nicks", "realname", "prefix", "admins")
-_ADMIN_KEYS = {field.name for field in dataclasses.fields(Admin)}
-_PATHS = {"tls": ("ca_file", "certificate", "key"), "sasl": ("key",)}
 _SHAPE_WORDS = {shape.pattern: shape.words for shape in SHAPES}
 _EMPTY = {"dataclass_type": dict, "mapping_type": dict, "dict_type": dict, "tuple_type": list}
 _PLAIN = ("bool_type", "int_type", "float_type")  # what is written without quotes
@@ -68,7 +68,7 @@ def load(path: Path) -> Config:
 def state_dir(path: Path) -> str:
     """See `bot.config.state_dir`."""
     tree, _ = yamltree.load(path, _is_secret)
-    _find_state(root := _mapping(tree.root), path.resolve().parent)
+    _find_state(root := mapping(tree.root), path.resolve().parent)
     if ("state_dir",) not in tree.broken and not isinstance(root["state_dir"], str):
         tree.mistake(("state_dir",), "must be a text")
     if told := [mistake for mistake in tree.mistakes if mistake.key == "state_dir"]:
@@ -91,7 +91,7 @@ def _check(tree: Tree) -> Config:
     if "networks" not in tree.root and not get_close_matches("networks", tree.root, 1, 0.8):
         tree.mistake(("networks",), "is missing; `networks: {}` means none")
     _spread(tree)
-    _judge(tree)
+    judge(tree)
     config = _validate(tree)
     if config is None or tree.mistakes:
         raise ConfigError(sorted(set(tree.mistakes), key=lambda mistake: (mistake.line, mistake.column, mistake.key)))
@@ -99,16 +99,6 @@ def _check(tree: Tree) -> Config:
 
 
 # Step 1: short forms and what is inherited
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _networks(tree: Tree) -> Iterator[tuple[Steps, dict[str, Any]]]:
-    for name, network in _mapping(tree.root.get("networks")).items():
-        if isinstance(network, dict):
-            yield ("networks", name), network
 
 
 def _spread(tree: Tree) -> None:
@@ -126,9 +116,9 @@ def _spread(tree: Tree) -> None:
                 _resolve(directories, number, folder)
     if isinstance(root.get("prefix"), str):
         root["prefix"] = [root["prefix"]]
-    for name in _mapping(root["networks"]):
+    for name in mapping(root["networks"]):
         _default(tree, ("networks", name), root["networks"], {})
-    for steps, network in _networks(tree):
+    for steps, network in networks(tree):
         for name in _INHERITED:
             if name not in network and root.get(name) is not None:
                 network[name] = root[name]
@@ -153,9 +143,9 @@ def _spread_network(network: dict[str, Any], steps: Steps, tree: Tree, folder: P
         network["prefix"] = [network["prefix"]]
     if isinstance(network.get("channels"), list):
         network["channels"] = [{"name": c} if isinstance(c, str) else c for c in network["channels"]]
-    for section, names in _PATHS.items():
+    for section, names in PATHS.items():
         for name in names:
-            _resolve(_mapping(network.get(section)), name, folder)
+            _resolve(mapping(network.get(section)), name, folder)
     if isinstance(network.get("sasl"), dict):
         network["sasl"].setdefault("username", network.get("nick", _DEFAULTS.nick))
 
@@ -182,100 +172,6 @@ def _resolve(holder: Any, name: Any, folder: Path) -> None:
             holder[name] = str(folder / Path(value).expanduser())
         except RuntimeError:  # ~nobody: taken as it stands
             holder[name] = str(folder / value)
-
-
-# Step 2: what involves several keys. Each check passes over what is not of its shape; step 3 tells that.
-
-
-def _judge(tree: Tree) -> None:
-    names = list(_mapping(tree.root.get("networks")))
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-            words = "the name of a network is letters, digits, and _ . - after the first"
-            tree.mistake(("networks", *yamltree.visible(name)), words, tree.names["networks", name])
-    _judge_admins(tree, (), names)
-    _judge_report(tree, names)
-    for steps, network in _networks(tree):
-        if (*steps, "admins") in tree.names:
-            _judge_admins(tree, steps, [str(steps[-1])])
-        _judge_network(tree, steps, network)
-
-
-def _judge_admins(tree: Tree, steps: Steps, names: list[str]) -> None:
-    holder = tree.root["networks"][steps[1]] if steps else tree.root
-    entries = holder.get("admins")
-    for number, admin in enumerate(entries if isinstance(entries, list) else []):
-        if not isinstance(admin, dict):
-            continue
-        place: Steps = (*steps, "admins", number)
-        account, mask, network = (admin.get(name) for name in ("account", "hostmask", "network"))
-        if ("account" in admin) == ("hostmask" in admin):
-            if "account" in admin or not admin.keys() - _ADMIN_KEYS:  # `acount` is told as an unknown key
-                tree.mistake(place, "must have either `account` or `hostmask`")
-        elif account and "network" not in admin and len(names) > 1:
-            words = f"must say which network the account is on, since anyone can register it elsewhere: {_list(names)}"
-            tree.mistake((*place, "network"), words)
-        if isinstance(network, str) and network not in names:
-            tree.mistake((*place, "network"), f"is not a network of this file; there are: {_list(names)}")
-        # A nick is no proof of anything, so that it doesn't count.
-        if isinstance(mask, str) and "!" in mask and not any(sign.isalnum() for sign in mask.split("!", 1)[1]):
-            tree.mistake((*place, "hostmask"), 'is too wide: name a user or a host, as in "*!*@staff.example.org"')
-
-
-def _judge_report(tree: Tree, names: list[str]) -> None:
-    target = _mapping(tree.root.get("reload")).get("report_to")
-    if not isinstance(target, str) or not names:
-        return
-    network, slash, rest = ("", "", target) if target[:1] in "#&+!" else target.partition("/")
-    if slash and (network not in names or not rest):
-        words = f'must be "NETWORK/TARGET"; the networks of this file: {_list(names)}'
-        tree.mistake(("reload", "report_to"), words)
-    elif not slash and len(names) > 1:
-        words = f'must say which network: "{names[0] if names[0].isprintable() else "NETWORK"}/#channel"'
-        tree.mistake(("reload", "report_to"), words)
-
-
-def _judge_network(tree: Tree, steps: Steps, network: dict[str, Any]) -> None:
-    host = network.get("host")
-    if isinstance(host, str) and re.fullmatch(r"[^:]*:[+]?[0-9]*", host):
-        tree.mistake((*steps, "host"), "must be the host alone: the port goes under `port`")
-    pauses = dataclasses.asdict(Reconnect())
-    pauses |= {k: v for k, v in _mapping(network.get("reconnect")).items() if isinstance(v, (int, float))}
-    if pauses["maximum_seconds"] < pauses["minimum_seconds"]:
-        tree.mistake((*steps, "reconnect"), "maximum_seconds must not be less than minimum_seconds")
-    tls = _mapping(network.get("tls"))
-    if "key" in tls and "certificate" not in tls:
-        tree.mistake((*steps, "tls", "key"), "is the key of which `certificate`? Name that as well")
-    for section, names in _PATHS.items():
-        for name in names:
-            path = _mapping(network.get(section)).get(name)
-            if isinstance(path, str) and path and "\0" not in path and not Path(path).is_file():
-                tree.mistake((*steps, section, name), "there is no such file (paths are seen from this file's folder)")
-    sasl = network.get("sasl")
-    if isinstance(sasl, dict):
-        tls_off = network["tls"] is None and (*steps, "tls") not in tree.nulls | tree.broken
-        _judge_sasl(tree, (*steps, "sasl"), sasl, plain_text=tls_off)
-
-
-def _judge_sasl(tree: Tree, steps: Steps, sasl: dict[str, Any], plain_text: bool) -> None:
-    mechanisms = sasl.get("mechanisms", ["PLAIN"])
-    if not isinstance(mechanisms, list) or not all(name in get_args(Mechanism) for name in mechanisms):
-        return
-    if not SPOKEN.intersection(mechanisms):
-        tree.mistake((*steps, "mechanisms"), f"names none that this version speaks; that is: {_list(sorted(SPOKEN))}")
-    elif "PLAIN" in mechanisms:
-        if "password" not in sasl:
-            tree.mistake((*steps, "password"), "is missing; PLAIN needs one")
-        if plain_text and sasl.get("plain_without_tls") is not True:
-            words = (
-                "PLAIN would send the password readable, since `tls` is false; to do so, write plain_without_tls: true"
-            )
-            tree.mistake(steps, words)
-
-
-def _list(names: list[str]) -> str:
-    shown = ", ".join(name for name in names if yamltree.visible(name))
-    return shown or "none"
 
 
 # Step 3: the shape

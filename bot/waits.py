@@ -16,6 +16,7 @@ AT_NEXT_CONNECTION = (
     "bind",
     "password",
     "sasl",
+    "nickserv",
     "nick",
     "alternative_nicks",
     "realname",

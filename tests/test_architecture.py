@@ -20,6 +20,7 @@ FILES = sorted(path.relative_to(ROOT / "bot") for path in (ROOT / "bot").rglob("
 
 FLOORS = {
     **dict.fromkeys(("errors", "config", "configfile", "configschema", "yamltree", "logs", "metrics", "atwork"), 0),
+    **dict.fromkeys(("configjudge", "keys"), 0),
     "protocol": 1,
     "api": 2,
     "dispatch": 3,
@@ -125,7 +126,8 @@ def test_every_folder_and_file_of_bot_is_on_a_floor_or_a_wing() -> None:
 def test_the_door_draws_the_floors_as_they_are() -> None:
     drawn = re.findall(r"^    ([\w/ ]+?) {2,}(floor (\d)|wings)  ", bot.__doc__ or "", re.MULTILINE)
     floors = {name.strip("/"): int(number or -1) for names, _, number in drawn for name in names.split()}
-    parts = {"configfile", "configschema", "yamltree", "__init__", "__main__"}  # of config, and of the door itself
+    # Of config, and of the door itself.
+    parts = {"configfile", "configjudge", "configschema", "yamltree", "__init__", "__main__"}
     assert floors == {name: FLOORS.get(name, -1) for name in map(place, FILES) if name not in parts}
 
 

@@ -89,9 +89,9 @@ def test_the_schema_has_no_field_that_is_not_a_key() -> None:
     assert "hidden" not in json.dumps(config.schema())
 
 
-@pytest.mark.parametrize("mechanism", ["EXTERNAL", "SCRAM-SHA-256", "SCRAM-SHA-512", "ECDSA-NIST256P-CHALLENGE"])
-def test_known_mechanisms_are_accepted_beside_one_that_is_spoken(mechanism: str) -> None:
-    text = f"networks: {{n: {{host: h, sasl: {{password: p, mechanisms: [{mechanism}, PLAIN]}}}}}}"
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"])
+def test_each_mechanism_that_needs_a_password_alone_is_accepted_with_it(mechanism: str) -> None:
+    text = f"networks: {{n: {{host: h, sasl: {{password: p, mechanisms: [{mechanism}]}}}}}}"
     assert config.parse(text, "c.yaml").networks["n"].sasl
 
 

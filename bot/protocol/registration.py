@@ -1,26 +1,31 @@
 """From the open socket to 001: capabilities, SASL, nick and user, as a machine that messages are fed to.
 
-`start` and `feed` return what to send now; sending, deadlines, leaving and coming back are left to
-`wire/connection.py`, which looks at `done` and `failure`. Capabilities go on changing after 001 (CAP NEW, DEL), so
-feed it all lines of a connection; one machine serves one connection. What is enabled stands in `caps`, and whoever
-trusts a tag asks there.
+`start` and `feed` return what to send now; sending, deadlines, leaving and coming back are left to `wire/`, which looks
+at `done`, `failure` and `upgrade`. Capabilities go on changing after 001 (CAP NEW, DEL), so feed it all lines of a
+connection; one machine serves one connection. What is enabled stands in `caps`, and whoever trusts a tag asks there.
+
+In plain text nothing but CAP LS is said before the server has answered that: it may want TLS (`sts`), and then the
+password, and who we are, should not have been readable. A server that is silent gets the rest by `introduce`.
 
 Follows https://ircv3.net/specs/extensions/capability-negotiation, https://ircv3.net/specs/extensions/sasl-3.2 and
-RFC 4616 (PLAIN).
+https://ircv3.net/specs/extensions/sts.
 """
 
 from __future__ import annotations
 
-import base64
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any
 
 from bot.protocol import numerics as n
+from bot.protocol import sts
+from bot.protocol.identity import NICKS_PAUSE_SECONDS, Identity
+from bot.protocol.login import ABORT, Login
 from bot.protocol.message import Message, is_target
+from bot.protocol.sasl import Work
 
-# In the order they are asked for; together well below one line, so that the server's ACK is one line as well.
+# What we ask for where it is offered, in this order. `sasl` is asked for when there is something to log in to.
 # `batch` is there so that replayed history can be told from what is said now.
 WANTED = (
     *("message-tags", "server-time", "account-tag", "account-notify", "extended-join", "multi-prefix"),
@@ -29,106 +34,96 @@ WANTED = (
 )
 
 _MAX_OFFERED = 256
-_MADE_UP_NICKS = 6
-_CHUNK = 400  # characters of base64 in one AUTHENTICATE, by the specification
-
-
-@dataclass(frozen=True, slots=True)
-class Sasl:
-    """How to log in to services.
-
-    Attributes:
-        mechanisms: in order of preference; those that we don't speak are passed over.
-        required: without an account, rather leave than go on.
-        plain_without_tls: allow the password to be sent in the clear.
-    """
-
-    username: str
-    password: str = field(repr=False)
-    mechanisms: tuple[str, ...] = ("PLAIN",)
-    required: bool = True
-    plain_without_tls: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who we want to be on a network."""
-
-    nick: str
-    alternatives: tuple[str, ...] = ()
-    ident: str = ""
-    realname: str = ""
-    password: str | None = field(default=None, repr=False)
-    sasl: Sasl | None = None
-
-
-def _plain(sasl: Sasl) -> bytes:
-    return f"\0{sasl.username}\0{sasl.password}".encode()
-
-
-# Mechanism -> its first and only response. A mechanism with several steps will be one more row.
-MECHANISMS: dict[str, Callable[[Sasl], bytes]] = {"PLAIN": _plain}
+_REQUEST_BYTES = 400  # of names in one CAP REQ, so that its ACK fits into a line, too
 
 
 class Registration:
     """The registration of one connection.
 
+    Args:
+        identity: who we want to be.
+        tls: whether the connection is encrypted, the server's certificate verified.
+        nonce: gives fresh random text for SASL; a test passes one that it knows.
+
     Attributes:
         nick: the nick last asked for; after 001 the one the server gave us (later changes are the roster's).
         caps: what is enabled now.
         offered: what the server has, with values.
+        login: the services account we are logged in to, and the way there.
         done: 001 has come.
         failure: why this connection is of no use, as a sentence, or None. Nothing is sent any more: leave.
+        pause_seconds: after a failure, how long to stay away at least.
+        upgrade: the port that the server speaks TLS on and wants us to come to, or None. Nothing is sent any more.
+        policy_seconds: over TLS, for how long the server wants to be spoken to by TLS only (0: no longer), or None.
+        tls: as above.
         remark: what went wrong without ending it (SASL that was not required), for the log, or None.
-        account: the services account we are logged in to, or None.
     """
 
-    def __init__(self, identity: Identity, tls: bool) -> None:
+    def __init__(self, identity: Identity, tls: bool, nonce: Callable[[], str] = token_hex) -> None:
         self.identity = identity
         self.nick = identity.nick
         self.caps: set[str] = set()
         self.offered: dict[str, str] = {}
+        self.login = Login(identity.sasl, tls, nonce)
         self.done = False
         self.failure: str | None = None
+        self.pause_seconds = 0.0
+        self.upgrade: int | None = None
+        self.policy_seconds: float | None = None
         self.remark: str | None = None
-        self.account: str | None = None
-        self._tls = tls
-        self._nicks = _nicks(identity)
+        self.tls = tls
+        self._nicks = identity.nicks()
         self._requests: deque[tuple[str, ...]] = deque()  # sent, not yet answered; servers answer in order
+        self._introduced = False  # PASS, NICK and USER have been sent
         self._listing = True  # LS is not complete yet
         self._negotiating = True  # CAP END has not been sent
-        self._mechanism = ""  # the one being tried
-        self._responded = False  # its response is on the way
-        self._tried: set[str] = set()
+
+    @property
+    def account(self) -> str | None:
+        """The services account we are logged in to, or None."""
+        return self.login.account
 
     def saved(self) -> list[Any]:
         """Return how things stand as JSON values, for `resumed`; ask when it is done."""
         asked = [list(request) for request in self._requests]
-        login = [self._mechanism, self._responded, sorted(self._tried)]
-        return [self.nick, sorted(self.caps), dict(self.offered), self.account, asked, login]
+        return [
+            *(self.nick, sorted(self.caps), dict(self.offered), self.account, asked, self.login.saved()),
+            *(self.tls, self.policy_seconds),
+        ]
 
     @classmethod
     def resumed(cls, identity: Identity, tls: bool, saved: Iterable[Any]) -> Registration:
         """Return the registration of a connection that another worker has registered.
 
+        Args:
+            tls: as configured; what the connection was made with counts, where `saved` tells.
+
         Raises:
             ValueError, TypeError: this is not what `saved` gave.
         """
-        self = cls(identity, tls)
-        nick, caps, offered, self.account, asked, (mechanism, responded, tried) = saved
+        nick, caps, offered, account, asked, login, *more = saved
+        self = cls(identity, bool(more[0]) if more else tls)
         self.nick, self.caps, self.offered = str(nick), set(caps), dict(offered)
         self._requests.extend(tuple(request) for request in asked)
-        self._mechanism, self._responded, self._tried = str(mechanism), bool(responded), set(tried)
-        self.done, self._listing, self._negotiating = True, False, False
+        self.login.account = account
+        self.login.resume(login)
+        self.policy_seconds = more[1] if len(more) > 1 else None
+        self.done, self._introduced, self._listing, self._negotiating = True, True, False, False
         return self
 
     def start(self) -> list[Message]:
         """Return what to send first, on the open connection. CAP LS comes first: it holds registration open."""
+        return [Message("CAP", ("LS", "302")), *(self.introduce() if self.tls else [])]
+
+    def introduce(self) -> list[Message]:
+        """Return who we are, once: call it when a server in plain text has not answered CAP LS for a while."""
+        if self._introduced or self.upgrade is not None:
+            return []
+        self._introduced = True
         identity = self.identity
         self.nick = next(self._nicks)
         password = [Message("PASS", (identity.password,))] if identity.password else []
         return [
-            Message("CAP", ("LS", "302")),
             *password,
             Message("NICK", (self.nick,)),
             Message("USER", (identity.ident or "neverquit", "0", "*", identity.realname or identity.nick)),
@@ -137,7 +132,10 @@ class Registration:
     def feed(self, message: Message) -> list[Message]:
         """Take in a line of the server and return what to send now. Never raises."""
         react = _REACTIONS.get(message.command)
-        return react(self, message) if react is not None and self.failure is None else []
+        if react is None or self.failure is not None or self.upgrade is not None:
+            return []
+        answers = react(self, message)
+        return [] if self.upgrade is not None else answers
 
     # Capabilities
 
@@ -149,12 +147,12 @@ class Registration:
                 if len(message.params) > 3 and message.params[2] == "*":
                     return []
                 self._listing = False
-                return self._request() or self._go_on()
+                return self.introduce() + (self._request() or self._go_on())
             case "NEW":
                 self._offer(names)
-                if "sasl" in names:  # services are back: what they refused before counts no more
-                    self._tried.clear()
-                return self._request()
+                if "sasl" in names:
+                    self.login.services_back()
+                return self._request() or self._go_on()
             case "DEL":
                 return self._withdraw(names)
             case "ACK":
@@ -167,15 +165,20 @@ class Registration:
         for name, value in names.items():
             if name in self.offered or len(self.offered) < _MAX_OFFERED:
                 self.offered[name] = value
+        if "sts" in names:
+            policy = sts.read(names["sts"])
+            if self.tls:
+                self.policy_seconds = policy.duration if policy.duration is not None else self.policy_seconds
+            else:
+                self.upgrade = policy.port
 
     def _request(self) -> list[Message]:
         """Ask for all that we want, that is offered, and that is neither enabled nor asked for."""
         pending = {name for request in self._requests for name in request}
         wanted = [name for name in WANTED if name in self.offered]
-        if self.account is None and self._next_mechanism():
+        if self.login.wanted and self.login.next(self.offered.get("sasl")):
             wanted.append("sasl")
-        wanted = [name for name in wanted if name not in self.caps and name not in pending]
-        return self._ask([tuple(wanted)]) if wanted else []
+        return self._ask(_lines([name for name in wanted if name not in self.caps and name not in pending]))
 
     def _ask(self, requests: Iterable[tuple[str, ...]]) -> list[Message]:
         requests = list(requests)
@@ -205,19 +208,23 @@ class Registration:
         return self._go_on()
 
     def _withdraw(self, names: dict[str, str]) -> list[Message]:
+        names.pop("sts", None)  # by its specification not withdrawn in this way
         for name in names:
             self.offered.pop(name, None)
             self.caps.discard(name)
-        if "sasl" in names and self._mechanism:
-            return self._sasl_over("the server withdrew SASL")
+        if "sasl" in names and self.identity.sasl is not None:
+            busy = self.login.busy
+            self.login.services_gone()
+            if busy:
+                return self._sasl_over("the server withdrew SASL")
         return []
 
     def _go_on(self) -> list[Message]:
         """When no answer is open: log in, or end the negotiation."""
-        if self._listing or self._requests or self._mechanism:
+        if self._listing or self._requests or self.login.busy:
             return []
-        if self.account is None and "sasl" in self.caps and self._next_mechanism():
-            return self._authenticate()
+        if self.login.wanted and "sasl" in self.caps and (begun := self.login.begin(self.offered.get("sasl"))):
+            return begun
         if self._negotiating and not self.done and self.identity.sasl and self.account is None:
             return self._sasl_over(self._why_no_sasl())
         return self._end()
@@ -229,109 +236,109 @@ class Registration:
         return [Message("CAP", ("END",))]
 
     def _on_refused_command(self, message: Message) -> list[Message]:
-        """421 or 410: a server that has never heard of CAP registers us without."""
+        """421, 410 or 451: a server that has never heard of CAP registers us without."""
+        if self.done or not self._listing:
+            return []
         refused = message.param(1).upper()
-        if refused in ("CAP", "LS") and self._listing and not self.done:
-            self._listing = False
-            if refused == "CAP":
-                self._negotiating = False
-                return self._sasl_over(self._why_no_sasl()) if self.identity.sasl else []
-            return self._go_on()
-        return []
+        if message.command == n.ERR_NOTREGISTERED:
+            return self.introduce()
+        if refused not in ("CAP", "LS"):
+            return []
+        self._listing = False
+        if refused == "LS":
+            return self.introduce() + self._go_on()
+        self._negotiating = False
+        over = self._sasl_over(self._why_no_sasl()) if self.identity.sasl else []
+        return over if self.failure is not None else self.introduce() + over
 
     # SASL
 
-    def _next_mechanism(self) -> str:
-        """Return the first mechanism that both sides speak, that may be used here and was not tried, or nothing."""
-        sasl = self.identity.sasl
-        if sasl is None or "sasl" not in self.offered:
-            return ""
-        # A server of the time before CAP 302 doesn't say which mechanisms it has.
-        offered = self.offered["sasl"].upper().split(",") if self.offered["sasl"] else list(MECHANISMS)
-        for name in map(str.upper, sasl.mechanisms):
-            if name in MECHANISMS and name in offered and name not in self._tried and self._permitted(name, sasl):
-                return name
-        return ""
-
-    def _permitted(self, mechanism: str, sasl: Sasl) -> bool:
-        return mechanism != "PLAIN" or self._tls or sasl.plain_without_tls
-
     def _why_no_sasl(self) -> str:
-        sasl = self.identity.sasl
-        assert sasl is not None
-        if "sasl" not in self.offered:
-            return "the server offers no SASL (its services may be down)"
-        if "PLAIN" in map(str.upper, sasl.mechanisms) and not self._permitted("PLAIN", sasl):
-            return "SASL PLAIN would send the password in the clear; use TLS"
-        if "sasl" not in self.caps and self._next_mechanism():
+        offered = self.offered.get("sasl")
+        if "sasl" not in self.caps and self.login.next(offered):
             return "the server refused to enable SASL"
-        return f"the server offers SASL only by {_printable(self.offered['sasl']) or 'unknown ways'}"
-
-    def _authenticate(self) -> list[Message]:
-        self._mechanism = self._next_mechanism()
-        self._tried.add(self._mechanism)
-        self._responded = False
-        return [Message("AUTHENTICATE", (self._mechanism,))]
+        return _printable(self.login.why_not(offered))
 
     def _on_authenticate(self, message: Message) -> list[Message]:
-        """Answer the server's `+`, once: the response holds the password."""
-        sasl = self.identity.sasl
-        if sasl is None or not self._mechanism or self._responded or message.param(0) != "+":
+        return self._answered(self.login.challenged(message.param(0)))
+
+    @property
+    def work(self) -> Work | None:
+        """What takes so long that it should be called elsewhere, then handed to `worked`; None mostly."""
+        return self.login.work
+
+    def worked(self, result: bytes | Exception) -> list[Message]:
+        """Go on with what `work` has given, or raised; return what to send now."""
+        return self._answered(self.login.worked(result)) if self.failure is None else []
+
+    def _answered(self, answers: list[Message]) -> list[Message]:
+        fault = self.login.attempt.fault if self.login.attempt is not None else ""
+        if not fault:
+            return answers
+        self.login.barred = True
+        return self._sasl_over(f"SASL was broken off: {fault}", abort=True)
+
+    def sasl_timed_out(self) -> list[Message]:
+        """The server has left us waiting for an answer within SASL; return what to send now."""
+        if not self.login.busy or self.failure is not None:
             return []
-        self._responded = True
-        text = base64.b64encode(MECHANISMS[self._mechanism](sasl)).decode()
-        # A chunk of full length means that more follows, so a text that ends with one is ended by an empty one.
-        chunks = [text[at : at + _CHUNK] or "+" for at in range(0, len(text) + 1, _CHUNK)]
-        return [Message("AUTHENTICATE", (chunk,)) for chunk in chunks]
+        return self._sasl_over("SASL: the server or its services did not answer in time", abort=True)
 
     def _on_mechanisms(self, message: Message) -> list[Message]:
         """908: the mechanisms that there are. A 904 mostly follows; where it can't change anything, don't wait."""
-        if not self._mechanism:
+        if not self.login.busy:
             return []
         self.offered["sasl"] = message.param(1)
-        return [] if self._next_mechanism() else self._sasl_over(self._why_no_sasl())
+        return [] if self.login.next(message.param(1)) else self._sasl_over(self._why_no_sasl())
 
     def _on_sasl_refused(self, message: Message) -> list[Message]:
-        if not self._mechanism:
+        if not self.login.busy:
             return []
-        self._mechanism = ""
-        if self._next_mechanism():
-            return self._authenticate()
-        return self._sasl_over(f"SASL was refused: {_printable(message.param(-1)) or message.command}")
+        why = self.login.refused()
+        if begun := self.login.begin(self.offered.get("sasl")):
+            return begun
+        return self._sasl_over(f"SASL was refused: {_printable(why or message.param(-1)) or message.command}")
 
     def _on_sasl_success(self, message: Message) -> list[Message]:
-        if not self._mechanism or self.identity.sasl is None:
+        if not self.login.busy:
             return []
-        self._mechanism = ""
-        self.account = self.account or self.identity.sasl.username
+        if not self.login.succeeded():
+            return self._sasl_over("SASL: the server claims a success without the proof that it knows the password")
         return self._go_on()
 
-    def _sasl_over(self, why: str) -> list[Message]:
+    def _on_sasl_already(self, message: Message) -> list[Message]:
+        if not self.login.busy:
+            return []
+        self.login.known()
+        return self._go_on()
+
+    def _sasl_over(self, why: str, *, abort: bool = False) -> list[Message]:
         """Go on without an account, unless the operator wants none of that."""
-        self._mechanism = ""
+        self.login.refused()
         sasl = self.identity.sasl
         if sasl is not None and sasl.required and not self.done:
             self.failure = why
             return []
         self.remark = why
-        return self._end()
+        return [*([ABORT] if abort else []), *self._end()]
 
     def _on_logged_in(self, message: Message) -> list[Message]:
-        self.account = message.param(2) or None
+        self.login.account = message.param(2) or None
         return []
 
     def _on_logged_out(self, message: Message) -> list[Message]:
-        self.account = None
+        self.login.account = None
         return []
 
     # Nick, and the end
 
     def _on_nick_refused(self, message: Message) -> list[Message]:
-        if self.done:
+        if self.done or not self._introduced:
             return []
         refused, nick = self.nick, next(self._nicks, None)
         if nick is None:
             self.failure = f"the server accepted none of our nicks, at last {refused}: {_printable(message.param(-1))}"
+            self.pause_seconds = NICKS_PAUSE_SECONDS
             return []
         self.nick = nick
         return [Message("NICK", (nick,))]
@@ -356,7 +363,8 @@ _REACTIONS: dict[str, Callable[[Registration, Message], list[Message]]] = {
     "CAP": Registration._on_cap,
     "AUTHENTICATE": Registration._on_authenticate,
     "ERROR": Registration._on_refused,
-    "410": Registration._on_refused_command,
+    n.ERR_INVALIDCAPCMD: Registration._on_refused_command,
+    n.ERR_NOTREGISTERED: Registration._on_refused_command,
     n.RPL_WELCOME: Registration._on_welcome,
     n.ERR_UNKNOWNCOMMAND: Registration._on_refused_command,
     n.ERR_NONICKNAMEGIVEN: Registration._on_nick_refused,
@@ -374,20 +382,21 @@ _REACTIONS: dict[str, Callable[[Registration, Message], list[Message]]] = {
     n.ERR_SASLFAIL: Registration._on_sasl_refused,
     n.ERR_SASLTOOLONG: Registration._on_sasl_refused,
     n.ERR_SASLABORTED: Registration._on_sasl_refused,
-    n.ERR_SASLALREADY: Registration._on_sasl_success,
+    n.ERR_SASLALREADY: Registration._on_sasl_already,
     n.RPL_SASLMECHS: Registration._on_mechanisms,
 }
 
 
-def _nicks(identity: Identity) -> Iterator[str]:
-    """Give the nicks to try, each once: the wanted one, the alternatives, and a few made up.
-
-    Servers cut a long nick silently, and then refuse the same one again: the made-up ones end inside the nine
-    characters that every server takes.
-    """
-    nick = identity.nick
-    made = [f"{nick}_", f"{nick[:7]}__", *(f"{nick[:7]}_{number}" for number in range(1, _MADE_UP_NICKS - 1))]
-    yield from dict.fromkeys((nick, *identity.alternatives, *made))
+def _lines(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Split the names for requests, each of which fits into a line."""
+    line: list[str] = []
+    for name in names:
+        if line and len(" ".join([*line, name]).encode()) > _REQUEST_BYTES:
+            yield tuple(line)
+            line = []
+        line.append(name)
+    if line:
+        yield tuple(line)
 
 
 def _capabilities(params: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bot.protocol.batches import Batch
+from bot.protocol.identity import Identity
 from bot.protocol.message import Message
 from bot.protocol.people import Channel, Member
-from bot.protocol.registration import Identity, Registration
+from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
 
 Part = tuple[str, Any]  # what it is of, and JSON values

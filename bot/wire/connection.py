@@ -29,11 +29,12 @@ from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
 from bot.wire.alarms import Alarms
 from bot.wire.labels import Labels
 from bot.wire.link import Frame, one_line
-from bot.wire.opening import Limits, identity, orders
+from bot.wire.opening import Limits, identity
 from bot.wire.outbox import Outbox
 from bot.wire.presence import Presence
 from bot.wire.reactor import Reactor
 from bot.wire.reconnect import Backoff, patience
+from bot.wire.registering import Registering
 from bot.wire.speech import Speech
 from bot.wire.talking import Talking
 
@@ -71,6 +72,7 @@ class Connection(Talking):
         clock: seconds, never backwards; with one that is stepped by hand, call `alarms.tick` after each step.
         random: for the jitter of waits.
         once: never connect a second time, and let `wait_up` say why the first did not come up.
+        wall: seconds since the epoch, for the policies of hosts that want TLS.
 
     Attributes:
         roster: users, channels, own nick, ISUPPORT; others only read it.
@@ -90,6 +92,7 @@ class Connection(Talking):
         random: Random | None = None,
         limits: Limits | None = None,
         once: bool = False,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(reactor)
         self.server, self.port = settings.host, settings.port
@@ -101,13 +104,16 @@ class Connection(Talking):
         self.outbox = Outbox(reactor.send, reactor.window, name, clock)
         self.speech = Speech(reactor.send, self.outbox, self.roster, self.alarms, clock, name)
         self.labels, self.gathering = Labels(name, self.roster), Gathering()
-        self.registration: Registration | None = None
         self.registered, self.ready, self.malformed = False, False, 0
-        self._clock = clock
+        self._clock, self._wall = clock, wall
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
         self._backoff = Backoff(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds, random)
         self.presence = Presence(
-            self.say, self.ask, self.roster, self.alarms, clock, random, settings, self.limits, self._happened
+            *(self.say, self.ask, self.roster, self.alarms, clock, random, settings, self.limits),
+            *(self._happened, self._release),
+        )
+        self.registering = Registering(
+            name, self.say, self.alarms, self.limits, reactor.policies, wall, self._give_up, self._up
         )
         self._since: int | None = None  # the last line before the connection came up; None while it is down
         self._in_hand: set[str] = set()  # lines whose handlers go on
@@ -127,8 +133,8 @@ class Connection(Talking):
     def configure(self, settings: Network) -> None:
         """Take new settings. What the connection itself was made with is used when it is next made."""
         self.settings, self.server, self.port = settings, settings.host, settings.port
-        self._backoff.between(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds)
         self.presence.configure(settings)
+        self._backoff.between(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds)
 
     async def stop(self, reason: str) -> None:
         """Say QUIT, close, and never dial again. Returns when closed, after `stop_seconds` at the latest."""
@@ -176,7 +182,7 @@ class Connection(Talking):
 
     def _dial(self) -> None:
         self._state, self._last_words = "dialling", ""
-        self.reactor.send(Frame("open", (self.name,), orders(self.settings, self.limits)))
+        self.reactor.send(Frame("open", (self.name,), self.registering.orders(self.settings)))
 
     def _connected(self, since: str, fresh: str) -> None:
         if self._state not in ("dialling", "waiting"):
@@ -187,12 +193,8 @@ class Connection(Talking):
         if fresh == "0":
             self._take_over()
             return
-        self.registration = Registration(identity(self.settings), tls=self.settings.tls is not None)
-        self.roster.time.begin(time.time())
-        seconds = self.limits.registration_seconds
-        self.alarms.after(seconds, "registration", lambda: self._give_up(f"not registered within {seconds:g} s"))
-        for message in self.registration.start():
-            self.say(message, urgent=True)
+        self.roster.time.begin(self._wall())
+        self.registering.begin(self.settings)
 
     def _take_over(self) -> None:
         """Go on with a connection that another worker has registered."""
@@ -200,8 +202,8 @@ class Connection(Talking):
         try:
             snapshot = self.reactor.checkpoints.of(self.name, self._since)
             first = head(snapshot)
-            self.registration = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
-            restore(self.roster, snapshot, self.registration.caps)
+            machine = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
+            restore(self.roster, snapshot, machine.caps)
             self.ready = bool(first["ready"])
             self.gathering.resume(first.get("gathering", ({}, {})))
             self.presence.take_over(first["asks"], first.get("thrown_out", ()), held=not self.reactor.live)
@@ -209,12 +211,22 @@ class Connection(Talking):
             # Also when that one ended while it registered: who knows what it has said. Begin anew.
             self._give_up(f"the worker before was not done with this connection ({error})")
             return
+        self.registering.resume(machine)
         log.info("%s: taken over as %s", self.name, self.roster.nick)
         self._up(taken_over=True)
 
     def caught_up(self) -> None:
         """All that a worker before had left has come: where are we, and where do we want to be?"""
         self.presence.caught_up()
+
+    @property
+    def registration(self) -> Registration | None:
+        """The registration of the present connection; capabilities and account are read there."""
+        return self.registering.machine
+
+    def _release(self) -> None:
+        """The channels have been asked for: let be said what waits, in its turn."""
+        self.speech.arrive(self.channels, self.settings.reconnect.stale_seconds)
 
     def snapshot(self) -> Iterator[Part]:
         """Give how things stand, as JSON values, for the next worker."""
@@ -227,7 +239,7 @@ class Connection(Talking):
         """Close this connection; what follows is decided when the keeper says that it is down."""
         if self.connected:
             self._state, self._last_words = "closing", reason
-            self.alarms.cancel("registration")
+            self.alarms.cancel("registration", "introduce", "sasl")
             self.reactor.send(Frame("close", (self.name,), one_line(reason)))
 
     def _disconnected(self, reason: str) -> None:
@@ -235,18 +247,21 @@ class Connection(Talking):
             return
         self._since, self.ready = None, False
         reason, stopping, was_up = self._last_words or reason, self._state == "stopping", self.registered
-        self.registered, self.registration = False, None
+        self.registered, away = False, self.registering.gone()
         self.alarms.cancel()
         self.presence.leave()
         self.speech.leave()
         self.labels.clear()
         self.gathering.clear()
         self.roster.clear()
-        if stopping or self.once:
+        if stopping or (self.once and away is not None):
             self._end(reason)
+        elif away is None:
+            log.info("%s: %s", self.name, reason)
+            self._dial()
         else:
             self._state = "waiting"
-            self.alarms.after(seconds := self._backoff.next(patience(reason)), "dial", self._dial)
+            self.alarms.after(seconds := max(away, self._backoff.next(patience(reason))), "dial", self._dial)
             # A server that is away for a night is told of once, not a thousand times.
             level = logging.DEBUG if reason == self._told else logging.WARNING
             log.log(level, "%s: %s; trying again in %.0f s, and on", self.name, reason, seconds)
@@ -327,39 +342,22 @@ class Connection(Talking):
 
     def _react(self, number: str, flag: int, message: Message, applied: Applied) -> None:
         """What the protocol itself wants done about a line."""
+        self.registering.heard(number, flag, message)
         if self.registration is not None:
-            self._register(self.registration, number, flag, message)
+            self.roster.caps = self.registration.caps
         told = self.labels.heard(message, self._clock())
         self.presence.heard(message, applied)
         self.speech.heard(message, told or self.presence.tells_of(message))
         if message.command == "ERROR":  # says more than the closing of the socket that follows
             self._last_words = self._last_words or f"the server said: {message.param(-1)}"
 
-    def _register(self, registration: Registration, number: str, flag: int, message: Message) -> None:
-        for k, answer in enumerate(registration.feed(message)):
-            if flag != 2:  # else the worker before has given this answer; if it may have, the keeper knows
-                self.say(answer, cause=number, handler="registration", k=k, urgent=True)
-        self.roster.caps = registration.caps
-        if self.registered or self._state != "registering":
-            return
-        if registration.remark:
-            log.warning("%s: %s", self.name, registration.remark)
-            registration.remark = None
-        if registration.failure:
-            self._give_up(registration.failure)
-        elif registration.done:
-            log.info("%s: connected to %s:%d as %s", self.name, self.server, self.port, registration.nick)
-            self._up()
-
     def _up(self, *, taken_over: bool = False) -> None:
         self._state, self.registered, self._told = "up", True, ""
-        self.alarms.cancel("registration")
         self.alarms.after(self.limits.stable_seconds, "stable", self._backoff.stable)
         if taken_over:
             self.speech.go()
         else:
-            self.speech.arrive(self.channels, self.settings.reconnect.stale_seconds)
-            self.presence.arrive()
+            self.presence.arrive(self.registration.account if self.registration is not None else None)
             self.reactor.checkpoints.save()  # from here on a successor can go on with this connection
         if not self._first.done():
             self._first.set_result("")

@@ -69,7 +69,8 @@ def _tls_context(tls: dict[str, Any]) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     if tls.get("certificate"):
         try:
-            context.load_cert_chain(tls["certificate"], tls.get("key"))
+            # Without the empty password OpenSSL would ask for one at the terminal, and all would stand still.
+            context.load_cert_chain(tls["certificate"], tls.get("key"), lambda: "")
         except OSError as error:
             raise CannotDial(f"can't use the client certificate {tls['certificate']}: {error}") from error
     return context

@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
-from bot.config import Network, Secret
+from bot.config import Network, Secret, Tls
 from bot.errors import UnsafeText
-from bot.protocol.registration import Identity, Sasl
+from bot.keys import sign_ecdsa
+from bot.protocol.identity import Identity
+from bot.protocol.sasl import Sasl
 
 #: Commands that overtake chatter when they come through the library's methods.
 URGENT = {"AUTHENTICATE", "AWAY", "CAP", "JOIN", "KICK", "MODE", "NICK", "PART", "PASS", "PONG", "QUIT", "USER"}
@@ -29,21 +32,29 @@ class Limits:
     stable_seconds: float = 60.0  # registered for so long, the back-off begins anew
     ask_seconds: float = 15.0  # for the answer to a WHO or MODE before the next is asked
     stop_seconds: float = 3.0  # for the keeper to close; it gives the server 2
+    hello_seconds: float = 5.0  # in plain text, for the answer to CAP LS before we say who we are
+    sasl_seconds: float = 20.0  # for all of SASL; services may be slow, the salting takes up to 1 s
+    identify_seconds: float = 8.0  # for NickServ to answer before the channels are joined without
 
 
-def orders(settings: Network, limits: Limits) -> bytes:
-    """The payload of the `open` frame."""
-    tls = settings.tls and {
-        "ca_file": settings.tls.ca_file,
-        "certificate": settings.tls.certificate,
-        "key": settings.tls.key,
-        "fingerprints": list(settings.tls.fingerprints),
+def orders(settings: Network, limits: Limits, secure: int | None = None) -> bytes:
+    """The payload of the `open` frame.
+
+    Args:
+        secure: the port to speak TLS on although the settings say plain text, or None.
+    """
+    given = settings.tls or (Tls() if secure is not None else None)
+    tls = given and {
+        "ca_file": given.ca_file,
+        "certificate": given.certificate,
+        "key": given.key,
+        "fingerprints": list(given.fingerprints),
         "verify_name": settings.host,
     }
     return json.dumps(
         {
             "host": settings.host,
-            "port": settings.port,
+            "port": secure or settings.port,
             "tls": tls,
             "bind": settings.bind,
             "burst": settings.flood.burst if settings.flood else 0,
@@ -61,7 +72,10 @@ def identity(settings: Network) -> Identity:
     sasl = None
     if given := settings.sasl:
         password = reveal(given.password) or ""
-        sasl = Sasl(given.username, password, given.mechanisms, given.required, given.plain_without_tls)
+        sign = partial(sign_ecdsa, given.key) if given.key else None
+        certificate = settings.tls is not None and settings.tls.certificate is not None
+        how = (given.mechanisms, given.required, given.plain_without_tls)
+        sasl = Sasl(given.username, password, *how, certificate=certificate, sign=sign)
     # Servers cut USER's first word to about ten characters, and refuse signs in it.
     ident = "".join(char for char in settings.nick.lower() if char.isascii() and char.isalnum())[:10] or "bot"
     return Identity(

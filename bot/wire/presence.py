@@ -1,9 +1,10 @@
 """On a registered connection: being where we want to be, and asking who is there.
 
 `connection` tells when we are up, what came and when all is over; what of it sends a line of ours stands here, in
-parts that are pure: `rejoin` (the channels) and `asks` (questions to the server). A worker that takes a connection
-over goes on with both: the channels are known from the roster, the questions from the checkpoint. What the server has
-to say about our commands is put into the log, and netsplits are told when all of one has come.
+parts that are pure: `identify` (NickServ, before all else), `rejoin` (the channels), `regain` (the wanted nick) and
+`asks` (questions to the server). A worker that takes a connection over goes on: the channels are known from the roster,
+the questions from the checkpoint, the nick is looked at anew, and who was about to be identified joins at once. What
+the server has to say about our commands is put into the log, and netsplits are told when all of one has come.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from bot.protocol.message import Message
 from bot.protocol.roster import Applied, Roster
 from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
+from bot.wire.identify import Identification, words
 from bot.wire.opening import Limits, reveal
+from bot.wire.regain import Regain
 from bot.wire.rejoin import REFUSALS, Wanted
 from bot.wire.remarks import Remarks
 
@@ -44,12 +47,13 @@ class Presence:
         say: sends a message.
         ask: sends a question, see `Asks`.
         roster: the network's, read only.
-        alarms: the connection's; the names `ask`, `rejoin` and `split` in it are used here.
+        alarms: the connection's; the names `ask`, `rejoin`, `split`, `identify` and `regain` in it are used here.
         clock: seconds, the one of the alarms.
         happened: told of netsplits.
+        release: lets the paced lines go; called when the channels have been asked for.
 
     Attributes:
-        up: whether we are registered, so that what is wanted is asked for at once.
+        up: whether we are registered, and identified if we want to be, so that what is wanted is asked for at once.
     """
 
     def __init__(
@@ -63,25 +67,59 @@ class Presence:
         settings: Network,
         limits: Limits,
         happened: Happened,
+        release: Callable[[], None],
     ) -> None:
+        self._settings, self._limits, self._release = settings, limits, release
         self._say, self._roster, self._alarms, self._clock = say, roster, alarms, clock
         self._happened, self._remarks = happened, Remarks(settings.name)
         channels = {channel.name: reveal(channel.key) for channel in settings.channels}
         self._wanted = Wanted(channels, roster.fold, random, lambda text: log.warning("%s: %s", settings.name, text))
         self.configure(settings)
         self._asks = Asks(ask, alarms, limits.ask_seconds)
+        self._identification: Identification | None = None
+        self._regain = self._own_regain()
         self.up = False
 
     def configure(self, settings: Network) -> None:
-        """Take new settings. Which channels to be in is told by `join` and `part`."""
+        """Take new settings. Which channels to be in is told by `join` and `part`; who to be counts from the next
+        connection on."""
+        self._settings = settings
         self._wanted.stay_out = frozenset(channel.name for channel in settings.channels if not channel.rejoin)
 
     # -- told by the connection
 
-    def arrive(self) -> None:
-        """Registered: join."""
+    def arrive(self, account: str | None) -> None:
+        """Registered, and logged in if there is an account: identify if that is left, join."""
+        self._regain = self._own_regain()
+        self._begin_regain()
+        nickserv = self._settings.nickserv
+        if nickserv is not None and nickserv.password is not None and account is None:
+            self._identification = Identification(nickserv, self._roster)
+            seconds = self._limits.identify_seconds
+            unheard = f"{nickserv.service} has not answered within {seconds:g} s"
+            self._alarms.after(seconds, "identify", lambda: self._enter(unheard))
+            self._say(words(nickserv.identify, nickserv, self._settings.nick), urgent=True)
+        else:
+            self._enter()
+
+    def _enter(self, why_not_identified: str = "") -> None:
+        """Join, and let all else that waits be said."""
+        self._identification = None
+        self._alarms.cancel("identify")
+        if why_not_identified:
+            log.warning("%s: not identified: %s; going on without", self._settings.name, why_not_identified)
         self.up = True
         self._join(self._wanted.everything())
+        self._release()
+
+    def _own_regain(self) -> Regain:
+        nickserv, nick = self._settings.nickserv, self._settings.nick
+        asks = nickserv is not None and nickserv.regain
+        return Regain(nick, self._roster, words(nickserv.regain_with, nickserv, nick) if nickserv and asks else None)
+
+    def _begin_regain(self) -> None:
+        self._regain.begin(self._clock())
+        self._wait_for_nick()
 
     def take_over(self, asks: Iterable[str], thrown_out: Iterable[str], *, held: bool) -> None:
         """Go on where another worker was.
@@ -100,6 +138,7 @@ class Presence:
             self._wanted.key_is(channel.name, channel.key)
         self._wanted.thrown_out.update(self._wanted.channels.keys() & set(thrown_out))
         self.up = True
+        self._begin_regain()
 
     def caught_up(self) -> None:
         """All that a worker before had left has come: where are we, and where do we want to be?"""
@@ -118,6 +157,11 @@ class Presence:
             self._split()
         if self._wanted.heard(message, self._roster, self._clock()):
             self._rejoin()
+        if self._identification is not None:
+            self._identification.heard(message)
+            if self._identification.over:
+                self._enter(self._identification.failure)
+        self._take_nick(self._regain.heard(message, self._clock()))
 
     def tells_of(self, message: Message) -> bool:
         """Whether a line refuses a channel that is wanted: of that `rejoin` has told."""
@@ -125,8 +169,9 @@ class Presence:
 
     def leave(self) -> None:
         """The connection is gone; its alarms are cancelled already."""
-        self.up = False
+        self.up, self._identification = False, None
         self._asks.clear()
+        self._regain.end()
         self._remarks.clear()
 
     @property
@@ -172,3 +217,14 @@ class Presence:
         self._join(self._wanted.due(self._clock()))
         if (at := self._wanted.next_at()) is not None:
             self._alarms.after(at - self._clock(), "rejoin", self._rejoin)
+
+    def _take_nick(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._say(message, urgent=True)
+        self._wait_for_nick()
+
+    def _wait_for_nick(self) -> None:
+        if (at := self._regain.next_at()) is not None:
+            self._alarms.after(at - self._clock(), "regain", lambda: self._take_nick(self._regain.due(self._clock())))
+        else:
+            self._alarms.cancel("regain")

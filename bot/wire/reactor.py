@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from bot.protocol.sts import Policies
 from bot.wire.checkpoint import Checkpoints
 from bot.wire.library import LibraryReactor
 from bot.wire.link import LINK_VERSION, NOWHERE, Frame, LinkEnd
@@ -30,6 +31,7 @@ class Reactor(LibraryReactor):
     Args:
         link: the worker's end; `listen` takes its `on_frame`.
         kept: whether the keeper will outlive this worker.
+        policies: the hosts that are dialled with TLS only, kept over restarts.
 
     Attributes:
         window: credits of each network; 0 until the keeper has greeted us.
@@ -37,9 +39,10 @@ class Reactor(LibraryReactor):
         backlog: numbers of the lines and runs that came before that.
     """
 
-    def __init__(self, link: LinkEnd, *, kept: bool = False) -> None:
+    def __init__(self, link: LinkEnd, *, kept: bool = False, policies: Policies | None = None) -> None:
         super().__init__()
         self.kept = kept
+        self.policies = policies if policies is not None else Policies({})
         self.checkpoints = Checkpoints(self.send, self._snapshots, self._take_held, kept=kept)
         self.window = 0
         self.live = False

@@ -30,13 +30,16 @@ class Talking(LibraryConnection):
     name: str
     reactor: Reactor
     roster: Roster
-    registration: Registration | None
     registered: bool
     labels: Labels
     outbox: Outbox
     speech: Speech
     _clock: Callable[[], float]
     _state: str
+
+    @property
+    def registration(self) -> Registration | None:
+        raise NotImplementedError
 
     def say(
         self, message: Message, *, cause: str = "-", handler: str = "-", k: int = 0, urgent: bool = False

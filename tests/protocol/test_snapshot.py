@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.protocol.identity import Identity
 from bot.protocol.message import Message
-from bot.protocol.registration import Identity, Registration
+from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Member, Roster
 from bot.protocol.snapshot import CHUNK, head, line, of_line, parts, restore, resumed, stranger
 

@@ -70,7 +70,7 @@ async def test_r17_a_server_that_takes_the_connection_and_says_nothing_is_left_a
     bench = await make(limits=Limits(registration_seconds=90))
     bench.connection.start()
     peer = await bench.server.accept()
-    await peer.until("USER")
+    await peer.until("CAP LS")
     await bench.pass_time(59)
     await bench.pass_time(30)
     assert bench.connection.connected
@@ -308,7 +308,7 @@ async def test_stop_ends_in_any_state(state: str, make: Any) -> None:
         bench.connection.start()
     if state in ("registering", "waiting", "ended"):
         peer = await bench.server.accept()
-        await peer.until("USER")
+        await peer.until("CAP LS")
         if state != "registering":
             await bench.lost(peer)
     if state == "ended":

@@ -237,7 +237,7 @@ async def test_a_worker_that_dies_while_it_registers_leaves_a_connection_that_is
     bench = await make(kept=True)
     bench.connection.start()
     peer = await bench.server.accept()
-    await peer.until("USER")
+    await peer.until("CAP LS")
     await bench.succeed()
     assert (await peer.until("QUIT"))[-1].startswith("QUIT :the worker before was not done")
     await bench.lost(peer)
@@ -362,7 +362,7 @@ async def test_each_network_is_taken_over_by_itself(make: Make) -> None:
         other = Network("o", "127.0.0.1", port=server.port, tls=None, flood=None)
         bench.connect("o", other).start()
         second = await server.accept()
-        await second.until("USER")  # and no further
+        await second.until("CAP LS")  # and no further
         await bench.kill()
         await bench.work(kept=True)
         later = bench.connect("o", other)
