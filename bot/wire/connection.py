@@ -205,7 +205,7 @@ class Connection(Talking):
             machine = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
             restore(self.roster, snapshot, machine.caps)
             self.ready = bool(first["ready"])
-            self.gathering.resume(first["gathering"])
+            self.gathering.resume(first.get("gathering", ({}, {})))
             self.presence.take_over(first["asks"], first.get("thrown_out", ()), held=not self.reactor.live)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             # Also when that one ended while it registered: who knows what it has said. Begin anew.

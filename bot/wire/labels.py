@@ -84,12 +84,6 @@ class Said(Awaitable[bool]):
 
     def __init__(self, room: Awaitable[bool], awaited: Awaited) -> None:
         self._room, self.then = room, awaited.then
-        if room is NOT_SENT:
-            awaited.end(False, "dropped")
-        elif isinstance(room, asyncio.Future):  # it waits for room, and may be dropped for want of it
-            room.add_done_callback(
-                lambda left: None if left.cancelled() or left.result() else awaited.end(False, "dropped")
-            )
 
     def __await__(self) -> Generator[Any, None, bool]:
         return self._room.__await__()
@@ -140,6 +134,21 @@ class Labels:
         if tags or message.tags:
             message = Message(message.command, message.params, message.source, tags)
         return message, awaited
+
+    def leaves(self, room: Awaitable[bool], awaited: Awaited | None) -> Awaitable[bool]:
+        """Return what saying a dressed line gives. One that is dropped on its way was refused."""
+        if awaited is None:
+            return room
+
+        def look(left: asyncio.Future[bool]) -> None:
+            if not left.cancelled() and not left.result():
+                self._end(awaited, False, "dropped")
+
+        if isinstance(room, asyncio.Future):  # it waits for room, and may be dropped for want of it
+            room.add_done_callback(look)
+        elif room is NOT_SENT:
+            self._end(awaited, False, "dropped")
+        return Said(room, awaited)
 
     def _await(self, message: Message, who: str, now: float) -> Awaited | None:
         awaited = Awaited(message, who, now)
@@ -199,6 +208,8 @@ class Labels:
                 self._finish(label)
             return bool(label)
         label, outer = message.tags.get("label", ""), self._batches.get(message.tags.get("batch", ""))
+        if sign != "+" or not name:  # a line without the tag is in no batch
+            return False
         if label in self._open:
             self._batches[name] = (label, True)
         elif outer is not None:

@@ -66,7 +66,7 @@ class Talking(LibraryConnection):
         room = self._put(message.encode(), f"{cause}/{handler}", k, urgent)
         if awaited is not None and room is NOT_SENT:
             awaited.end(False, "dropped")
-        return room if awaited is None else Said(room, awaited)
+        return self.labels.leaves(room, awaited)
 
     def say_together(
         self, messages: Sequence[Message], *, cause: str = "-", handler: str = "-", k: int = 0
@@ -87,7 +87,7 @@ class Talking(LibraryConnection):
                 lines = (first, *multiline.inside(group))
                 raw = b"\r".join(safe(line.encode()).encode(errors="replace") for line in lines)
                 room = self.speech.say(group[0].encode(), raw, f"{cause}/{handler}", k + len(group) - 1, "batch")
-                said.append(room if awaited is None else Said(room, awaited))
+                said.append(self.labels.leaves(room, awaited))
             k += len(group)
         return said
 

@@ -130,6 +130,14 @@ def test_a_label_that_nobody_here_gave_means_nothing() -> None:
     assert book.told == []
 
 
+@pytest.mark.parametrize("line", ["@label=z1 BATCH", "@label=z1 BATCH +", "@label=z1 BATCH x", "@label=z1 BATCH -"])
+def test_a_batch_that_is_none_holds_no_lines(line: str) -> None:
+    book = Book(*LABELLED)
+    book.say("PRIVMSG #a :x")
+    assert book.hear(line, ":s 404 bot #a :of something else", "@batch= :s 404 bot #a :No") == [False] * 3
+    assert book.told == []
+
+
 def test_an_answer_counts_once() -> None:
     book = Book(*LABELLED)
     book.say("PRIVMSG #a :x")
