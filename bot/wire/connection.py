@@ -310,6 +310,8 @@ class Connection(LibraryConnection):
         if self._since is None or int(number) <= self._since or checkpoints.covers(int(number)):
             return checkpoints.then(number) or stranger(message)
         applied = self.roster.apply(message, self._clock())
+        if flag == 2:
+            self.roster.splits.told()
         checkpoints.applied(number, message.command)
         self._react(number, flag, message, applied)
         return applied
