@@ -118,4 +118,5 @@ async def test_who_was_lost_in_a_netsplit_is_seen(seen: Bot) -> None:
     for line in ("BATCH +1 netsplit a.b c.d", "@batch=1 :bob!b@h QUIT :a.b c.d", "BATCH -1"):
         seen.server.send_raw(BOT, line)
     await seen.quiet()
+    await seen.app.idle()
     assert (await ask(seen, "bob")).endswith("in #demo, being lost in a netsplit")
