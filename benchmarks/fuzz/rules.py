@@ -152,6 +152,8 @@ class Rules:
             return ""
         if out.command in (b"ISON", b"NICK", b"MONITOR") and out.params[-1] == WANTED_NICK:
             return ""  # to get it back
+        if out.command == b"AUTHENTICATE" and out.params == (b"*",):
+            return ""  # the server was asked and has said nothing
         registers = out.command in (b"CAP", b"NICK", b"USER", b"PASS") and not self.registered
         return "" if registers else "nobody asked for it"
 

@@ -360,7 +360,6 @@ class Stage:
             "calls": app.calls._unfinished,
             "lines in hand": self.connection._in_hand,
             "entries": app.keeper.entries._all,
-            "queued": range(app.keeper.queued),
         }
         return [f"{name}: {len(what)}" for name, what in kept.items() if len(what)]
 
