@@ -207,7 +207,7 @@ class Stage:
         if line[:5] == b"PONG ":
             self._pongs += 1
         elif line != b"PING :keeper" and line[:4] != b"QUIT":
-            self._own[line] += 1
+            self._own[_untagged(line)] += 1
 
     # -- what a driver does
 
@@ -283,7 +283,7 @@ class Stage:
         answers: dict[str, list[Said]] = {}
         for each in said:
             answers.setdefault(each.cause, []).append(each)
-            self._own[each.line] -= 1
+            self._own[_untagged(each.line)] -= 1
         self._own = Counter({line: count for line, count in self._own.items() if count})
         if extra := [line for line, count in self._own.items() if count > 0]:
             self.fault("sent, though nobody said it", repr(extra[:3]))
@@ -362,6 +362,11 @@ class Stage:
             "entries": app.keeper.entries._all,
         }
         return [f"{name}: {len(what)}" for name, what in kept.items() if len(what)]
+
+
+def _untagged(line: bytes) -> bytes:
+    """The line without its tags, which a line that waited for the next connection leaves behind."""
+    return line.partition(b" ")[2] if line.startswith(b"@") else line
 
 
 OFFER = (
