@@ -15,6 +15,7 @@ where folders are floors and a floor imports only the floors below it:
     wire/ storage             wings     the connection (keeper, link); the state on disk
     app calls jobs            floor 5   puts it together; from a line to its handlers; what runs later
     networks places           floor 5   where we are, and which plugin answers there
+    speaker                   floor 5   what is said, on its way to the networks
     announce waits            floor 5   what admins are told
     manners                   floor 5   how we behave towards other programs: CTCP, loops of bots
     chat care keepsakes       floor 5   the commands that are built in

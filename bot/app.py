@@ -36,6 +36,7 @@ from bot.dispatch.pipeline import Pipeline
 from bot.dispatch.relay import Relay
 from bot.dispatch.scheduler import Clock, LoopClock, Scheduler
 from bot.dispatch.table import Table
+from bot.dispatch.typist import Typist
 from bot.errors import CannotConnect, NeverquitError, StoreError
 from bot.handover import Handover
 from bot.jobs import Jobs
@@ -56,6 +57,7 @@ from bot.protocol.message import Message
 from bot.protocol.roster import Applied
 from bot.protocol.sts import Policies
 from bot.quarantine import Quarantine
+from bot.speaker import Speaker
 from bot.storage import Backend
 from bot.waits import waits
 from bot.wire.connection import Connection
@@ -71,7 +73,7 @@ READY_SECONDS = 10.0
 SAFE_MODE = "safe mode: workers have failed again and again, no plugin is loaded; !load NAME or !reload all takes them"
 
 
-class App:
+class App(Speaker):
     """One running bot, keeper and worker in this process.
 
     Args:
@@ -106,8 +108,7 @@ class App:
     ) -> None:
         self.config, self.once, self.handover = config, once, handover
         self.backend = backend or Backend.open(config.state_dir)
-        self.loop = asyncio.get_running_loop()
-        self.thread = threading.get_ident()
+        self.loop, self.thread = asyncio.get_running_loop(), threading.get_ident()
         self.shelf = Shelf(self.backend)
         # Before the link and the clock are made: calls run in the context that they copy.
         kept.shelf.set(self.shelf)
@@ -116,10 +117,11 @@ class App:
         self._clock, self._choice = clock, choice or random.Random()
         self._relay, self.faults = Relay(), Faults()
         self.places = Places(lambda: self.config, self.backend.own, lambda name, text: self.networks[name].fold(text))
-        pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults)
+        job_clock = job_clock or LoopClock()
+        self.typist = Typist(job_clock, self.networks.typing)
+        pipeline = Pipeline(self._relay, config.timeouts.handler_seconds, clock, self.faults, self.typist)
         self.calls = Calls(self, pipeline, self.networks, self.places, self.pending, self.backend.book)
         self.happened = self.calls.happened  # what no line stands for: wire.connection.Listener
-        job_clock = job_clock or LoopClock()
         self.scheduler = Scheduler(job_clock, self.calls.task)
         self.announcer = Announcer(
             lambda: self.resolve(self.config.reload.report_to) if self.config.reload.report_to else None,
@@ -372,23 +374,6 @@ class App:
         if connection.name in self._not_ready:
             self._look_ready(connection)
         self.calls.line(connection, number, flag, message, applied)
-
-    # -- lines to connections: dispatch.outlet.Sender
-
-    def room(self, network: str, command: str, target: str) -> int:
-        """Bytes of text that fit into one relayed line."""
-        known = self.networks.get(network)
-        return known.connection.room_for(command, target) if known else 400
-
-    def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[object] | None:
-        """Queue one line."""
-        if self.calls.left and cause != "-":  # the next worker answers this line, from the beginning
-            return None
-        known = self.networks.get(network)
-        if known is None:
-            log.warning("%s speaks to %s, a network that is not configured", handler, network)
-            return None
-        return known.connection.say(message, cause=cause, handler=handler, k=k)
 
     # -- what contexts and calls ask: api.context.Services, calls.Bot
 

@@ -89,7 +89,7 @@ class Calls:
         calls: list[Call] = []
         if network is not None and flag != 2:
             if self._bot.config.ctcp and (answer := self._manners.ctcp(network, message, applied)) is not None:
-                self._bot.deliver(network.name, answer, number, "bot.ctcp", 0)
+                self._bot.deliver(network.name, (answer,), number, "bot.ctcp", 0)
             here.enter(name(number))  # a rule may search for very long
             try:
                 for event in read(network, number, message, applied):

@@ -214,6 +214,9 @@ class Network:
     channels: tuple[Channel, ...] = option((), "Channels to join: names in quotes, or mappings.")
     flood: Flood | None = option(Flood(), "Pace of sending, or `false` for none.")
     reconnect: Reconnect = option(Reconnect(), "Pauses between attempts to connect.")
+    typing: bool = option(
+        True, "Whether clients may show that the bot works on a command that takes longer than a second."
+    )
     nick: Nick = option("neverquit", "As at the top level, for this network.")
     alternative_nicks: Nicks = option(("neverquit_",), "As at the top level, for this network.")
     realname: Line = option("neverquit", "As at the top level, for this network.")

@@ -76,6 +76,14 @@ class Networks(dict[str, Network]):
             return next(iter(self)), address
         raise UserError(f"{address!r} names no network of {', '.join(self) or 'none'}; write NETWORK/TARGET")
 
+    def typing(self, name: str, target: str, state: str) -> bool:
+        """Show at a target that the bot is at work (`active`) or no longer (`done`); tell whether that left.
+
+        It does not where the settings or the network don't want it, and where a line would be late for it.
+        """
+        connection = self[name].connection if name in self else None
+        return connection is not None and connection.settings.typing and connection.hint(target, "+typing", state)
+
 
 def be_in(connection: Connection, wanted: Mapping[str, str]) -> None:
     """Have a connection in these channels (name -> key or nothing) and in no others, now and whenever it is up."""

@@ -20,6 +20,7 @@ from bot.errors import NeverquitError, StoreError, UserError
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
 from bot.testing import CHANNEL, Bot, running_bot
+from bot.wire.bare import bare
 
 ECHO = """
 from bot import command
@@ -29,11 +30,13 @@ def echo(ctx, text: str = "nothing"): return text
 
 
 async def lines_of(bot: Bot, action: str, nick: str = "you") -> list[str]:
-    """What the bot sends because of a line that is said, as the server gets it."""
+    """What the bot sends because of a line that is said, as the server gets it, without tags in front."""
     heard: list[str] = []
     mark = len(bot.server.log)
     await bot.say(action, nick)
-    heard += [line for who, way, line in list(bot.server.log)[mark:] if (who, way) == (BOT, "in")]
+    heard += [
+        bare(line.encode()).decode() for who, way, line in list(bot.server.log)[mark:] if (who, way) == (BOT, "in")
+    ]
     return [line for line in heard if not line.startswith("PONG ")]
 
 

@@ -27,7 +27,7 @@ FLOORS = {
     "live": 4,
     "deeds": 2,
     **dict.fromkeys(("app", "calls", "jobs"), 5),
-    **dict.fromkeys(("networks", "places", "announce", "waits", "manners"), 5),
+    **dict.fromkeys(("networks", "speaker", "places", "announce", "waits", "manners"), 5),
     **dict.fromkeys(("chat", "care", "keepsakes"), 5),
     **dict.fromkeys(("control", "ctl"), 5),
     **dict.fromkeys(("handover", "packed"), 5),

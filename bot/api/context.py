@@ -3,18 +3,19 @@
 A `Context` belongs to one call of one handler (or to one run of a job or hook, then without network, channel and user).
 It holds no state of its own: sending goes to the call's outlet, ownership to the plugin's generation, both given by the
 floors above through the protocols below. Everything that speaks is a plain call that may come from any thread, and may
-be awaited: the wait ends when the lines have found room in the queue to the network.
+be awaited: the wait ends when the lines have found room in the queue to the network; `sent` tells what more it gives.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bot.api.http import Http
 from bot.api.http import http as shared_http
+from bot.api.sent import Sent
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,24 +24,11 @@ if TYPE_CHECKING:
     from bot.protocol.message import Message
 
 
-class Sent:
-    """What a speaking call returns: nothing to look at, but it may be awaited."""
-
-    __slots__ = ("_room",)
-
-    def __init__(self, room: Awaitable[object] | None = None) -> None:
-        self._room = room
-
-    def __await__(self) -> Generator[Any, None, None]:
-        if self._room is not None:
-            yield from self._room.__await__()
-
-
 class Outlet(Protocol):
     """Where the lines of one call go."""
 
-    def send(self, network: str, target: str, kind: str, text: str) -> Sent:
-        """Say `text` (`kind` is `say`, `notice` or `action`) to a channel or nick."""
+    def send(self, network: str, target: str, kind: str, text: str, answers: Message | None = None) -> Sent:
+        """Say `text` (`kind` is `say`, `notice` or `action`) to a channel or nick, as an answer to a message or not."""
 
 
 class Owner(Protocol):
@@ -100,7 +88,7 @@ class Context:
     Attributes:
         network: the IRC network (`name`, `nick`, `fold`, `same`), None in `every` jobs and hooks.
         channel: the channel's name, None in private, in `every` jobs and hooks.
-        user: who caused the call (`nick`, `ident`, `host`, `account`), or None.
+        user: who caused the call (`nick`, `ident`, `host`, `account`, `bot`), or None.
         text: what they wrote, without the command; of an event its text.
         message: the IRC line as it came (`command`, `params`, `source`, `tags`), or None.
         command: the name the command was called by, or "".
@@ -166,9 +154,16 @@ class Context:
         return self._outlet.send(*self._place(), "say", str(text))
 
     def reply(self, text: object) -> Sent:
-        """Like `say`, with `nick: ` in front in a channel."""
+        """Like `say`, with `nick: ` in front in a channel, and marked as the answer to what was said."""
         prefix = f"{self.user.nick}: " if self.channel and self.user else ""
-        return self._outlet.send(*self._place(), "say", prefix + str(text))
+        return self.answer(f"{prefix}{text}")
+
+    def answer(self, text: object) -> Sent:
+        """Say what the function returned or yielded: like `say`, marked as the answer to what was said.
+
+        Where the network gives messages an id, clients can show what an answer belongs to.
+        """
+        return self._outlet.send(*self._place(), "say", str(text), self.message)
 
     def notice(self, text: object) -> Sent:
         """Like `say`, as a NOTICE, which no bot answers."""

@@ -1,6 +1,6 @@
 """The steps around one call of a handler, each of one shape: `step(call, next)`.
 
-    errors -> permission -> limit -> arguments -> timeout -> the author's function
+    errors -> permission -> limit -> arguments -> typing -> timeout -> the author's function
 
 A step answers, refuses, or hands on. What a function returns or yields is said where the question came from. Whatever a
 function raises, `SystemExit` included, ends here: the chatter reads one neutral line with an id, the log has the trace.
@@ -28,6 +28,7 @@ from bot.dispatch.outlet import CallOutlet
 from bot.dispatch.owner import Owner, current
 from bot.dispatch.relay import Relay
 from bot.dispatch.table import Handler
+from bot.dispatch.typist import Typist
 from bot.errors import StoreError, UsageError, UserError
 
 _OURS = str(Path(__file__).parents[1]) + "/"
@@ -60,6 +61,7 @@ class Pipeline:
         relay: where plain functions run.
         handler_seconds: how long one call may take.
         faults: remembers what failed, for who asks.
+        typist: shows that a command is being worked on.
 
     Attributes:
         limits: how often each user has run which command.
@@ -73,12 +75,14 @@ class Pipeline:
         handler_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         faults: Faults | None = None,
+        typist: Typist | None = None,
     ) -> None:
         self._relay, self.handler_seconds, self.clock = relay, handler_seconds, clock
-        self._faults = faults or Faults()
+        self._faults, self._typist = faults or Faults(), typist
         self.on_end: Callable[[Owner, bool], object] = lambda owner, failed: None
         self.limits = Limits()
-        self._run = compose((self.errors, self.permission, self.limit, self.arguments, self.timeout), self.invoke)
+        steps = (self.errors, self.permission, self.limit, self.arguments, self.typing, self.timeout)
+        self._run = compose(steps, self.invoke)
 
     async def run(self, call: Call) -> None:
         """Run one call to its end. Never raises, but for the cancellation of the task it runs in."""
@@ -178,6 +182,15 @@ class Pipeline:
         elif isinstance(call.handler.declaration, On) and call.event is not None:
             call.kwargs = {name: call.event.fields.get(name) for name in call.handler.wants}
         await go(call)
+
+    async def typing(self, call: Call, go: Next) -> None:
+        """Let who has asked see that a command takes its time."""
+        event = call.event
+        if self._typist is None or event is None or not isinstance(call.handler.declaration, Command):
+            await go(call)
+            return
+        with self._typist.working((event.network.name, event.place)):
+            await go(call)
 
     async def timeout(self, call: Call, go: Next) -> None:
         """End a call that takes too long."""
@@ -300,4 +313,4 @@ def _say(ctx: Context, text: Any) -> None:
         raise TypeError(f"a handler gives text, not {type(text).__name__}: return or yield str")
     text = str(text)
     if text.strip():
-        ctx.say(text)
+        ctx.answer(text)

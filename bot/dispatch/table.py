@@ -7,6 +7,7 @@ matched before a commit finishes on the old code.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from bot.dispatch.rules import RuleSet
 
 if TYPE_CHECKING:
     from bot.dispatch.owner import Owner
+
+_SPACE = re.compile("[ \n]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +101,10 @@ class Table:
         return self.commands.get(name) or self.qualified.get(name)
 
     def command_of(self, event: Event, prefixes: Sequence[str]) -> tuple[str, str] | None:
-        """Return (name, rest) if the text is addressed to the bot as a command, else None."""
+        """Return (name, rest) if the text is addressed to the bot as a command, else None.
+
+        A text of several lines is one command: its name is the first word, the rest has all that follows.
+        """
         text, nick = event.text, event.network.nick
         for prefix in prefixes:
             if prefix and text.startswith(prefix):
@@ -112,8 +118,8 @@ class Table:
                     text = text.removeprefix(prefix) if prefix else text
             elif event.channel is not None:
                 return None
-        name, _, rest = text.partition(" ")
-        return (name, rest.strip(" ")) if name else None
+        name, *rest = _SPACE.split(text, 1)
+        return (name, "".join(rest).strip(" \n")) if name else None
 
     def _rules(self, text: str, enabled: Callable[[str], bool]) -> Iterable[Match]:
         for index, match in self.ruleset.found(text):

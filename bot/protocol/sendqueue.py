@@ -11,6 +11,9 @@ Servers count lines in much this way (RFC 2813 section 5.8: a penalty per line a
 urgent lines spend tokens too, but never the last: the first answer after some JOINs is not late. What they need beyond
 that is a debt of a few lines, paid back before chatter gets tokens again; a hundred KICKs wait as well, or they would
 end the connection. Until a flow is released they are free: they are the steps of a registration, which servers ask for.
+
+Lines that belong together are one item here, parted by CR: they leave at once, what they cost beyond the tokens that
+are there keeps back the chatter after them. An item parted by LF leaves line by line.
 """
 
 from __future__ import annotations
@@ -103,7 +106,7 @@ class SendQueue:
         self._free = None
 
     def pop(self, now: float, *, paced: bool = True) -> tuple[bytes, str | None] | None:
-        """Take the line that may leave at `now`, with its flow (None: urgent), or None.
+        """Take the line that may leave at `now`, with its flow (None: urgent, or not the end of an item), or None.
 
         Args:
             paced: False takes urgent lines only (the server does not read at the moment).
@@ -115,9 +118,15 @@ class SendQueue:
         flow = self._next() if paced and not self._urgent else None
         if flow is None or (self._burst and self._tokens < _WHOLE):
             return None
-        self._tokens = max(0.0, self._tokens - 1)
         lines = self._flows[flow]
-        line = lines.popleft().line
+        line, more, rest = lines[0].line.partition(b"\n")
+        # Of lines that belong together the first and the last are their frame, and say nothing.
+        self._tokens = max(0.0, self._tokens - 1) - (max(0, line.count(b"\r") - 2) if self._burst else 0)
+        if more:
+            lines[0] = lines[0]._replace(line=rest)
+            self._flows.move_to_end(flow)
+            return line, None
+        lines.popleft()
         self._paced -= 1
         if lines:
             self._flows.move_to_end(flow)
@@ -135,6 +144,23 @@ class SendQueue:
         else:
             missing = 0.0 if not self._burst or self._tokens >= _WHOLE else self._debt + 1 - self._tokens
         return now + missing / self._per_second if missing > 0 else now
+
+    def spare(self, now: float) -> bool:
+        """Take a token for a line that matters little: only when nothing waits, and never the last one."""
+        self._refill(now)
+        if len(self) or self._free is not None:
+            return False
+        if self._burst:
+            if self._tokens < 2:
+                return False
+            self._tokens -= 1
+        return True
+
+    def change(self, change: Callable[[bytes], bytes]) -> None:
+        """Change the items in flows; what becomes of one may have other lines, never none."""
+        for lines in self._flows.values():
+            for at, waiting in enumerate(lines):
+                lines[at] = waiting._replace(line=change(waiting.line))
 
     def drop(self, which: Callable[[str, Waiting], bool]) -> Counter[str]:
         """Throw away the lines in flows of which this is true; return how many, by flow."""

@@ -4,7 +4,7 @@ The worker's end of the link. The keeper dials when told and says what came; her
 we are (`protocol.registration`), what a line means (`protocol.roster`), what we do by ourselves (`presence`) and what
 may leave (`outbox`). What a line does to the bot is the listener's. Long answers are cut above; `room_for` says where.
 
-Every line out, by whatever method, passes `_put`, the one place that refuses CR, LF and NUL.
+What leaves is said by the methods of `talking`.
 
 A worker that ends leaves its connection up; the next one takes it over (`_take_over`): what its checkpoint tells is the
 state, lines after that are applied, and those before it are only passed on. Then it asks and joins what was still open.
@@ -15,31 +15,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Protocol
 
 from bot.config import Network
-from bot.errors import CannotConnect, MalformedLine, UnsafeText
-from bot.protocol.message import Message, decode, safe
+from bot.errors import CannotConnect, MalformedLine
+from bot.protocol.message import Message, decode
+from bot.protocol.multiline import Gathering
 from bot.protocol.registration import Registration
 from bot.protocol.roster import Applied, Roster
 from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
 from bot.wire.alarms import Alarms
-from bot.wire.labels import Labels, Said
-from bot.wire.library import LibraryConnection
+from bot.wire.labels import Labels
 from bot.wire.link import Frame, one_line
 from bot.wire.opening import Limits, identity
-from bot.wire.outbox import NOT_SENT, SENT, Outbox
+from bot.wire.outbox import Outbox
 from bot.wire.presence import Presence
 from bot.wire.reactor import Reactor
 from bot.wire.reconnect import Backoff, patience
 from bot.wire.registering import Registering
 from bot.wire.speech import Speech
+from bot.wire.talking import Talking
 
 log = logging.getLogger(__name__)
-
-TAG_BYTES = 4095  # 4,094 of tags that a client may send, and the sign before them; apart from the line's own length
 
 
 class Listener(Protocol):
@@ -62,7 +61,7 @@ class Listener(Protocol):
         """
 
 
-class Connection(LibraryConnection):
+class Connection(Talking):
     """One network. Made, used and ended on the loop's thread.
 
     Args:
@@ -104,7 +103,7 @@ class Connection(LibraryConnection):
         self.alarms = Alarms(clock)
         self.outbox = Outbox(reactor.send, reactor.window, name, clock)
         self.speech = Speech(reactor.send, self.outbox, self.roster, self.alarms, clock, name)
-        self.labels = Labels(name, self.roster)
+        self.labels, self.gathering = Labels(name, self.roster), Gathering()
         self.registered, self.ready, self.malformed = False, False, 0
         self._clock, self._wall = clock, wall
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
@@ -206,8 +205,9 @@ class Connection(LibraryConnection):
             machine = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
             restore(self.roster, snapshot, machine.caps)
             self.ready = bool(first["ready"])
+            self.gathering.resume(first.get("gathering", ({}, {})))
             self.presence.take_over(first["asks"], first.get("thrown_out", ()), held=not self.reactor.live)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             # Also when that one ended while it registered: who knows what it has said. Begin anew.
             self._give_up(f"the worker before was not done with this connection ({error})")
             return
@@ -232,6 +232,7 @@ class Connection(LibraryConnection):
         """Give how things stand, as JSON values, for the next worker."""
         assert self.registration is not None
         own = {"asks": self.presence.asks, "thrown_out": self.presence.thrown_out, "ready": self.ready}
+        own["gathering"] = self.gathering.saved()
         return parts(self.roster, self.registration, since=self._since, **own)
 
     def _give_up(self, reason: str) -> None:
@@ -251,6 +252,7 @@ class Connection(LibraryConnection):
         self.presence.leave()
         self.speech.leave()
         self.labels.clear()
+        self.gathering.clear()
         self.roster.clear()
         if stopping or (self.once and away is not None):
             self._end(reason)
@@ -282,12 +284,13 @@ class Connection(LibraryConnection):
     def done(self, number: str) -> None:
         """All handlers of this line have ended; what they said goes first."""
         self._in_hand.discard(number)
+        self.gathering.done(number)
         self.reactor.done(number)
 
     def _line(self, number: str, flag: int, raw: bytes) -> None:
         try:
             message = Message.parse(decode(raw))
-            applied = self._apply(number, flag, message)
+            whole, applied = self._apply(number, flag, message)
         except Exception as error:
             # A server's oddity costs one line, never the connection.
             self.malformed += 1
@@ -297,22 +300,33 @@ class Connection(LibraryConnection):
             return
         if self._is_heard and flag != 2:
             self._tell(lambda: self._tell_library(message))
+        if whole is None:
+            self.done(number)
+            return
         self._in_hand.add(number)
-        if not self._tell(lambda: self.listener.line(self, number, flag, message, applied)):
+        if not self._tell(lambda: self.listener.line(self, number, flag, whole, applied)):
             self.done(number)
         if self.reactor.kept and number in self._in_hand:
-            account = applied.account if applied.past else self.roster.account_of(message)
+            account = applied.account if applied.past else self.roster.account_of(whole)
             self.reactor.checkpoints.in_hand(number, applied, account)
 
-    def _apply(self, number: str, flag: int, message: Message) -> Applied:
-        """Take a line into the state, unless it is of an earlier connection or is in the state already."""
+    def _apply(self, number: str, flag: int, message: Message) -> tuple[Message | None, Applied]:
+        """Take a line into the state, unless it is of an earlier connection or is in the state already.
+
+        Returns:
+            What the line stands for: itself, a message of several lines that it ends, or nothing if it is part of one.
+        """
         checkpoints = self.reactor.checkpoints
         if self._since is None or int(number) <= self._since or checkpoints.covers(int(number)):
-            return checkpoints.then(number) or stranger(message)
+            message = self.gathering.known(number) or message
+            return message, checkpoints.then(number) or stranger(message)
         applied = self.roster.apply(message, self._clock())
-        checkpoints.applied(number, message.command)
+        whole = self.gathering.take(number, message, self.roster.batches)
+        checkpoints.applied(number, message.command if whole is message else "BATCH")
         self._react(number, flag, message, applied)
-        return applied
+        if whole is not None and whole is not message:
+            applied = self.roster.apply(whole, self._clock())
+        return whole, applied
 
     def _tell(self, call: Callable[[], None]) -> bool:
         """Call somebody else's code, whose faults must not become ours."""
@@ -363,64 +377,6 @@ class Connection(LibraryConnection):
     def part(self, channels: str, message: str = "") -> None:
         """Leave, and stay away."""
         self.presence.part(channels, message)
-
-    # -- lines out --
-
-    def say(
-        self, message: Message, *, cause: str = "-", handler: str = "-", k: int = 0, urgent: bool = False
-    ) -> Awaitable[bool]:
-        """Send a message: now if `urgent`, else at the network's pace.
-
-        Args:
-            cause: the number of the line (or the name of the work) that this is an effect of; `-` for none.
-            handler: which handler says it, without spaces or `/`.
-            k: from 0, counted within that handler of that line.
-            urgent: for what keeps the connection in order. Lost when there is none; words to channels wait for the
-                next one, all else is lost with it as well.
-
-        Returns:
-            Need not be awaited; gives True when the keeper has it, False when it was dropped. It is a `Said` where
-            the network tells how a line fares.
-
-        Raises:
-            UnsafeText: the message is more than one line, or its parameters don't fit the grammar.
-        """
-        awaited = None
-        if self.registered or message.tags:
-            message, awaited = self.labels.dress(message, handler, self._clock())
-        room = self._put(message.encode(), f"{cause}/{handler}", k, urgent)
-        if awaited is not None and room is NOT_SENT:
-            awaited.end(False, "dropped")
-        return room if awaited is None else Said(room, awaited)
-
-    def ask(self, question: Message, then: Callable[[], None]) -> bool:
-        """Say this; tell whether `then` will be called when its answer is complete: the network must label answers."""
-        said = self.say(question)
-        if isinstance(said, Said):
-            said.then(lambda _fared, _why: then())
-        return isinstance(said, Said)
-
-    async def drained(self) -> None:
-        """Wait until no line waits for room on its way to the keeper."""
-        await self.outbox.drained()
-
-    def room_for(self, command: str, target: str) -> int:
-        """How many bytes of text fit into a PRIVMSG or NOTICE to `target` as the server relays it, prefix and all."""
-        frame = f":{self.roster.me_source()} {command} {target} :\r\n"
-        # Names that leave no room are no server's: rather a line that is cut than hundreds with a letter each.
-        return max(100, self.roster.isupport.linelen - len(frame.encode()))
-
-    def _put(self, line: str, key: str, k: int, urgent: bool) -> Awaitable[bool]:
-        # A lone surrogate has no bytes; it becomes `?`, as in any other text that can't be shown.
-        raw = safe(line).encode(errors="replace")
-        if raw.startswith(b"@") and raw.find(b" ") > TAG_BYTES:
-            raise UnsafeText(f"the tags of a line take more than {TAG_BYTES - 1} bytes, which no server takes")
-        if not urgent and self._state != "ended":
-            return self.speech.say(line, raw, key, k)
-        if not self.connected:
-            return NOT_SENT
-        self.reactor.send(Frame("say", (self.name, key, str(k), "0", "-"), raw))
-        return SENT
 
     # -- the library's methods that mean something else here --
 

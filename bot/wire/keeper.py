@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 
 from bot.protocol.sendqueue import Waiting
+from bot.wire.bare import bare, in_turn
 from bot.wire.dial import CannotDial, dial
 from bot.wire.entries import Entry
 from bot.wire.handing import Handing
@@ -37,6 +38,7 @@ QUIT_SECONDS = 2.0  # for the server to close after QUIT
 ROOM_STEP = WINDOW // 4  # credits go back in handfuls; `_owe` says why nobody waits in vain
 
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
+_FORBIDDEN_TOGETHER = re.compile(rb"\0")
 
 
 class Keeper:
@@ -58,7 +60,6 @@ class Keeper:
         self.entries.on_lost = self._lost
         self.heard_at = clock()  # when the worker last sent anything
         self.finished = 0  # entries that were done
-        self._number = 0
         self._saved: tuple[str, bytes] = ("0", b"")
         self.on_other: Callable[[Frame], None] | None = None  # frames that are about the worker, not about IRC
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -66,9 +67,9 @@ class Keeper:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._reactions: dict[str, Callable[..., None]] = {
-            "open": self._open, "free": self._free, "go": self._go, "say": self._say, "cut": self._cut,
-            "begin": self._begin, "done": self._done, "seen": self._seen, "save": self._save, "close": self._close,
-            "drop": self._drop, "mark": self._mark, "beat": lambda _payload: None,
+            "open": self._open, "free": self._free, "go": self._go, "say": self._say, "batch": self._batch,
+            "cut": self._cut, "begin": self._begin, "done": self._done, "seen": self._seen, "save": self._save,
+            "close": self._close, "drop": self._drop, "mark": self._mark, "beat": lambda _payload: None,
         }  # fmt: skip
         self._link: LinkEnd | None = None
         if link_end is not None:
@@ -179,19 +180,18 @@ class Keeper:
     # -- entries --
 
     def arrived(self, session: Session, line: bytes) -> None:
-        """Number a line from the server and remember it."""
-        self._number += 1
-        self.entries.add(str(self._number), session.name, line)
+        """Keep a line from the server; it gets its number when a worker may have it."""
+        self.entries.arrive(session.name, line)
 
     def arrived_all(self) -> None:
         """What the server sent in one piece has arrived: hand it over."""
         self._handing.hand_over()
 
-    def _lost(self, number: str, entry: Entry) -> None:
+    def _lost(self, name: str, number: str, matters: bool) -> None:
         self.blame.finished(number)
-        if entry.seen or not entry.handed:
+        if matters:
             # Who took this connection over would be wrong about who is where: no checkpoint suits it any more.
-            self._net(entry.net).since = self._number
+            self._net(name).since = self.entries.last
 
     def _hand(self, name: str, number: str, flag: str, text: bytes) -> None:
         self._send("line", name, number, flag, payload=text)
@@ -207,15 +207,17 @@ class Keeper:
 
     def _done(self, number: str, _payload: bytes) -> None:
         self.finished += 1
+        entry = self.entries.get(number)
         self.entries.remove(number)
-        self._finished(number)
+        self._finished(number, entry)
 
     def _seen(self, number: str, _payload: bytes) -> None:
         if self.entries.see(number):
-            self._finished(number)
+            self._finished(number, self.entries.get(number))
 
-    def _finished(self, number: str) -> None:
-        self._handing.finished(number)
+    def _finished(self, number: str, entry: Entry | None) -> None:
+        if entry is not None:
+            self._handing.finished(number, entry.net)
         self._changed()
 
     def _save(self, number: str, blob: bytes) -> None:
@@ -225,17 +227,21 @@ class Keeper:
 
     # -- what is said --
 
-    def _say(self, name: str, key: str, k: str, lane: str, flow: str, line: bytes) -> None:
-        net, paced = self._net(name), lane != "0"
+    def _say(
+        self, name: str, key: str, k: str, lane: str, flow: str, line: bytes, forbidden: re.Pattern[bytes] = _FORBIDDEN
+    ) -> None:
+        net, paced = self._net(name), lane in "12"
         cause, _, handler = key.rpartition("/")
         if not self.entries.is_new(name, cause, handler, int(k), flow):
             self.duplicates += 1
             self._owe(net, flow, paced)
             return
-        if _FORBIDDEN.search(line) or (paced and net.queue.paced >= WINDOW):
+        if forbidden.search(line) or (paced and net.queue.paced >= WINDOW):
             self.refused += 1
             log.error("refused a line for %s: it holds CR or NUL, or came without credit", name)
             self._owe(net, flow, paced and net.queue.paced < WINDOW)
+        elif lane == "3":
+            net.hint(line, self.clock())
         elif lane == "1" or net.up:
             # An urgent line is for the connection that was up when it was said; it waits for no other.
             net.spoken = net.spoken or not paced
@@ -243,6 +249,9 @@ class Keeper:
             self._pump(net)
         else:
             self._owe(net, flow, paced)
+
+    def _batch(self, name: str, key: str, k: str, lane: str, flow: str, lines: bytes) -> None:
+        self._say(name, key, k, lane, flow, in_turn(lines), _FORBIDDEN_TOGETHER)
 
     def _owe(self, net: Net, flow: str, lines: int = 1) -> None:
         # With fewer than ROOM_STEP owed, either the queue still holds lines, which will leave and be owed in turn, or
@@ -293,7 +302,7 @@ class Keeper:
                     self.wake(due)
                 break
             line, flow = popped
-            session.write(line)
+            session.write(line.replace(b"\r", b"\r\n"))  # several, where they belong together
             if flow is not None:
                 self._owe(net, flow)
         if queue.paced:  # else a flow that finds no place here would have to wait for a handful of credits
@@ -346,7 +355,8 @@ class Keeper:
         if net.dial is not session.dial:
             session.end("given up meanwhile")
             return
-        net.session, net.dial, net.spoken, net.since = session, None, False, self._number
+        self.entries.number_all(net.name)
+        net.session, net.dial, net.spoken, net.since = session, None, False, self.entries.last
         net.up_at = self.clock()
         stale = net.up_at - net.settings.get("stale_seconds", float("inf"))
         if lines := self._forget(net, lambda _, waiting: waiting.at < stale):
@@ -368,6 +378,7 @@ class Keeper:
         net.session, net.dial, net.why = None, None, reason
         net.queue.hold()
         self._forget(net, lambda _, waiting: not waiting.lasting)
+        net.queue.change(bare)
         # Nobody is in a channel any more: what was kept to rebuild that state is void.
         self.entries.void(net.name)
         self._tell_state(net)

@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 from bot.protocol.clienttags import permitted
 from bot.protocol.message import Message
 from bot.protocol.roster import Roster
+from bot.wire.outbox import NOT_SENT
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,9 @@ MAX_BATCHES = 64
 MAX_TOLD = 256
 SECONDS = 600.0  # a line may wait for minutes at 0.5 a second; after that it is as if the network had said nothing
 
-#: What is not answered, or not to us.
+#: What the bot says by itself and is answered to in a way that does not tell what is answered, as JOIN and NICK are.
+ASKED = frozenset({"BATCH", "MODE", "NOTICE", "PRIVMSG", "WHO"})
+#: What is not answered, or not to us, whoever says it.
 UNANSWERED = frozenset({"AUTHENTICATE", "CAP", "PASS", "PING", "PONG", "QUIT", "TAGMSG", "USER"})
 
 #: Told how a line fared, once: True it was taken, False it was refused (and why), None nobody knows.
@@ -50,7 +53,7 @@ class Awaited:
 
     def __init__(self, message: Message, who: str, at: float) -> None:
         self.who, self.at = who, at
-        self.command, self.target = message.command, message.param(0)
+        self.command, self.target = message.command, message.param(2 if message.command == "BATCH" else 0)
         self.key: Any = None  # among those that are open
         self.refusal: Message | None = None
         self.over = False
@@ -81,10 +84,6 @@ class Said(Awaitable[bool]):
 
     def __init__(self, room: Awaitable[bool], awaited: Awaited) -> None:
         self._room, self.then = room, awaited.then
-        if isinstance(room, asyncio.Future):  # it waits for room, and may be dropped for want of it
-            room.add_done_callback(
-                lambda left: None if left.cancelled() or left.result() else awaited.end(False, "dropped")
-            )
 
     def __await__(self) -> Generator[Any, None, bool]:
         return self._room.__await__()
@@ -117,7 +116,7 @@ class Labels:
     # -- lines out
 
     def dress(self, message: Message, who: str, now: float) -> tuple[Message, Awaited | None]:
-        """Return a line as it is to go out: without tags that the network refuses, with a label if it has an answer.
+        """Return a line as it is to go out: without tags that the network refuses, with a label if that tells us more.
 
         Args:
             who: says it, `plugin.handler`; `-` for the bot itself.
@@ -128,12 +127,28 @@ class Labels:
         if message.tags:
             message.encode()
         tags = permitted(message.tags, self._roster.caps, self._roster.isupport.tokens) if message.tags else {}
-        awaited = None if message.command in UNANSWERED else self._await(message, who, now)
+        wanted = message.command in ASKED or (who != "-" and message.command not in UNANSWERED)
+        awaited = self._await(message, who, now) if wanted else None
         if awaited is not None and isinstance(awaited.key, str):
             tags = {"label": awaited.key, **tags}
         if tags or message.tags:
             message = Message(message.command, message.params, message.source, tags)
         return message, awaited
+
+    def leaves(self, room: Awaitable[bool], awaited: Awaited | None) -> Awaitable[bool]:
+        """Return what saying a dressed line gives. One that is dropped on its way was refused."""
+        if awaited is None:
+            return room
+
+        def look(left: asyncio.Future[bool]) -> None:
+            if not left.cancelled() and not left.result():
+                self._end(awaited, False, "dropped")
+
+        if isinstance(room, asyncio.Future):  # it waits for room, and may be dropped for want of it
+            room.add_done_callback(look)
+        elif room is NOT_SENT:
+            self._end(awaited, False, "dropped")
+        return Said(room, awaited)
 
     def _await(self, message: Message, who: str, now: float) -> Awaited | None:
         awaited = Awaited(message, who, now)
@@ -193,6 +208,8 @@ class Labels:
                 self._finish(label)
             return bool(label)
         label, outer = message.tags.get("label", ""), self._batches.get(message.tags.get("batch", ""))
+        if sign != "+" or not name:  # a line without the tag is in no batch
+            return False
         if label in self._open:
             self._batches[name] = (label, True)
         elif outer is not None:

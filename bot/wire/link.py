@@ -67,8 +67,11 @@ SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     "open": (("net",), True),  # dial as this JSON says; nothing happens when up or dialling
     "free": (("net", "flow"), False),  # registered: lines of this flow may leave
     "go": (("net",), False),  # and now those of all flows
-    # lane 0 leaves now, 1 in its turn, 2 in its turn and on this connection only; flow: to whom, in our words, or `-`
+    # lane 0 leaves now, 1 in its turn, 2 in its turn and on this connection only, 3 now if nothing waits, else never;
+    # flow: to whom, in our words, or `-`
     "say": (("net", "cause/handler", "k", "lane", "flow"), True),
+    # the same with several lines, parted by CR, that leave with no other between them: one effect, all or none
+    "batch": (("net", "cause/handler", "k", "lane", "flow"), True),
     "cut": (("net", "flow"), False),  # nobody there will have it: forget what waits in this flow
     "begin": (("net", "name"), True),  # an entry for work that no line caused; net is `-` for work of no network
     "done": (("number",), False),  # finished, forget

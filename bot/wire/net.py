@@ -30,3 +30,8 @@ class Net:
     def up(self) -> bool:
         """Whether there is a connection that is not being ended."""
         return self.session is not None and self.session.quit_by is None
+
+    def hint(self, line: bytes, now: float) -> None:
+        """Send a line that matters little, if nothing waits."""
+        if self.up and self.session is not None and self.session.paused_at is None and self.queue.spare(now):
+            self.session.write(line)

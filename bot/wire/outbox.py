@@ -132,6 +132,12 @@ class Outbox:
             # Shielded: one author who stops waiting must not wake, or cancel, the others.
             await asyncio.shield(self._drained)
 
+    def change(self, change: Callable[[Frame], Frame]) -> None:
+        """Change the lines that wait here."""
+        for lines in self._flows.values():
+            for at, waiting in enumerate(lines):
+                lines[at] = waiting._replace(frame=change(waiting.frame))
+
     def drop(self, which: Callable[[Frame, float], bool]) -> int:
         """Drop the lines of which this is true, given when each was said; return how many."""
         before = self._lines

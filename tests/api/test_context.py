@@ -8,18 +8,22 @@ from typing import Any
 
 import pytest
 
-from bot.api.context import Context, Sent
+from bot.api.context import Context
 from bot.api.events import Event, User
 from bot.api.http import http
+from bot.api.sent import Sent
 from bot.errors import UserError
+from bot.protocol.message import Message
 
 
 class Outlet:
     def __init__(self) -> None:
         self.said: list[tuple[str, str, str, str]] = []
+        self.answers: list[Message | None] = []
 
-    def send(self, network: str, target: str, kind: str, text: str) -> Sent:
+    def send(self, network: str, target: str, kind: str, text: str, answers: Message | None = None) -> Sent:
         self.said.append((network, target, kind, text))
+        self.answers.append(answers)
         return Sent()
 
 
@@ -221,18 +225,17 @@ def test_schedule_without_a_place_has_no_address() -> None:
     assert services.scheduled[0][-1] is None
 
 
-# --- Sent
+# --- what an answer belongs to
 
 
-async def test_what_speaking_returns_may_be_awaited_or_not() -> None:
-    await context().say("hi")
-    room: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-    async def wait() -> None:
-        await Sent(room)
-
-    waiting = asyncio.create_task(wait())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    room.set_result(True)
-    await waiting
+@pytest.mark.parametrize(
+    ("way", "answers"),
+    [("reply", True), ("answer", True), ("say", False), ("notice", False), ("action", False), ("private", False)],
+)
+def test_a_reply_and_what_is_returned_answer_the_message_and_nothing_else_does(way: str, answers: bool) -> None:
+    asked = Message("PRIVMSG", ("#a", "the text"), tags={"msgid": "7"})
+    event = Event("message", LIBERA, "7", asked, User("bob", "b", "h"), "#a", "the text")
+    ctx = Context(Owner(), Outlet(), Services(), event)
+    getattr(ctx, way)("hi")
+    outlet: Any = ctx._outlet
+    assert outlet.answers == [asked if answers else None]

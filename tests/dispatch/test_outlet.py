@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -26,14 +26,22 @@ class Sender:
         self.bytes = room
         self.sent: list[tuple[str, Message, str, str, int]] = []
         self.waiting: Awaitable[object] | None = None
+        self.one, self.groups = False, list[int]()  # whether the network joins lines, and how many came at a time
 
     def room(self, network: str, command: str, target: str) -> int:
         return self.bytes
 
-    def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[object] | None:
-        message.encode()
-        self.sent.append((network, message, cause, handler, k))
-        return self.waiting
+    def together(self, network: str) -> bool:
+        return self.one
+
+    def deliver(
+        self, network: str, messages: Sequence[Message], cause: str, handler: str, k: int
+    ) -> list[Awaitable[object] | None]:
+        self.groups.append(len(messages))
+        for number, message in enumerate(messages, k):
+            message.encode()
+            self.sent.append((network, message, cause, handler, number))
+        return [self.waiting]
 
     @property
     def texts(self) -> list[str]:
@@ -323,3 +331,72 @@ def test_the_asker_who_waited_longest_is_forgotten_first() -> None:
         pending.put(("n", "#a", str(number)), [Message("PRIVMSG", ("#a", "x"))])
     assert pending.take(("n", "#a", "0")) == []
     assert pending.take(("n", "#a", "1")) != []
+
+
+# --- lines that are one message
+
+
+def joining(limit: int = 8, room: int = 400) -> tuple[Sender, CallOutlet]:
+    sender = Sender(room)
+    sender.one = True
+    return sender, outlet(sender, limit)
+
+
+async def test_the_lines_of_one_text_are_one_message_where_the_network_takes_that() -> None:
+    sender, out = joining()
+    say(out, "one\ntwo\nthree", "four")
+    assert sender.texts == ["one", "two", "three", "four"]
+    assert (sender.groups, sender.numbers) == ([3, 1], [0, 1, 2, 3])
+
+
+async def test_elsewhere_each_is_its_own() -> None:
+    sender = Sender()
+    say(outlet(sender, 8), "one\ntwo\nthree")
+    assert sender.groups == [1, 1, 1]
+
+
+async def test_notices_and_actions_are_not_joined() -> None:
+    sender, out = joining()
+    say(out, "one\ntwo", kind="notice")
+    say(out, "one\ntwo", kind="action")
+    assert sender.groups == [1, 1, 1, 1]
+
+
+async def test_the_pieces_of_a_long_line_are_marked_to_be_put_together_again() -> None:
+    sender, out = joining(room=12)
+    say(out, "the quick brown fox\nnext")
+    assert "".join(sender.texts[:-1]) == "the quick brown fox"
+    assert ["draft/multiline-concat" in message.tags for _, message, *_ in sender.sent] == [False, True, False]
+
+
+async def test_a_text_that_fills_the_allowance_waits_for_the_end_and_is_one_message_still() -> None:
+    sender, out = joining(limit=3)
+    say(out, "one\ntwo\nthree")
+    assert sender.sent == []
+    out.finish()
+    assert sender.groups == [3]
+
+
+async def test_what_is_more_waits_and_the_hint_stands_in_the_last_line_of_the_message() -> None:
+    sender, out = joining(limit=3)
+    say(out, "one\ntwo\nthree\nfour\nfive")
+    out.finish()
+    assert sender.groups == [3]
+    assert sender.texts == ["one", "two", "three (+2 more: !more)"]
+
+
+async def test_a_second_run_says_each_message_as_the_first_did() -> None:
+    sender, out = joining()
+    out.said = []
+    say(out, "one\ntwo", "three")
+    again = Sender()
+    outlet(again).again(out.said)
+    assert (again.texts, again.groups, again.numbers) == (sender.texts, sender.groups, sender.numbers)
+
+
+async def test_only_the_first_line_of_an_answer_names_what_it_answers() -> None:
+    sender = Sender(12)
+    asked = Message("PRIVMSG", ("#a", "x"), tags={"msgid": "7"})
+    outlet(sender, 8).send("libera", "#a", "say", "the quick brown fox\nnext", asked)
+    tags = {"+reply": "7", "+draft/reply": "7"}
+    assert [dict(message.tags) for _, message, *_ in sender.sent] == [tags, {}, {}]

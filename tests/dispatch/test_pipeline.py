@@ -7,7 +7,7 @@ import inspect
 import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -40,9 +40,14 @@ class Sender:
     def room(self, network: str, command: str, target: str) -> int:
         return 400
 
-    def deliver(self, network: str, message: Message, cause: str, handler: str, k: int) -> Awaitable[object] | None:
-        self.said.append(message.params[1])
-        return None
+    def together(self, network: str) -> bool:
+        return False
+
+    def deliver(
+        self, network: str, messages: Sequence[Message], cause: str, handler: str, k: int
+    ) -> list[Awaitable[object] | None]:
+        self.said += [message.params[1] for message in messages]
+        return [None]
 
 
 class Bench:

@@ -224,3 +224,44 @@ def test_a_line_is_there_at_the_moment_that_was_named(burst: float, rate: float,
             assert due is not None
             now = due
             assert queue.pop(now) is not None
+
+
+def test_lines_that_belong_together_leave_together_and_cost_as_many() -> None:
+    queue = pushed(made(5, 1), b"BATCH +n\ra\rb\rc\rBATCH -n", b"after")
+    assert popped(queue, 0) == [b"BATCH +n\ra\rb\rc\rBATCH -n", b"after"]
+    queue = pushed(made(2, 1), b"BATCH +n\ra\rb\rc\rBATCH -n", b"after")
+    assert popped(queue, 0) == [b"BATCH +n\ra\rb\rc\rBATCH -n"]
+    assert queue.next_at(0) == 2
+    assert popped(queue, 2) == [b"after"]
+
+
+def test_what_a_message_of_many_lines_costs_keeps_no_urgent_line_back() -> None:
+    queue = pushed(made(2, 1), b"BATCH +n\r" + b"x\r" * 50 + b"BATCH -n")
+    popped(queue, 0)
+    assert popped(pushed(queue, b"KICK", urgent=True), 0) == [b"KICK"]
+
+
+def test_lines_parted_by_line_feeds_leave_one_by_one_and_are_one_item() -> None:
+    queue = pushed(made(1, 1), b"a\nb\nc")
+    assert queue.paced == 1
+    assert queue.pop(0) == (b"a", None)
+    assert queue.pop(0) is None
+    assert queue.pop(1) == (b"b", None)
+    assert queue.pop(2) == (b"c", "#a")
+    assert len(queue) == 0
+
+
+def test_a_spare_line_leaves_only_if_nothing_waits_and_never_for_the_last_token() -> None:
+    queue = made(3, 1)
+    assert [queue.spare(0) for _ in range(4)] == [True, True, False, False]
+    assert popped(pushed(queue, b"x"), 0) == [b"x"]
+    assert not pushed(made(3, 1), b"x").spare(0)
+    assert not pushed(made(3, 1), b"x", urgent=True).spare(0)
+    assert not SendQueue(3, 1).spare(0)
+    assert all(made(0, 0).spare(0) for _ in range(100))
+
+
+def test_what_waits_can_be_changed() -> None:
+    queue = pushed(made(0, 0), b"@x a", b"b", b"c")
+    queue.change(lambda line: line.removeprefix(b"@x "))
+    assert popped(queue, 0) == [b"a", b"b", b"c"]

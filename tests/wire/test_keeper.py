@@ -12,6 +12,7 @@ from scripted import FakeClock, Peer, ScriptedServer, Worker, server_tls, turns
 from bot.wire import entries as holding
 from bot.wire import keeper as keeping
 from bot.wire import session as sessions
+from bot.wire.arrivals import LINE_BYTES
 from bot.wire.keeper import Keeper
 from bot.wire.link import WINDOW, Frame, MemoryLink
 from bot.wire.session import Session
@@ -324,7 +325,7 @@ async def test_work_that_a_worker_began_is_an_entry_under_its_own_name(bench: Be
 async def test_the_oldest_lines_are_dropped_when_too_many_are_held(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(holding, "MAX_HELD_BYTES", 10 * (holding.ENTRY_BYTES + 1000))
+    monkeypatch.setattr(holding, "MAX_HELD_BYTES", 10 * (LINE_BYTES + 1000))
     peer = await bench.up()
     bench.worker._end.close()
     await turns()
@@ -623,3 +624,76 @@ async def test_a_server_that_never_reads_costs_bounded_memory(bench: Bench, monk
     monkeypatch.setattr(type(session.transport), "get_write_buffer_size", lambda _: 101)
     peer.send("PING :flood")
     assert (await bench.worker.next("down")).payload == b"the server does not read what is sent to it"
+
+
+# -- several lines, and lines that matter little --
+
+TOGETHER = "@label=1 BATCH +n draft/multiline #a\r@batch=n PRIVMSG #a :x\r@batch=n PRIVMSG #a :y\rBATCH -n"
+
+
+def batch(bench: Bench, key: str, k: int, lines: str = TOGETHER, lane: int = 1) -> None:
+    bench.worker.send("batch", "n", key, k, lane, "#a", payload=lines.encode())
+
+
+async def test_a_message_of_several_lines_leaves_in_one_piece(bench: Bench) -> None:
+    peer = await bench.up(burst=1, per_second=1)
+    bench.worker.send("go", "n")
+    batch(bench, "-/h", 0)
+    peer.send("PING :between")
+    lines = await peer.barrier()
+    assert [line for line in lines if "PONG" not in line] == TOGETHER.split("\r")
+    where = lines.index("PONG :between") if "PONG :between" in lines else 0
+    assert where in (0, len(lines) - 1)
+
+
+async def test_it_is_one_effect_whatever_worker_says_it(bench: Bench) -> None:
+    peer = await bench.up()
+    bench.worker.send("go", "n")
+    number = await bench.line(peer, "hi")
+    batch(bench, f"{number}/h", 1)
+    assert len(await peer.barrier()) == 4
+    bench.another_worker()
+    await bench.worker.next("line")
+    batch(bench, f"{number}/h", 1, TOGETHER.replace("label=1", "label=2"))
+    bench.worker.say("n", f"{number}/h", 2, "PRIVMSG #a :z")
+    assert await peer.until("PRIVMSG #a :z") == ["PRIVMSG #a :z"]
+    assert bench.keeper.duplicates == 1
+
+
+async def test_on_another_connection_its_lines_leave_by_themselves_without_tags(bench: Bench) -> None:
+    peer = await bench.up(burst=1, per_second=1)
+    batch(bench, "-/h", 0)
+    bench.worker.say("n", "-/h", 1, "@label=2;+reply=7 PRIVMSG #a :z")
+    await turns()
+    await peer.close()
+    await bench.worker.next("down")
+    peer = await bench.up(burst=1, per_second=1)
+    bench.worker.send("go", "n")
+    assert await peer.until("PRIVMSG #a :x") == ["PRIVMSG #a :x"]
+    await bench.pass_time(1)
+    assert await peer.barrier() == ["PRIVMSG #a :y"]
+    await bench.pass_time(1)
+    assert await peer.barrier() == ["PRIVMSG #a :z"]
+    assert bench.keeper.queued == 0
+
+
+async def test_lines_without_a_frame_leave_in_turn(bench: Bench) -> None:
+    peer = await bench.up(burst=1, per_second=1)
+    bench.worker.send("go", "n")
+    batch(bench, "-/h", 0, "PRIVMSG #a :x\rPRIVMSG #a :y")
+    assert await peer.until("PRIVMSG #a :x") == ["PRIVMSG #a :x"]
+    await bench.pass_time(1)
+    assert await peer.barrier() == ["PRIVMSG #a :y"]
+
+
+async def test_a_line_that_matters_little_leaves_at_once_or_never(bench: Bench) -> None:
+    peer = await bench.up(burst=2, per_second=1)
+    bench.worker.say("n", "-/-", 0, "TAGMSG #early", lane=3)
+    bench.worker.send("go", "n")
+    bench.worker.say("n", "-/-", 0, "TAGMSG #a", lane=3)
+    assert await peer.until("TAGMSG") == ["TAGMSG #a"]
+    bench.worker.say("n", "-/-", 0, "TAGMSG #late", lane=3)
+    bench.worker.say("n", "-/h", 0, "PRIVMSG #a :x")
+    assert await peer.until("PRIVMSG") == ["PRIVMSG #a :x"]
+    await bench.pass_time(100)
+    assert await peer.barrier() == []

@@ -58,6 +58,12 @@ def test_what_is_not_answered_gets_none(line: str) -> None:
     assert Book(*LABELLED).say(line) == line
 
 
+@pytest.mark.parametrize("line", ["JOIN #a", "NICK x", "PART #a"])
+def test_what_the_bot_does_by_itself_and_hears_of_anyhow_gets_none(line: str) -> None:
+    assert Book(*LABELLED).say(line, who="-") == line
+    assert Book(*LABELLED).say(line, who="chat.join") == f"@label=z1 {line}"
+
+
 def test_two_workers_give_different_labels() -> None:
     lines = {Labels("n", Book(*LABELLED).roster).dress(Message.parse("WHO #a"), "-", 0)[0].encode() for _ in range(20)}
     assert len(lines) == 20
@@ -121,6 +127,14 @@ def test_a_label_that_nobody_here_gave_means_nothing() -> None:
         book.hear("@label=other :s 404 bot #a :No", "@label=other BATCH +q labeled-response", "BATCH -q", "BATCH")
         == [False] * 4
     )
+    assert book.told == []
+
+
+@pytest.mark.parametrize("line", ["@label=z1 BATCH", "@label=z1 BATCH +", "@label=z1 BATCH x", "@label=z1 BATCH -"])
+def test_a_batch_that_is_none_holds_no_lines(line: str) -> None:
+    book = Book(*LABELLED)
+    book.say("PRIVMSG #a :x")
+    assert book.hear(line, ":s 404 bot #a :of something else", "@batch= :s 404 bot #a :No") == [False] * 3
     assert book.told == []
 
 
