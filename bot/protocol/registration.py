@@ -387,6 +387,7 @@ _REACTIONS: dict[str, Callable[[Registration, Message], list[Message]]] = {
     n.ERR_SASLALREADY: Registration._on_sasl_already,
     n.RPL_SASLMECHS: Registration._on_mechanisms,
 }
+HEARD = frozenset(_REACTIONS)  #: the commands that `feed` looks at; all others it need not be given
 
 
 def _lines(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
