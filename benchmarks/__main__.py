@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import commands, flood, start
+from benchmarks import commands, flood, networks, start
 from benchmarks.chaos import verdict as chaos
 from benchmarks.chaos.beside import beside
 from benchmarks.figures import Table
@@ -92,6 +92,11 @@ def fuzzed(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
         raise Bad("\n".join(faults))
 
 
+def networked(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
+    """Fifty networks in one bot beside one: start, memory, round trip."""
+    yield from networks.beside(scratch, *((1, 100) if arguments.quick else (3, 1000)))
+
+
 def flooded(scratch: Path, arguments: argparse.Namespace) -> Iterator[Table]:
     """A channel at full speed; with a verdict on PONG, commands and memory."""
     faults: list[str] = []
@@ -109,6 +114,7 @@ MEASURES: dict[str, Callable[[Path, argparse.Namespace], Iterator[Table]]] = {
     "chaos": chaotic,
     "fuzz": fuzzed,
     "flood": flooded,
+    "networks": networked,
 }
 USUAL = ("reload", "commands", "start")  # without a name; the others take long and give a verdict rather than figures
 

@@ -62,12 +62,17 @@ class Flood:
 class Server:
     """One client's server: a blocking socket to write to, and a thread that reads.
 
+    Args:
+        nick: the client's.
+
     Attributes:
         lines: what the client sent, with the moment, as it came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nick: str = "neverquit") -> None:
+        self._nick = nick.encode()
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sock: socket.socket | None = None
         self.port = int(self._listener.getsockname()[1])
         self.lines: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
 
@@ -79,24 +84,25 @@ class Server:
         except TimeoutError:
             raise Broken("the bot did not connect") from None
         self._sock.settimeout(60.0)
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read, args=(self._sock,), daemon=True).start()
         self.wait(b"CAP LS")
         self.send(b":flood CAP * LS :")
         self.wait(b"CAP END")
-        self.send(b":flood 001 neverquit :Welcome", b":flood 422 neverquit :No MOTD")
+        self.send(b":flood 001 %b :Welcome" % self._nick, b":flood 422 %b :No MOTD" % self._nick)
         self.wait(b"JOIN #bench")
-        self.send(b":neverquit!n@bench.test JOIN #bench", b":flood 366 neverquit #bench :End")
+        self.send(b":%b!n@bench.test JOIN #bench" % self._nick, b":flood 366 %b #bench :End" % self._nick)
 
-    def _read(self) -> None:
+    def _read(self, sock: socket.socket) -> None:
         rest = b""
         with contextlib.suppress(OSError):
-            while data := self._sock.recv(1 << 18):
+            while data := sock.recv(1 << 18):
                 now = time.perf_counter()
                 *lines, rest = (rest + data).split(b"\r\n")
                 for line in lines:
                     self.lines.put((now, line))
 
     def send(self, *lines: bytes) -> None:
+        assert self._sock is not None, "not accepted"
         self._sock.sendall(b"".join(line + b"\r\n" for line in lines))
 
     def wait(self, beginning: bytes, seconds: float = PATIENCE_SECONDS) -> float:
@@ -118,8 +124,9 @@ class Server:
             raise Broken(f"nothing came within {seconds:g} s") from None
 
     def close(self) -> None:
-        for each in (self._sock, self._listener):
-            each.close()
+        if self._sock is not None:
+            self._sock.close()
+        self._listener.close()
 
 
 def flooded(scratch: Path, lines: int, faults: list[str]) -> Iterator[Table]:

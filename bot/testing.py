@@ -34,6 +34,7 @@ from bot.api.durations import parse_duration
 from bot.app import App
 from bot.config import Config
 from bot.demo import BOT, NETWORK, PASSWORD, YOU, answered, demo_config
+from bot.errors import MalformedLine
 from bot.live.report import Report
 from bot.protocol.message import Message
 from bot.server import Client, Server
@@ -200,7 +201,10 @@ def _listening(client: Client) -> Iterator[list[str]]:
 def _texts(lines: Iterable[str]) -> list[str]:
     found = []
     for line in lines:
-        message = Message.parse(line)
+        try:
+            message = Message.parse(line)
+        except MalformedLine:  # `Faults.garbage`
+            continue
         if message.command in ("PRIVMSG", "NOTICE") and message.source and message.source.nick == BOT:
             found.append(message.param(1))
     return found

@@ -23,7 +23,7 @@ AT_NEXT_CONNECTION = (
     "flood",
 )
 #: What is looked up when it is needed, or carried over by `App.apply`.
-AT_ONCE = ("channels", "reconnect", "prefix", "admins", "disabled")
+AT_ONCE = ("channels", "reconnect", "prefix", "admins", "disabled", "typing")
 
 
 def waits(old: Config, new: Config) -> list[str]:

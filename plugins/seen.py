@@ -47,6 +47,12 @@ def quitted(ctx: Context, nick: str, reason: str) -> None:
     note(ctx, nick, f"quitting ({reason})" if reason else "quitting", None)
 
 
+@on("netsplit")
+def lost(ctx: Context, nicks: tuple[str, ...], channel: str) -> None:
+    for nick in nicks:
+        note(ctx, nick, "being lost in a netsplit", channel)
+
+
 @on("kick")
 def kicked(ctx: Context, kicked: str, nick: str, channel: str) -> None:
     note(ctx, kicked, f"being kicked by {nick}", channel)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bot.api.events import FIELDS
 from bot.check import check
+from bot.protocol.isupport import _READERS
+from bot.protocol.registration import WANTED
 from bot.testing import Bot, fits, read_examples
 
 pytest_plugins = ["pytester"]
@@ -86,3 +89,29 @@ def test_what_ci_runs_of_the_readme_is_marked_there(name: str) -> None:
 def test_prose_is_wrapped_where_a_screen_ends(page: str) -> None:
     prose = FENCED.sub("", (ROOT / page).read_text(encoding="utf-8")).splitlines()
     assert [line for line in prose if len(line) > 120 and not line.startswith("|")] == []
+
+
+def rows(page: str, head: str) -> dict[str, str]:
+    """The table below a head line: what stands in the first column, each name alone, and the second column."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = text[text.index(f"| {head} |") :].split("\n\n")[0].splitlines()[2:]
+    cells = [line.strip("| ").split(" | ") for line in lines]
+    return {name.strip("`"): row[1] for row in cells for name in row[0].split(", ")}
+
+
+def test_the_table_of_capabilities_holds_what_is_asked_for_and_nothing_else() -> None:
+    known = rows("docs/irc.md", "capability")
+    assert set(known) == {*WANTED, "sasl"}
+    assert all(known.values())
+
+
+def test_the_table_of_tokens_holds_all_that_are_read() -> None:
+    assert set(rows("docs/irc.md", "token")) >= _READERS.keys()
+
+
+def test_the_table_of_events_holds_every_event_and_its_fields() -> None:
+    known = rows("docs/plugins.md", "event")
+    assert set(known) == FIELDS.keys() - {"numeric"} | {"a numeric"}
+    for event, fields in FIELDS.items():
+        told = re.sub(r"\([^)]*\)", "", known["a numeric" if event == "numeric" else event])
+        assert set(re.findall(r"\w+", told)) >= fields, event

@@ -57,6 +57,26 @@ async def test_a_signal_to_a_worker_whose_loop_is_held_ends_both(tmp_path: Path,
         await bot.ends(number, bot.worker)
 
 
+@pytest.mark.parametrize("mode", MODES)
+async def test_o11_quit_overtakes_a_hundred_lines_and_the_end_does_not_wait_for_them(tmp_path: Path, mode: str) -> None:
+    many = 'from bot import command\n@command("many")\nasync def many(ctx): return map(str, range(101))\n'
+    network = {"flood": {"burst": 1, "per_second": 0.01}}
+    async with pair(tmp_path, *MODES[mode], plugins={"many": many}, network=network, reply_lines=200) as bot:
+        bot.says("!many")
+        await bot.until(lambda: any("PRIVMSG" in line for nick, way, line in bot.server.log if way == "in"), "a line")
+        mark, began = len(bot.server.log), asyncio.get_running_loop().time()
+        ending = asyncio.ensure_future(bot.ends())
+
+        def sent() -> list[str]:
+            return [line for nick, way, line in list(bot.server.log)[mark:] if (nick, way) == ("neverquit", "in")]
+
+        await bot.until(lambda: any(line.startswith("QUIT ") for line in sent()), "QUIT")
+        assert asyncio.get_running_loop().time() - began < 1.0 + 1.0  # one for a busy machine
+        await ending
+        assert sent()[-1] == "QUIT :neverquit: shutting down"
+        assert not any("PRIVMSG" in line for line in sent())
+
+
 async def test_the_end_of_the_keeper_ends_all(bot: Pair) -> None:
     bot.kill(bot.process.pid)
     assert await bot.ended() == -signal.SIGKILL

@@ -88,7 +88,7 @@ class Context:
     Attributes:
         network: the IRC network (`name`, `nick`, `fold`, `same`), None in `every` jobs and hooks.
         channel: the channel's name, None in private, in `every` jobs and hooks.
-        user: who caused the call (`nick`, `ident`, `host`, `account`), or None.
+        user: who caused the call (`nick`, `ident`, `host`, `account`, `bot`), or None.
         text: what they wrote, without the command; of an event its text.
         message: the IRC line as it came (`command`, `params`, `source`, `tags`), or None.
         command: the name the command was called by, or "".

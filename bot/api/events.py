@@ -98,6 +98,8 @@ def _text(network: Network, message: Message, applied: Applied) -> _Found:
     name = "message" if message.command == "PRIVMSG" else "notice"
     if name == "message" and channel is None and not network.roster.is_me(target):
         return
+    if not network.nick and not applied.past:
+        return  # before 001 we have no nick to know our own words by, and are in no channel
     if text.startswith("\x01"):
         verb, _, rest = text.strip("\x01").partition(" ")
         if name != "message" or verb.upper() != "ACTION":

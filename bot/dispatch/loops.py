@@ -7,16 +7,16 @@ Looked at are rows of exchanges: a line of theirs wakes a handler, it answers, a
 
 and it is a loop if it is
 
-    quick      a mirror, 4 exchanges in a row, each of their lines within half a second of our words: no person reads
-               and types so
-    steady     a mirror or uninvited, 30 in a row that last 20 s, in gaps that differ by less than a quarter of a
-               second: two bots that both keep a pace
+    quick      each of their lines within half a second of our words: no person reads and types so. 4 in a row of a
+               mirror, 50 uninvited
+    steady     30 in a row of either that last 20 s, in gaps that differ by less than a quarter of a second: two bots
+               that both keep a pace
 
 Commands are what we are for: whoever gives them as fast as a script, to get answers that wake nothing, gets them all.
 A line that came before the one before was answered begins a new row: so does who pastes ten. (Who says that it is a bot
-wakes no commands or rules anyway, see `table`.) What ends a loop is that
-one side is silent for a moment, so the silence is short. Pure: `now` is an argument, seconds of a clock. Lost with the
-worker; then a loop is found once more. Whose lines count is `bot/manners.py`'s.
+wakes no commands or rules anyway, see `table`.) What ends a loop is that one side is silent for a moment, so silences
+are short. Pure: `now` is an argument, seconds of a clock. Lost with the worker; then a loop is found once more. Whose
+lines count is `bot/manners.py`'s.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SILENT_SECONDS: Final = 15.0
 REMEMBERED: Final = 1_000  # authors, by place; the one heard of longest ago is forgotten
 TEXTS: Final = 4  # of one answer
 
-QUICK, QUICK_SECONDS = 4, 0.5
+QUICK, UNINVITED, QUICK_SECONDS = 4, 50, 0.5
 STEADY, STEADY_SECONDS, STEADY_SPREAD = 30, 20.0, 0.25
 LONGEST_SECONDS: Final = 30.0  # a longer gap is no answer
 
@@ -40,7 +40,8 @@ Wakes = Callable[[str], set[str]]
 class _Exchange(NamedTuple):
     gap: float
     invited: bool  # their line was a command
-    answer: dict[str, str]  # text -> the handler that said it
+    speakers: set[str]  # handlers that had answered the line before
+    woken: set[str]  # handlers that the answer would wake
 
 
 class _Row:
@@ -49,24 +50,38 @@ class _Row:
     __slots__ = ("answer", "exchanges", "silent_until", "spoke_at")
 
     def __init__(self) -> None:
-        self.exchanges: deque[_Exchange] = deque(maxlen=STEADY)
+        self.exchanges: deque[_Exchange] = deque(maxlen=UNINVITED)
         self.answer: dict[str, str] = {}
         self.spoke_at = 0.0
         self.silent_until = float("-inf")
 
-    def is_loop(self, wakes: Wakes) -> bool:
-        quick = list(self.exchanges)[-QUICK:]
-        if len(quick) == QUICK and max(each.gap for each in quick) < QUICK_SECONDS and _is_mirror(quick, wakes):
+    def is_loop(self) -> bool:
+        rows = list(self.exchanges)
+        last = rows[-QUICK:]
+        if len(last) == QUICK and _is_quick(last) and _is_mirror(last):
             return True
-        gaps = [each.gap for each in self.exchanges]
-        if len(gaps) < STEADY or max(gaps) - min(gaps) >= STEADY_SPREAD or sum(gaps) < STEADY_SECONDS:
-            return False
-        return not any(each.invited for each in self.exchanges) or _is_mirror(quick, wakes)
+        if len(rows) == UNINVITED and _is_quick(rows) and _is_uninvited(rows):
+            return True
+        last = rows[-STEADY:]
+        return len(last) == STEADY and _is_steady(last) and (_is_uninvited(last) or _is_mirror(last))
 
 
-def _is_mirror(exchanges: list[_Exchange], wakes: Wakes) -> bool:
-    speakers = {handler for each in exchanges for handler in each.answer.values()}
-    return all(any(wakes(text) & speakers for text in each.answer) for each in exchanges)
+def _is_quick(rows: list[_Exchange]) -> bool:
+    return max(each.gap for each in rows) < QUICK_SECONDS
+
+
+def _is_steady(rows: list[_Exchange]) -> bool:
+    gaps = [each.gap for each in rows]
+    return max(gaps) - min(gaps) < STEADY_SPREAD and sum(gaps) >= STEADY_SECONDS
+
+
+def _is_uninvited(rows: list[_Exchange]) -> bool:
+    return not any(each.invited for each in rows)
+
+
+def _is_mirror(rows: list[_Exchange]) -> bool:
+    speakers = {handler for each in rows for handler in each.speakers}
+    return all(each.woken & speakers for each in rows)
 
 
 class Loops:
@@ -105,8 +120,9 @@ class Loops:
         if not answer or not 0 <= gap < LONGEST_SECONDS:
             row.exchanges.clear()
             return 0.0
-        row.exchanges.append(_Exchange(gap, invited, answer))
-        if not row.is_loop(wakes):
+        woken = {handler for text in answer for handler in wakes(text)}
+        row.exchanges.append(_Exchange(gap, invited, set(answer.values()), woken))
+        if not row.is_loop():
             return 0.0
         row.exchanges.clear()
         row.silent_until = now + SILENT_SECONDS

@@ -7,6 +7,10 @@
     numerics      names for the three-digit replies
     registration  CAP, SASL, NICK, USER until 001, fed with messages, answering with messages
     people        users and channels, and when a nick is still the same person
+    answers       what the server says about them when it is asked: NAMES, WHO, WHOX, topic, modes
+    splits        netsplits: who was lost with a server, and is back
+    batches       which lines belong together, and which of them were said before
+    servertime    lines that were said long before they came
     roster        who is where, what we know of them, and whom the server vouches for
     formatting    colours, and cutting a long text into lines that fit
     sendqueue     the pace of sending

@@ -24,6 +24,9 @@ _CODE = re.compile(
 _LONGEST_CODE = len("\x04RRGGBB,RRGGBB")
 _LONGEST_CLUSTER = 32  # code points; longer heaps of combining marks are cut like anything else
 
+_EXTENDING = "\u200c\uff9e\uff9f"  # not marks by category, but part of what stands before them
+_VIRAMAS = "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0c4d\u0d4d"  # join the letters around them, UAX #29 rule GB9c
+
 # Shows nothing, but ends a colour: a digit or comma after it would otherwise be read as part of the code.
 _NOTHING = BOLD + BOLD
 
@@ -200,8 +203,12 @@ def _belongs(text: str, place: int) -> bool:
     before, after = text[place - 1], text[place]
     if after.isascii() and before.isascii():
         return False
-    if "\u200d" in (before, after) or unicodedata.category(after).startswith("M"):
+    if "\u200d" in (before, after) or after in _EXTENDING or unicodedata.category(after).startswith("M"):
         return True
+    if before in _VIRAMAS and unicodedata.category(after) == "Lo":  # a conjunct of Indic scripts
+        return True
+    if _is_jamo(after):  # Hangul in parts, as some systems write it
+        return "\u1160" <= after <= "\u11ff" or after >= "\ud7b0" or (_is_jamo(before) and not _ends_syllable(before))
     if "\U0001f3fb" <= after <= "\U0001f3ff" or "\U000e0020" <= after <= "\U000e007f":  # skin tones, tags of flags
         return True
     if _is_regional(before) and _is_regional(after):  # flags are pairs, so it depends on how many stand before
@@ -210,6 +217,15 @@ def _belongs(text: str, place: int) -> bool:
             first -= 1
         return (place - first) % 2 == 1
     return False
+
+
+def _is_jamo(char: str) -> bool:
+    return "\u1100" <= char <= "\u11ff" or "\ua960" <= char <= "\ua97c" or "\ud7b0" <= char <= "\ud7fb"
+
+
+def _ends_syllable(char: str) -> bool:
+    """Tell whether a part of Hangul can't begin a syllable: one that does follows it only in the next."""
+    return "\u1160" <= char <= "\u11ff" or "\ud7b0" <= char <= "\ud7fb"
 
 
 def _is_regional(char: str) -> bool:

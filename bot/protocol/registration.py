@@ -30,6 +30,7 @@ from bot.protocol.sasl import Work
 WANTED = (
     *("message-tags", "server-time", "account-tag", "account-notify", "extended-join", "multi-prefix"),
     *("userhost-in-names", "away-notify", "chghost", "setname", "cap-notify", "invite-notify", "batch"),
+    "standard-replies",
     *("echo-message", "labeled-response", "draft/multiline"),
 )
 

@@ -30,6 +30,8 @@ from bot.protocol.splits import Splits, two_servers
 
 __all__ = ["Applied", "Channel", "Member", "Roster"]
 
+_BOT_TAGS = frozenset({"bot", "draft/bot", "inspircd.org/bot"})  # the last two by servers of the time before the first
+
 
 class Roster(Answers):
     """One network as seen over one connection; its attributes are those of `People`, and:
@@ -101,7 +103,7 @@ class Roster(Answers):
         if user is None and source.is_user:
             account = message.tags.get("account", "") if "account-tag" in self.caps else ""
             user = Member(source.nick, source.ident, source.host, account_name(account))
-        if user is not None and "bot" in message.tags and "message-tags" in self.caps:
+        if user is not None and message.tags and "message-tags" in self.caps and not _BOT_TAGS.isdisjoint(message.tags):
             user.bot = True
         return user
 

@@ -9,6 +9,7 @@ Parsing lines and folding names is left to `protocol/`; nothing here knows the b
     link                      one socket: bytes to lines and back
     verbs                     the table of what a client may say
     peer                      the user behind a socket; a channel
+    announced                 capabilities, and the tokens of 005
     registering, sasl         verbs: who somebody is (with scram, ecdsa)
     channels, modes           verbs: where they are
     talking, asking           verbs: what they say, and want to know

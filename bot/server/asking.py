@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from bot.protocol.casemap import mask_match
+from bot.server.announced import isupport
 from bot.server.lines import CANNED, ERRORS, chunks
 from bot.server.peer import Peer
 from bot.server.verbs import Refused, verb
@@ -24,8 +25,9 @@ def who(me: Peer, mask: str = "*", fields: str = "") -> None:
             and ("i" not in peer.modes or peer in shared or me.server.find(mask) is peer)
         ]
     for peer in found:
-        where, here = channel.name if channel else "*", "G" if peer.away else "H"
-        flags = here + ("B" if "B" in peer.modes else "") + peer.prefix(channel, me)
+        shown = channel or next((each for each in peer.channels.values() if me in each.members), None)
+        where, here = shown.name if shown else "*", "G" if peer.away else "H"
+        flags = here + ("B" if "B" in peer.modes else "") + peer.prefix(shown, me)
         if fields.startswith("%"):
             whox(me, peer, where, flags, *fields[1:].partition(",")[::2])
         else:
@@ -117,6 +119,6 @@ def canned(me: Peer, argument: str = "*") -> None:
 
 
 def tokens(me: Peer) -> None:
-    words = me.server.isupport()
+    words = isupport(me)
     for first in range(0, len(words), 12):
         me.reply("005", *words[first : first + 12], text="are supported by this server")

@@ -46,6 +46,9 @@ class Faults:
     reverse_welcome: bool = False  # the lines from 001 to 376 backwards
     unsaid: frozenset[str] = frozenset()  # numerics that are left out
     cap: Literal["", "unknown", "ignored", "refused"] = ""  # CAP: 421, no answer, every REQ a NAK
+    # What is said to this verb and first parameter gets that numeric and nothing else: `{"JOIN #full": "471"}`; the
+    # left side is a mask, `NICK *`, without regard to case.
+    answers: dict[str, str] = field(default_factory=dict)
     refused_caps: frozenset[str] = frozenset()  # offered, yet a REQ with one of them is a NAK
     # An exchange by AUTHENTICATE: a numeric (902, 904-908) to end it with at its first line; silence; or, with SCRAM, a
     # wrong signature, a nonce that does not continue the client's, a number of iterations nobody should accept.

@@ -27,18 +27,18 @@ TAG_ESCAPES = str.maketrans({";": r"\:", " ": r"\s", "\\": r"\\", "\r": r"\r", "
 
 _WORDS = """
 401 No such nick/channel | 403 No such channel | 404 Cannot send to channel | 405 You have joined too many channels
-| 406 There was no such nickname | 409 No origin specified | 410 Invalid CAP command | 411 No recipient given
-| 412 No text to send | 417 Input line was too long | 421 Unknown command | 422 MOTD File is missing
-| 431 No nickname given | 432 Erroneous nickname | 433 Nickname is already in use | 441 They aren't on that channel
-| 437 Nick/channel is temporarily unavailable | 442 You're not on that channel | 443 is already on channel
-| 451 You have not registered
-| 461 Not enough parameters | 462 You may not reregister | 464 Password incorrect | 471 Cannot join channel (+l)
-| 472 is unknown mode char to me | 473 Cannot join channel (+i) | 474 Cannot join channel (+b)
-| 475 Cannot join channel (+k) | 478 Channel ban list is full | 481 Permission denied: you're not an IRC operator
+| 406 There was no such nickname | 407 Too many targets | 409 No origin specified | 410 Invalid CAP command
+| 411 No recipient given | 412 No text to send | 417 Input line was too long | 421 Unknown command
+| 422 MOTD File is missing | 431 No nickname given | 432 Erroneous nickname | 433 Nickname is already in use
+| 436 Nickname collision | 437 Nick/channel is temporarily unavailable | 439 Target change too fast
+| 441 They aren't on that channel | 442 You're not on that channel | 443 is already on channel
+| 447 Nick changes are not allowed here | 451 You have not registered | 461 Not enough parameters
+| 462 You may not reregister | 464 Password incorrect | 471 Cannot join channel (+l) | 472 is unknown mode char to me
+| 473 Cannot join channel (+i) | 474 Cannot join channel (+b) | 475 Cannot join channel (+k)
+| 477 Cannot join channel (+r) | 478 Channel ban list is full | 481 Permission denied: you're not an IRC operator
 | 482 You're not channel operator | 491 No operators on this server | 501 Unknown MODE flag
-| 502 Can't change mode for other users | 902 You must use a nick assigned to you
-| 904 SASL authentication failed | 905 SASL message too long
-| 906 SASL authentication aborted | 907 You have already authenticated using SASL
+| 502 Can't change mode for other users | 902 You must use a nick assigned to you | 904 SASL authentication failed
+| 905 SASL message too long | 906 SASL authentication aborted | 907 You have already authenticated using SASL
 """
 ERRORS = {row.strip()[:3]: row.strip()[4:] for row in _WORDS.split("|")}
 

@@ -105,6 +105,8 @@ class Link(asyncio.Protocol):
 
     def send(self, body: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         """Queue one line, cut to size; of the tags only those that this client asked for."""
+        if self.gone or self.transport is None or self.muted:
+            return
         wanted = [
             f"{name}={value.translate(TAG_ESCAPES)}" if value else name
             for name, value in tags.items()

@@ -78,12 +78,16 @@ def finish(me: Peer, done: Batch) -> None:
     me.heard = Message(done.command, (done.target,))
     channel, to, shown = audience(me, done.target)
     tags = me.server.new_id() | done.tags
-    for reader in [*to, me] if "echo-message" in me.caps else to:
+    answer, me.answer = me.answer, None  # as in `speak`
+    for place, reader in enumerate([*to, me] if "echo-message" in me.caps else to):
+        if place == len(to):
+            me.answer = answer
         if {CAP, "batch"} <= reader.caps:
             _as_batch(me, reader, shown, done, tags)
         else:
             for number, (_, text) in enumerate(filter(lambda line: line[1], done.lines)):
                 me.server.relay([reader], me, done.command, shown, text=text, tags={} if number else tags)
+    me.answer = answer
     if channel:
         for _, text in done.lines:
             me.server.remember(channel, Said(me.server.now(), me.mask, done.command, text, tags))

@@ -127,10 +127,19 @@ class Peer(Link):
         else:
             for params in spread(heard.params[: row.takes], row.split):
                 try:
+                    if self.server.faults.answers:
+                        self.misanswered(heard.command, params)
                     row.run(self, *params)
                 except Refused as refused:
                     if answers:
                         self.reply(*refused.args)
+
+    def misanswered(self, command: str, params: tuple[str, ...]) -> None:
+        """Raise what a fault wants to be answered."""
+        said, mapping = " ".join((command, *params[:1])), self.server.casemapping
+        for mask, numeric in self.server.faults.answers.items():
+            if mask_match(mask, said, mapping):
+                raise Refused(numeric, *params[:1])
 
     def send(self, body: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         if self.answer is not None:

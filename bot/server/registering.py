@@ -11,6 +11,7 @@ import os
 import re
 import time
 
+from bot.server.announced import capabilities
 from bot.server.asking import lusers, motd, tokens
 from bot.server.lines import FLAGS, NICKLEN, chunks, shorten
 from bot.server.peer import Peer
@@ -21,7 +22,7 @@ _NICK = re.compile(r"[A-Za-z\[\]\\`_^{|}][A-Za-z0-9\[\]\\`_^{|}-]*")
 
 @verb("CAP", early=True)
 def cap(me: Peer, sub: str, argument: str = "") -> None:
-    sub, offered, faults = sub.upper(), me.server.caps_offered(me), me.server.faults
+    sub, offered, faults = sub.upper(), capabilities(me), me.server.faults
     if faults.cap == "ignored":
         return
     if faults.cap == "unknown":

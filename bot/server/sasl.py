@@ -14,6 +14,7 @@ import binascii
 import hmac
 from collections.abc import Generator
 
+from bot.server.announced import capabilities
 from bot.server.lines import MAX_TAGS
 from bot.server.peer import Peer
 from bot.server.verbs import Refused, verb
@@ -27,7 +28,7 @@ CHUNK = 400  # letters of base64 in one line
 def authenticate(me: Peer, chunk: str) -> None:
     exchange, so_far, fault = me.exchange, me.chunks, me.server.faults.sasl
     me.exchange, me.chunks = None, ""
-    if me.account or "sasl" not in me.caps or "sasl" not in me.server.caps_offered(me):
+    if me.account or "sasl" not in me.caps or "sasl" not in capabilities(me):
         raise Refused("907" if me.account else "904")
     if fault == "silent":
         return None

@@ -14,20 +14,7 @@ from typing import TYPE_CHECKING
 from bot.protocol.casemap import fold
 from bot.protocol.message import safe
 from bot.server.faults import Faults
-from bot.server.lines import (
-    CAPS,
-    CHANNELLEN,
-    FLAGS,
-    MAX_BANS,
-    MAX_BODY,
-    MAX_CHANNELS,
-    MAX_TARGETS,
-    MAX_TEXT,
-    MAX_WATCHED,
-    NICKLEN,
-    NO_TAGS,
-    compose,
-)
+from bot.server.lines import CAPS, MAX_BODY, NO_TAGS, compose
 from bot.server.link import Link
 from bot.server.peer import Channel, Peer, Said
 from bot.server.record import Record
@@ -42,7 +29,7 @@ class Server(Record):
     """The server, as a test or the demo holds it.
 
     Args:
-        accounts: name -> password for SASL PLAIN; while it is empty, `sasl` is not offered.
+        accounts: name -> password, for SASL and `services`; without any login `sasl` is not offered.
         tls: a server's context; then every connection is TLS.
         casemapping: `ascii`, `rfc1459` or `rfc1459-strict`; what 005 says.
         password: what PASS must say; None: an open server.
@@ -321,17 +308,6 @@ class Server(Record):
     def new_batch(self) -> str:
         return f"b{next(self._ids):x}"
 
-    def caps_offered(self, peer: Peer) -> dict[str, str]:
-        """What CAP LS shows to this one."""
-        known = self.accounts or self.fingerprints or self.public_keys
-        offered = {name: value for name, value in self.caps.items() if name != "sasl" or known}
-        if self.history:
-            offered["draft/chathistory"] = ""
-        if self.sts_seconds is not None:
-            secure = f"duration={self.sts_seconds}"
-            offered["sts"] = secure if peer.secure else f"port={self.tls_port}"
-        return offered
-
     def rename(self, peer: Peer, nick: str) -> None:
         """Give a peer another nick, as they wished or not, and tell whom it concerns."""
         if nick == peer.nick:
@@ -370,29 +346,14 @@ class Server(Record):
         """Tell somebody these lines of a channel, or the last ones of it."""
         if lines is None:
             lines = list(channel.history)[-self.playback :] if isinstance(channel, Channel) else []
+            if not lines:
+                return
         name, batch = channel.name if isinstance(channel, Channel) else channel, self.new_batch()
         knows = [peer] if "batch" in peer.caps else []
         self.relay(knows, self.name, "BATCH", f"+{batch}", "chathistory", name)
         for at, mask, command, text, tags in lines:
             self.relay([peer], mask, command, name, text=text, tags={**tags, "time": _stamp(at), "batch": batch})
         self.relay(knows, self.name, "BATCH", f"-{batch}")
-
-    def isupport(self) -> list[str]:
-        """The tokens of 005."""
-        letters, symbols, types = "".join(self.prefixes), "".join(self.prefixes.values()), self.chantypes
-        rare = {
-            f"CLIENTTAGDENY={self.denied_tags}": self.denied_tags,
-            f"CHATHISTORY={self.history}": self.history,
-            "MSGREFTYPES=msgid,timestamp": self.history,
-            "UTF8ONLY": self.utf8_only,
-        }
-        return (
-            f"AWAYLEN={MAX_TEXT['away']} BOT=B CASEMAPPING={self.casemapping} CHANLIMIT={types}:{MAX_CHANNELS} "
-            f"CHANMODES=b,k,l,{FLAGS} CHANNELLEN={CHANNELLEN} CHANTYPES={types} KEYLEN=23 "
-            f"KICKLEN={MAX_TEXT['kick']} LINELEN={self.max_body + 2} MAXLIST=b:{MAX_BANS} MAXTARGETS={MAX_TARGETS} "
-            f"MODES=20 MONITOR={MAX_WATCHED} NAMELEN={MAX_TEXT['name']} NETWORK={self.network} NICKLEN={NICKLEN} "
-            f"PREFIX=({letters}){symbols} STATUSMSG={symbols} TOPICLEN={MAX_TEXT['topic']} USERLEN=10 WHOX"
-        ).split() + [token for token, shown in rare.items() if shown]
 
     def relay(
         self,

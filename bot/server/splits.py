@@ -8,26 +8,25 @@ Follows https://ircv3.net/specs/batches/netsplit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from bot.server.channels import tell_join
 from bot.server.peer import Channel, Peer
 from bot.server.server import Server
 
 Places = list[tuple[Channel, set[str]]]
+Seen = tuple[Peer, Channel]  # who comes or goes, and where
 
 
 def split(server: Server, nicks: Iterable[str], near: str, far: str) -> None:
     """Take these clients beyond the split; KeyError for a nick that nobody has."""
     gone = dict.fromkeys(server.client(nick) for nick in nicks)
-    channels = dict.fromkeys(channel for peer in gone for channel in peer.channels.values())
-    readers = dict.fromkeys(peer for channel in channels for peer in channel.members if peer not in gone)
+    for reader, seen in _witnesses(gone, gone).items():
 
-    def quits(reader: Peer, tags: Mapping[str, str]) -> None:
-        for peer in dict.fromkeys(p for c in reader.channels.values() for p in c.members if p in gone):
-            server.relay([reader], peer, "QUIT", text=f"{near} {far}", tags=tags)
+        def quits(tags: Mapping[str, str], reader: Peer = reader, seen: list[Seen] = seen) -> None:
+            for peer in dict.fromkeys(peer for peer, _ in seen):
+                server.relay([reader], peer, "QUIT", text=f"{near} {far}", tags=tags)
 
-    for reader in readers:
         _in_batch(server, reader, "netsplit", near, far, quits)
     for peer in gone:
         server.beyond[peer] = [(channel, channel.members[peer]) for channel in peer.channels.values()]
@@ -40,7 +39,7 @@ def split(server: Server, nicks: Iterable[str], near: str, far: str) -> None:
 
 def rejoin(server: Server, near: str, far: str) -> None:
     """Bring all of them back, but for those whose nick has been taken meanwhile: they are killed."""
-    back, told = dict[Peer, Places](), dict[Peer, list[tuple[Peer, Channel]]]()
+    back = dict[Peer, Places]()
     for peer, places in list(server.beyond.items()):
         peer.apart = False
         if server.fold(peer.nick) in server.nicks:
@@ -52,30 +51,40 @@ def rejoin(server: Server, near: str, far: str) -> None:
     for peer, places in back.items():
         server.nicks[server.fold(peer.nick)] = peer
         for old, letters in places:
-            folded = server.fold(old.name)
-            channel = server.channels.setdefault(folded, old)
-            for reader in channel.members:
-                if reader not in back:
-                    told.setdefault(reader, []).append((peer, channel))
-            channel.members[peer], peer.channels[folded] = letters, channel
+            channel = server.channels.setdefault(server.fold(old.name), old)
+            channel.members[peer], peer.channels[server.fold(old.name)] = letters, channel
         server.spotted(peer, True)
-    for reader, joins in told.items():
+    for reader, seen in _witnesses(back, back).items():
 
-        def comes(reader: Peer, tags: Mapping[str, str], joins: list[tuple[Peer, Channel]] = joins) -> None:
-            for peer, channel in joins:
+        def comes(tags: Mapping[str, str], reader: Peer = reader, seen: list[Seen] = seen) -> None:
+            for peer, channel in seen:
                 tell_join(peer, channel, [reader], tags)
 
         _in_batch(server, reader, "netjoin", near, far, comes)
-        for peer, channel in joins:
+        for peer, channel in seen:
             shown = "".join(letter for letter in server.prefixes if letter in channel.members[peer])
             if shown:
                 server.relay([reader], far, "MODE", channel.name, f"+{shown}", *[peer.nick] * len(shown))
 
 
+def _witnesses(peers: Iterable[Peer], beyond: Container[Peer]) -> dict[Peer, list[Seen]]:
+    """Who on this side shares channels with these, and which; those without a socket have no need to be told."""
+    members = dict[Channel, list[Peer]]()
+    for peer in peers:
+        for channel in peer.channels.values():
+            members.setdefault(channel, []).append(peer)
+    witnesses = dict[Peer, list[Seen]]()
+    for channel, moving in members.items():
+        for reader in channel.members:
+            if reader.transport is not None and reader not in beyond:
+                witnesses.setdefault(reader, []).extend((peer, channel) for peer in moving)
+    return witnesses
+
+
 def _in_batch(
-    server: Server, reader: Peer, kind: str, near: str, far: str, say: Callable[[Peer, Mapping[str, str]], None]
+    server: Server, reader: Peer, kind: str, near: str, far: str, say: Callable[[Mapping[str, str]], None]
 ) -> None:
     name, knows = server.new_batch(), [reader] if "batch" in reader.caps else []
     server.relay(knows, server.name, "BATCH", f"+{name}", kind, near, far)
-    say(reader, {"batch": name})
+    say({"batch": name})
     server.relay(knows, server.name, "BATCH", f"-{name}")

@@ -22,9 +22,13 @@ def speak(me: Peer, target: str, text: str | None = "") -> None:
         raise Refused("412")
     channel, to, shown = audience(me, target)
     tags = server.new_id() | client_tags(me, me.heard.tags)
-    for reader in [*to, me] if "echo-message" in me.caps else to:
-        if command != "TAGMSG" or "message-tags" in reader.caps:
-            server.relay([reader], me, command, shown, text=text, tags=tags)
+    if command == "TAGMSG":
+        to = [reader for reader in to if "message-tags" in reader.caps]
+    answer, me.answer = me.answer, None  # what I tell myself is no answer to me, the echo of it is
+    server.relay(to, me, command, shown, text=text, tags=tags)
+    me.answer = answer
+    if "echo-message" in me.caps and (command != "TAGMSG" or "message-tags" in me.caps):
+        server.relay([me], me, command, shown, text=text, tags=tags)
     if channel and text is not None and shown == channel.name:
         server.remember(channel, Said(server.now(), me.mask, command, text, tags))
 
@@ -39,7 +43,9 @@ def audience(me: Peer, target: str) -> tuple[Channel | None, list[Peer], str]:
         if peer.away and me.heard.command == "PRIVMSG":
             me.reply("301", peer.nick, text=peer.away)
         return None, [peer], peer.nick
-    channel = me.channel(bare, member=False)
+    channel = server.channels.get(server.fold(bare))  # a secret one, too: who knows its name may speak to it
+    if channel is None:
+        raise Refused("403", bare)
     have = channel.members.get(me)
     outside = have is None and "n" in channel.modes
     if not have and (outside or "m" in channel.modes or me.banned(channel)):

@@ -7,10 +7,11 @@ them up and calls them. What few clients say is imported when the first one does
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from inspect import CO_VARARGS
+from types import FunctionType
 from typing import NamedTuple
 
 from bot.server.lines import MAX_BODY, MAX_TARGETS
@@ -43,13 +44,14 @@ def find(command: str) -> Verb | None:
 def verb(
     *names: str, split: tuple[int, ...] = (), early: bool = False, missing: str = ""
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Enter a method into `VERBS`; its signature says how many parameters the verb needs and takes."""
+    """Enter a function into `VERBS`; its signature says how many parameters the verb needs and takes."""
 
     def enter(run: Callable[..., None]) -> Callable[..., None]:
-        arguments = list(inspect.signature(run).parameters.values())[1:]
-        rest = any(argument.kind == argument.VAR_POSITIONAL for argument in arguments)
-        needs = sum(argument.default is argument.empty for argument in arguments) - rest
-        takes = MAX_BODY if rest else len(arguments)
+        assert isinstance(run, FunctionType)
+        code = run.__code__  # a tenth of the time of `inspect.signature`, which every start would pay
+        named = code.co_argcount - 1
+        takes = MAX_BODY if code.co_flags & CO_VARARGS else named
+        needs = named - len(run.__defaults__ or ())
         for name in names:
             VERBS[name] = Verb(run, needs, takes, split, early, (missing,) if missing else ("461", name))
         return run

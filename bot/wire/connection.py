@@ -225,7 +225,7 @@ class Connection(Talking):
         return self.registering.machine
 
     def _release(self) -> None:
-        """The channels have been asked for: let be said what waits, in its turn."""
+        """The channels are about to be asked for: let be said what waits, in its turn."""
         self.speech.arrive(self.channels, self.settings.reconnect.stale_seconds)
 
     def snapshot(self) -> Iterator[Part]:

@@ -3,7 +3,7 @@
 A part of the keeper (standard library only, no clock, no sockets). An entry leaves when it is done; one that is only
 `seen` stays for the state of the next worker until a checkpoint covers it. An effect is known by (cause, handler, k)
 and accepted once. Which entries the present worker has been handed is noted, since a new one gets them all again, in
-the order in which they came.
+the order of their numbers. A line is numbered when a worker may have it; until then it is one of the `arrivals`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
+
+from bot.wire.arrivals import Arrivals
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +47,22 @@ class Entry:
 
 
 class Entries:
-    """All of them, in the order of arrival, which is the order of delivery.
+    """All of them, in the order of their numbers, which is the order of delivery.
 
     Attributes:
-        lost: dropped because MAX_HELD_BYTES was reached.
-        on_lost: called with the number of each that was dropped for that, and the entry.
+        arrivals: lines that have no number yet.
+        last: the number of the newest line that has one.
+        lost: lines dropped because MAX_HELD_BYTES was reached.
+        on_lost: called for each that was dropped for that, with its network, its number or "", and whether the state of
+            the connection depends on it: the present worker has not had it, or it was kept for the next one.
         unfinished: by network, those that are neither done nor seen; `handed`: of these, what the present worker has.
     """
 
     def __init__(self) -> None:
+        self.arrivals = Arrivals()
+        self.last = 0
         self.lost = 0
-        self.on_lost: Callable[[str, Entry], object] = lambda number, entry: None
+        self.on_lost: Callable[[str, str, bool], object] = lambda net, number, matters: None
         self.unfinished: Counter[str] = Counter()
         self.handed: Counter[str] = Counter()
         self._all: dict[str, Entry] = {}
@@ -65,7 +72,7 @@ class Entries:
         self._held_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._all) + len(self.arrivals)
 
     def __contains__(self, number: str) -> bool:
         return number in self._all
@@ -74,8 +81,38 @@ class Entries:
         """Return an entry, if it is still there."""
         return self._all.get(number)
 
+    def arrive(self, net: str, text: bytes) -> None:
+        """Keep a line until there is a worker who may have it."""
+        self.arrivals.add(net, text)
+        self.unfinished[net] += 1
+        self._bound()
+
+    def number(self, ready: Callable[[str], bool]) -> str | None:
+        """Make the next line an entry, of those networks that are ready; return its number, or None: there is none.
+
+        Nothing is dropped for it: who takes a connection over has been told already that nothing is missing.
+        """
+        arrived = self.arrivals.next(ready)
+        return None if arrived is None else self._number(*arrived)
+
+    def number_all(self, net: str) -> None:
+        """Make all lines of a network entries: those that come now are of another connection."""
+        while self.arrivals.of(net):
+            self._number(net, self.arrivals.take(net))
+        self._bound()
+
+    def _number(self, net: str, text: bytes) -> str:
+        self.last += 1
+        self.unfinished[net] -= 1
+        self._remember(number := str(self.last), net, text, False)
+        return number
+
     def add(self, number: str, net: str, text: bytes, *, begun: bool = False) -> None:
         """Remember one; what a worker has `begun` itself it need not be handed."""
+        self._remember(number, net, text, begun)
+        self._bound()
+
+    def _remember(self, number: str, net: str, text: bytes, begun: bool) -> None:
         self._all[number] = Entry(net, text, begun)
         if begun:
             self.handed[net] += 1
@@ -84,11 +121,20 @@ class Entries:
         self.unfinished[net] += 1
         self._held_bytes += len(text) + ENTRY_BYTES
         self._most = max(self._most, len(self._all))
-        while self._held_bytes > MAX_HELD_BYTES:
-            oldest, entry = next(iter(self._all.items()))
-            self.remove(oldest)
+
+    def _bound(self) -> None:
+        """Drop what is too much: the oldest entries, or the oldest lines of the network that has the most."""
+        while self._held_bytes + self.arrivals.held_bytes > MAX_HELD_BYTES:
+            if self.arrivals.held_bytes > self._held_bytes:
+                self.arrivals.take(net := self.arrivals.longest())
+                self.unfinished[net] -= 1
+                number, matters = "", True
+            else:
+                number, entry = next(iter(self._all.items()))
+                self.remove(number)
+                net, matters = entry.net, entry.seen or not entry.handed
             self.lost += 1
-            self.on_lost(oldest, entry)
+            self.on_lost(net, number, matters)
             if self.lost.bit_count() == 1:  # told at 1, 2, 4, 8, ... lines
                 log.error("the worker is too slow or gone: %d of the oldest lines dropped so far", self.lost)
 

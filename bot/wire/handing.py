@@ -2,12 +2,14 @@
 
 A part of the keeper (standard library only). A worker that comes late to many lines is not given them all in one go:
 what their handlers say at the same moment would be more than its queue holds, and be dropped. So it has MAX_IN_HAND
-unfinished lines at most, unless nothing is finished for a while (handlers that wait for something), or a network's pace
-is what keeps them open (that queue is bounded by design).
+unfinished lines of each network at most, unless nothing is finished for a while (handlers that wait for something), or
+the network's pace is what keeps them open (that queue is bounded by design). Lines are numbered when they are handed
+over, the networks in turn, so that one with many lines, or with handlers that hang, keeps no other waiting.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from bot.wire.blame import Blame
@@ -46,14 +48,15 @@ class Handing:
         self._clock, self._send, self._live, self._slow, self._wake = clock, send, live, slow, wake
         self._link: LinkEnd | None = None
         self._holding = self._is_live = self._waits = False
-        self._more = 0  # than MAX_IN_HAND
-        self._finished_at = clock()
+        self._more: Counter[str] = Counter()  # by network, than MAX_IN_HAND
+        self._finished_at: dict[str, float] = {}  # by network; when a line was finished, or enough were in hand
 
     def begin(self, link: LinkEnd) -> None:
         """Another worker has come: it has been handed nothing."""
         self._link = link
         self._holding = self._is_live = self.reading = self._waits = False
-        self._more, self._finished_at = 0, self._clock()
+        self._more.clear()
+        self._finished_at.clear()
         self.entries.another()
         self.hand_over()
 
@@ -93,19 +96,26 @@ class Handing:
         if link is None or self._holding:
             return
         careful, self._waits = not self.blame.over(now), False
-        while (number := self.entries.next()) is not None:
-            entry = self.entries.get(number)
-            if link.full or entry is None:
+        while True:
+            number = self.entries.next()
+            entry = self.entries.get(number) if number is not None else None
+            if link.full:
                 return
-            if not entry.seen:  # what is for the state alone ends nobody, and says nothing
+            if entry is None or not entry.seen:  # what is for the state alone ends nobody, and says nothing
                 if careful:
                     if not self.blame.may_go(now):
                         break
                     careful = not self.blame.over(now)
-                    if careful:
-                        self.blame.handed(number, now)
-                if self._has_enough(now):
+                if entry is not None and self._has_enough(entry.net, now):
                     return
+            if number is None:
+                number = self.entries.number(lambda net: not self._has_enough(net, now))
+            if number is None:
+                if self.entries.arrivals:
+                    return
+                break
+            if careful and not (entry is not None and entry.seen):
+                self.blame.handed(number, now)
             self._hand(number)
         if careful:
             if (at := self.blame.look_at(now)) is not None:
@@ -114,26 +124,30 @@ class Handing:
             self._is_live = True
             self._live()
 
-    def _has_enough(self, now: float) -> bool:
-        in_hand = self.entries.handed
-        if in_hand.total() < MAX_IN_HAND:
-            self._more = 0
+    def _has_enough(self, net: str, now: float) -> bool:
+        in_hand = self.entries.handed[net]
+        if in_hand < MAX_IN_HAND:
+            self._more.pop(net, None)
             return False
-        if now >= self._finished_at + STUCK_SECONDS:
-            self._more, self._finished_at = self._more + MORE, now
-        if sum(count for net, count in in_hand.items() if not self._slow(net)) < MAX_IN_HAND + self._more:
+        if self._slow(net):
+            return False
+        since = self._finished_at.setdefault(net, now)
+        if now >= since + STUCK_SECONDS:
+            self._more[net] += MORE
+            since = self._finished_at[net] = now
+        if in_hand < MAX_IN_HAND + self._more[net]:
             return False
         self._waits = True
-        self._wake(self._finished_at + STUCK_SECONDS)
+        self._wake(since + STUCK_SECONDS)
         return True
 
     def _hand(self, number: str) -> None:
         entry, flag = self.entries.hand(number)
         self._send(entry.net, number, flag, entry.text)
 
-    def finished(self, number: str) -> None:
+    def finished(self, number: str, net: str) -> None:
         """A line is done, or kept for the state alone."""
-        self._finished_at = self._clock()
+        self._finished_at[net] = self._clock()
         if self.blame.careful:
             self.blame.finished(number)
             self.hand_over()

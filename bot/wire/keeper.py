@@ -60,7 +60,6 @@ class Keeper:
         self.entries.on_lost = self._lost
         self.heard_at = clock()  # when the worker last sent anything
         self.finished = 0  # entries that were done
-        self._number = 0
         self._saved: tuple[str, bytes] = ("0", b"")
         self.on_other: Callable[[Frame], None] | None = None  # frames that are about the worker, not about IRC
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -181,19 +180,18 @@ class Keeper:
     # -- entries --
 
     def arrived(self, session: Session, line: bytes) -> None:
-        """Number a line from the server and remember it."""
-        self._number += 1
-        self.entries.add(str(self._number), session.name, line)
+        """Keep a line from the server; it gets its number when a worker may have it."""
+        self.entries.arrive(session.name, line)
 
     def arrived_all(self) -> None:
         """What the server sent in one piece has arrived: hand it over."""
         self._handing.hand_over()
 
-    def _lost(self, number: str, entry: Entry) -> None:
+    def _lost(self, name: str, number: str, matters: bool) -> None:
         self.blame.finished(number)
-        if entry.seen or not entry.handed:
+        if matters:
             # Who took this connection over would be wrong about who is where: no checkpoint suits it any more.
-            self._net(entry.net).since = self._number
+            self._net(name).since = self.entries.last
 
     def _hand(self, name: str, number: str, flag: str, text: bytes) -> None:
         self._send("line", name, number, flag, payload=text)
@@ -209,15 +207,17 @@ class Keeper:
 
     def _done(self, number: str, _payload: bytes) -> None:
         self.finished += 1
+        entry = self.entries.get(number)
         self.entries.remove(number)
-        self._finished(number)
+        self._finished(number, entry)
 
     def _seen(self, number: str, _payload: bytes) -> None:
         if self.entries.see(number):
-            self._finished(number)
+            self._finished(number, self.entries.get(number))
 
-    def _finished(self, number: str) -> None:
-        self._handing.finished(number)
+    def _finished(self, number: str, entry: Entry | None) -> None:
+        if entry is not None:
+            self._handing.finished(number, entry.net)
         self._changed()
 
     def _save(self, number: str, blob: bytes) -> None:
@@ -355,7 +355,8 @@ class Keeper:
         if net.dial is not session.dial:
             session.end("given up meanwhile")
             return
-        net.session, net.dial, net.spoken, net.since = session, None, False, self._number
+        self.entries.number_all(net.name)
+        net.session, net.dial, net.spoken, net.since = session, None, False, self.entries.last
         net.up_at = self.clock()
         stale = net.up_at - net.settings.get("stale_seconds", float("inf"))
         if lines := self._forget(net, lambda _, waiting: waiting.at < stale):

@@ -109,8 +109,8 @@ class Presence:
         if why_not_identified:
             log.warning("%s: not identified: %s; going on without", self._settings.name, why_not_identified)
         self.up = True
-        self._join(self._wanted.everything())
         self._release()
+        self._join(self._wanted.everything())
 
     def _own_regain(self) -> Regain:
         nickserv, nick = self._settings.nickserv, self._settings.nick

@@ -1,13 +1,13 @@
 """What may be said on one network now, and to whom: the flow of each line, what waits for a channel, who refuses us.
 
-`connection` hands every line that is not urgent to `say`, and tells what happens. The rules, docs/irc.md has them in
-words for users:
+`connection` hands every line that is not urgent to `say`, and tells what happens. The rules (in words for users:
+docs/configuration.md):
 
 - Each target is a flow; flows take turns (`outbox`, `protocol.sendqueue`).
 - Words to a channel outlive a connection, for a while: they leave when the channel has been joined again, and are
   dropped when that is refused. Words to a nick and questions to the server end with their connection: who has the nick
   on the next one nobody can tell. So do private answers to a line that came before it.
-- A target that is not there, or has refused what we said three times, is not spoken to for half a minute, or until
+- A target that has refused what we said three times within half a minute is not spoken to for as long, or until
   something there changes. Three, since channels refuse single lines for their colours or words, with 404 too.
 
 Which targets refuse us is forgotten by a worker that ends: its successor learns it from the next refusal. RFC 2812
@@ -36,17 +36,15 @@ REFUSED_SECONDS = 30.0
 REFUSALS_IN_A_ROW = 3
 MAX_TOLD = 500
 
-#: Numerics whose second parameter is a target that is not there,
-ABSENT = frozenset({"401", "403"})
-#: or did not take what we said,
-UNREACHED = frozenset({"404", "407", "439", "477", "531", "716"})
+#: Numerics whose second parameter is a target that is not there, or did not take what we said,
+UNREACHED = frozenset({"401", "403", "404", "407", "439", "477", "531", "716"})
 #: and those that something else we did was refused with.
-REFUSED = ABSENT | UNREACHED | {"437", "447", "482"}
+REFUSED = UNREACHED | {"437", "447", "482"}
 
 _TARGET = re.compile(r"(?:@[^ ]+ +)?(?::[^ ]+ +)?(?:PRIVMSG|NOTICE|TAGMSG) +([^ ]+)", re.IGNORECASE)
 _UNFIT = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
-_SIGNS = "#&+!"  # of channels, also before a server has told its own
-_RANKS = "~&@%+"
+_SIGNS = tuple("#&+!")  # of channels, also before a server has told its own
+_RANKS = tuple("~&@%+")  # before a channel's name: to those of a rank in it
 
 
 def _bare(frame: Frame) -> Frame:
@@ -78,6 +76,7 @@ class Speech:
         self._awaited: dict[str, str] = {}  # flows of channels that we are about to be in, and their names
         self._refused: dict[str, list[float]] = {}  # folded target -> when it did not take what we said
         self._told: dict[tuple[str, str], None] = {}  # refusals that were logged: numeric, folded target
+        self._spoken: dict[str, None] = {}  # folded targets that we have spoken to
 
     def say(self, line: str, raw: bytes, key: str, k: int, verb: str = "say") -> Awaitable[bool]:
         """Send a line in its turn, or drop it where nobody should have it.
@@ -91,17 +90,21 @@ class Speech:
         lasting = self._is_channel(target)
         if self._is_refused(target) or not (lasting or self._is_for_now(key)):
             return NOT_SENT
+        if (folded := self._roster.fold(target)) not in self._spoken:
+            if len(self._spoken) >= MAX_TOLD:
+                del self._spoken[next(iter(self._spoken))]
+            self._spoken[folded] = None
         return self._outbox.say(Frame(verb, (self._name, key, str(k), "1" if lasting else "2", flow), raw))
 
     def flow(self, target: str) -> str:
         """The flow of a target, in signs that a frame can hold; two that differ in odd signs may be one."""
-        if target[:1] in _RANKS and target[1:2] in tuple(_SIGNS):
+        if target[:1] in _RANKS and target[1:2] in _SIGNS:
             target = target[1:]
         # By the widest mapping always: a flow must be the same on the next connection, before 005.
         return _UNFIT.sub("?", fold(target[:100], "rfc1459")).lstrip(":") or "-"
 
     def _is_channel(self, target: str) -> bool:
-        return target[:1] in tuple(_SIGNS + _RANKS) or self._roster.is_channel(target)
+        return target[:1] in _SIGNS or target[:1] in _RANKS or self._roster.is_channel(target)
 
     def _is_for_now(self, key: str) -> bool:
         """Whether what is of one connection only is of the present one."""
@@ -146,6 +149,7 @@ class Speech:
         self._awaited.clear()
         self._refused.clear()
         self._told.clear()
+        self._spoken.clear()
         self._outbox.drop(lambda frame, _: frame.fields[3] == "2")
         self._outbox.change(_bare)
 
@@ -190,25 +194,28 @@ class Speech:
     # -- targets that refuse us
 
     def _was_refused(self, message: Message, told: bool) -> None:
-        command, target, why = message.command, message.param(1), message.param(-1)
-        folded = self._roster.fold(target)
-        awaited = self.flow(target) in self._awaited and self._roster.channel(target) is None
-        if command not in REFUSED and not awaited:
-            return  # a JOIN at another time is the business of `rejoin`
-        if not told and (command, folded) not in self._told:
+        command, target = message.command, message.param(1) if len(message.params) > 2 else ""  # 447 may name none
+        folded, outside = self._roster.fold(target), self._roster.channel(target) is None
+        if outside and command in REFUSALS and self.flow(target) in self._awaited:
+            self._mark(folded, REFUSALS_IN_A_ROW)
+            self._look_settled()
+            return
+        # Of a JOIN, WHO or MODE: the business of `presence`, and about nothing that was said.
+        if ((outside and command in REFUSALS) or command in UNREACHED) and folded not in self._spoken:
+            return
+        if command in REFUSED and not told and (command, folded) not in self._told:
             if len(self._told) >= MAX_TOLD:
                 del self._told[next(iter(self._told))]
             self._told[command, folded] = None
             level = logging.WARNING if self._is_channel(target) else logging.INFO
-            log.log(level, "%s: refused (%s): %s: %s", self._name, command, target, why)
-        if awaited or command in ABSENT | UNREACHED:
-            self._mark(folded, REFUSALS_IN_A_ROW if awaited or command in ABSENT else 1)
-            if awaited:
-                self._look_settled()
-            elif self._is_refused(target) and folded == self.flow(target):
+            what = f"{target}: {message.param(-1)}" if target else message.param(-1)
+            log.log(level, "%s: refused (%s): %s", self._name, command, what)
+        if command in UNREACHED:
+            self._mark(folded)
+            if self._is_refused(target) and folded == self.flow(target):
                 self._cut(folded)
 
-    def _mark(self, folded: str, times: int) -> None:
+    def _mark(self, folded: str, times: int = 1) -> None:
         now = self._clock()
         if folded not in self._refused and len(self._refused) >= MAX_TOLD:
             del self._refused[next(iter(self._refused))]

@@ -215,6 +215,11 @@ def test_ctcp_within_a_notice_is_no_event(network: Network) -> None:
     assert network.hear(":bob!b@h NOTICE bot :\x01ACTION waves\x01") == []
 
 
+@pytest.mark.parametrize("line", ["PRIVMSG #a :!quit", "PRIVMSG #a :\x01ACTION waves\x01", "NOTICE #a :hi"])
+def test_nothing_is_said_to_us_before_we_are_welcome(line: str) -> None:
+    assert Network().hear(f":bob!b@h {line}") == []
+
+
 def test_lines_without_a_source_are_no_events(network: Network) -> None:
     assert network.hear("PRIVMSG #a :hi") == []
 

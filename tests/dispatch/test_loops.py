@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from bot.dispatch.loops import QUICK, REMEMBERED, SILENT_SECONDS, STEADY, Loops
+from bot.dispatch.loops import QUICK, REMEMBERED, SILENT_SECONDS, STEADY, UNINVITED, Loops
 
 
 def mirror(text: str) -> set[str]:
@@ -46,8 +46,19 @@ def test_commands_whose_answers_wake_nothing_are_answered_at_any_pace(gap: float
     assert exchanges(Loops(), [gap] * 1000, deaf, invited=True) is None
 
 
-def test_rules_whose_answers_wake_nothing_are_answered_however_fast() -> None:
-    assert exchanges(Loops(), [0.005] * 1000, deaf) is None
+def test_two_bots_of_different_kinds_end_too_if_they_use_no_commands() -> None:
+    assert exchanges(Loops(), [0.005] * 1000, deaf) == UNINVITED
+
+
+def test_a_pair_of_rules_that_wake_each_other_is_a_mirror() -> None:
+    loops, silent = Loops(), list[int]()
+    for number in range(20):
+        if loops.heard("bob", 0.0, invited=False, wakes=lambda text: {f"p.{text}"}):
+            silent.append(number)
+            break
+        one, other = ("ping", "pong") if number % 2 else ("pong", "ping")
+        loops.spoke("bob", 0.0, f"p.{one}", other)
+    assert silent == [QUICK]
 
 
 def test_a_person_who_chats_with_a_bot_that_answers_everything_is_always_answered() -> None:

@@ -44,6 +44,12 @@ def asked(text: str, channel: str | None = "#a", prefixes: tuple[str, ...] = ("!
     return TABLE.command_of(event(text, channel), prefixes)
 
 
+def test_another_bot_runs_neither_commands_nor_rules_and_is_seen_all_the_same() -> None:
+    for text in ("!roll 2d6", "python++"):
+        said = Event("message", NETWORK, "1", None, User("bob", "b", "h", bot=True), "#a", text)
+        assert [match.handler.key for match in TABLE.match(said, ("!",), lambda plugin: True)] == ["seen.spoke"]
+
+
 # --- what is addressed to the bot
 
 

@@ -128,7 +128,18 @@ def test_no_code_point_is_cut() -> None:
 
 @pytest.mark.parametrize(
     "cluster",
-    ["e\u0301\u0323", "👩\u200d👩\u200d👧", "👍🏽", "🇩🇪", "❤\ufe0f", "\U0001f3f4\U000e0067\U000e0062\U000e007f", "का"],
+    [
+        *(
+            "e\u0301\u0323",
+            "👩\u200d👩\u200d👧",
+            "👍🏽",
+            "🇩🇪",
+            "❤\ufe0f",
+            "\U0001f3f4\U000e0067\U000e0062\U000e007f",
+            "का",
+        ),
+        *("1\ufe0f\u20e3", "क्ष", "\u1112\u1161\u11ab", "\u1112\u1112\u1161", "ｶ\uff9e", "a\u200c"),
+    ],
 )
 def test_what_is_drawn_as_one_stays_together(cluster: str) -> None:
     size = len(cluster.encode())
@@ -181,6 +192,21 @@ def test_ten_megabytes_without_a_space_take_no_longer_than_their_length_asks() -
     begun = time.process_time()
     assert len(split("é" * 500_000, 400)) == 2500
     assert time.process_time() - begun < 5
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from(" 🤖e\u0301\u200d\u0bcd")),
+    st.integers(4, 60),
+)
+@SETTINGS
+def test_the_pieces_are_the_text_in_order_with_nothing_but_spaces_left_out(text: str, limit: int) -> None:
+    place = 0
+    for piece in split(text, limit):
+        assert 0 < len(piece.encode()) <= limit or piece == text
+        at = text.index(piece, place)
+        assert text[place:at].strip(" ") == ""
+        place = at + len(piece)
+    assert text[place:].strip(" ") == ""
 
 
 _text = st.text(st.sampled_from(" a1,é🤖\u0301\u200d🇩\x02\x1d\x0f") | st.sampled_from("\x03"), max_size=120)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.protocol.message import Message, Source
-from bot.protocol.roster import Applied, Roster
+from bot.protocol.roster import Applied, Member, Roster
 
 ALICE = ":alice!~a@host.a"
 MALLORY = ":mallory!~m@host.m"
@@ -614,6 +614,56 @@ def test_a_005_without_prose_at_its_end_is_read_to_its_end() -> None:
     assert (roster.isupport.nicklen, roster.is_channel("&x")) == (20, False)
 
 
+# Bots, netsplits
+
+
+def test_the_flag_of_who_and_the_tag_of_a_line_tell_a_bot() -> None:
+    roster = joined("message-tags", isupport="BOT=b")
+    feed(roster, f"{ALICE} JOIN #c", f"{MALLORY} JOIN #c", ":srv 352 bot #c ~a host.a srv alice Hb@ :0 A")
+    assert [roster.users[nick].bot for nick in ("alice", "mallory")] == [True, False]
+    feed(roster, f"@bot {MALLORY} PRIVMSG #c :x", ":srv 352 bot #c ~a host.a srv alice H@ :0 A")
+    assert [roster.users[nick].bot for nick in ("alice", "mallory")] == [False, True]
+    for tag in ("bot", "draft/bot", "inspircd.org/bot"):
+        assert feed(roster, f"@{tag} :eve!e@h PRIVMSG bot :x").member == Member("eve", "e", "h", bot=True)
+    assert feed(roster, "@+bot;robot :eve!e@h PRIVMSG bot :x").member == Member("eve", "e", "h"), "anybody can say that"
+    feed(roster, ":mallory!other@host PRIVMSG #c :x")
+    assert not roster.users["mallory"].bot, "somebody else"
+
+
+def test_a_tag_of_a_bot_says_nothing_without_message_tags() -> None:
+    assert feed(joined(), "@bot :eve!e@h PRIVMSG bot :x").member == Member("eve", "e", "h")
+
+
+def test_when_account_tag_is_withdrawn_nothing_that_was_kept_counts() -> None:
+    for line in (":srv CAP bot DEL :account-tag", ":srv CAP bot ACK :-account-tag"):
+        roster = with_alice(*KEEPING)
+        assert account(roster) == "alice"
+        assert feed(roster, line).asks == (), "and we do not ask those who withdrew it"
+        assert account(roster) is None
+        feed(roster, f"{ALICE} ACCOUNT alice")
+        assert account(roster) == "alice"
+
+
+def test_who_is_lost_with_a_server_is_no_longer_known_to_be_logged_in() -> None:
+    roster = with_alice(*KEEPING)
+    applied = feed(roster, f"{ALICE} QUIT :a.b c.d")
+    assert applied.split and applied.channels == ("#c",) and nicks(roster) == {"bot"}
+    assert feed(roster, f"{ALICE} JOIN #c * :A").split and account(roster) is None
+    assert not feed(roster, f"{ALICE} JOIN #d * :A").split
+
+
+def test_of_whom_we_did_not_see_there_is_no_split() -> None:
+    roster = joined()
+    assert not feed(roster, f"{ALICE} QUIT :a.b c.d").split
+    assert not feed(roster, f"{ALICE} JOIN #c").split
+
+
+def test_another_mapping_makes_the_lost_unknown() -> None:
+    roster = with_alice()
+    feed(roster, f"{ALICE} QUIT :a.b c.d", ":srv 005 bot CASEMAPPING=ascii :x")
+    assert not feed(roster, f"{ALICE} JOIN #c").split
+
+
 # Anything at all
 
 _WHO = st.sampled_from(
@@ -640,18 +690,47 @@ _WORD = st.sampled_from(
             "a b",
         ),
         *("+o", "-o+b", "+k", "H", "=", "@alice", "x@y", "~a", "host.a", "@alice!~a@host.a [a] +bot"),
-        *("+ref", "-ref", "chathistory", "ACK", "DEL", "account-notify"),
+        *(
+            "+ref",
+            "-ref",
+            "chathistory",
+            "netsplit",
+            "netjoin",
+            "a.b c.d",
+            "BOT=B",
+            "account-tag",
+            "ACK",
+            "DEL",
+            "account-notify",
+        ),
         *("CASEMAPPING=ascii", "CASEMAPPING=rfc1459", "PREFIX=", "PREFIX=(qo)~@", "WHOX"),
     ]
 )
 _VERB = st.sampled_from(
     [
         *("001", "005", "315", "324", "331", "332", "333", "352", "353", "354", "366", "396"),
-        *("ACCOUNT", "AWAY", "BATCH", "CAP", "CHGHOST", "JOIN", "KICK", "MODE", "NICK", "PART", "PRIVMSG"),
+        *(
+            "PONG",
+            "FAIL",
+            "ACCOUNT",
+            "AWAY",
+            "BATCH",
+            "CAP",
+            "CHGHOST",
+            "JOIN",
+            "KICK",
+            "MODE",
+            "NICK",
+            "PART",
+            "PRIVMSG",
+        ),
         *("QUIT", "SETNAME", "TOPIC", "JOIN", "JOIN", "NICK"),
     ]
 )
-_TAGS = st.sampled_from(["", "", "@batch=ref ", "@account=alice "])
+_TAGS = st.sampled_from(
+    ["", "", "@batch=ref ", "@account=alice ", "@bot ", "@time=2026-01-01T00:00:00Z ", "@time=2026-01-01T09:00:00Z "]
+)
+_CAPS = ["account-notify", "extended-join", "account-tag", "server-time", "message-tags"]
 _LINE = st.builds(
     lambda tags, who, verb, words: Message(
         verb, tuple(words), Source.parse(who.strip(" :")) if who else None, Message.parse(f"{tags}X").tags
@@ -663,7 +742,7 @@ _LINE = st.builds(
 )
 
 
-@given(st.lists(_LINE, max_size=40), st.sets(st.sampled_from(["account-notify", "extended-join", "account-tag"])))
+@given(st.lists(_LINE, max_size=40), st.sets(st.sampled_from(_CAPS)))
 @settings(deadline=None, max_examples=300)
 def test_no_order_of_lines_raises_or_breaks_a_membership(messages: list[Message], caps: set[str]) -> None:
     roster = joined(*caps)

@@ -237,6 +237,7 @@ class Simulation(RuleBasedStateMachine):
             self.line(f"CHGHOST {ident} {host}", person)
         elif told:
             self.line("QUIT :Changing host", person)
+            self.sure.discard(person)
         person.ident, person.host = ident, host
         if told and "chghost" not in self.caps:
             for place in self.places.values():

@@ -26,7 +26,9 @@ LINES = st.one_of(
     st.builds("irc.test MODE {} +otk {} :key".format, CHANNELS, NICKS),
     st.builds("irc.test 366 neverquit {} :End".format, CHANNELS),
     st.builds("irc.test BATCH +{} chathistory #a".format, st.sampled_from("xyz")),
-    st.just("irc.test 005 neverquit WHOX CASEMAPPING=ascii PREFIX=(ov)@+ :are supported"),
+    st.builds("{}!u@h QUIT :a.b c.d".format, NICKS),
+    st.builds("irc.test 352 neverquit #a u h irc.test {} HB :0 x".format, NICKS),
+    st.just("irc.test 005 neverquit WHOX BOT=B CASEMAPPING=ascii PREFIX=(ov)@+ :are supported"),
 )
 
 
@@ -59,6 +61,7 @@ def test_what_is_restored_is_the_same_and_goes_on_in_the_same_way(before: list[s
         assert roster.apply(message) == other.apply(message)
         assert (roster.users, roster.channels, roster.nick) == (other.users, other.channels, other.nick)
         assert (roster.isupport.tokens, roster.batches) == (other.isupport.tokens, other.batches)
+        assert roster.splits.saved() == other.splits.saved()
         assert roster.account_of(message) == other.account_of(message)
 
 
@@ -95,7 +98,7 @@ def test_what_makes_no_sense_is_a_value_error_and_leaves_the_roster_empty(value:
 
 
 def test_a_line_in_hand_is_what_it_was() -> None:
-    applied = Applied(("#a",), Member("bob", "b", "home", "acc", "Bob", True))
+    applied = Applied(("#a",), Member("bob", "b", "home", "acc", "Bob", True, True), history=True, split=True)
     again = line(json.loads(json.dumps(of_line(applied, "acc"))))
     assert again == applied._replace(past=True, account="acc")
     assert line(json.loads(json.dumps(of_line(Applied(), None)))) == Applied(past=True)

@@ -213,6 +213,12 @@ class Client:
             pass  # a server that keeps the socket is not what a test of the bot is about
         self._writer.transport.abort()
 
+    async def over(self) -> None:
+        """Returns when the server has closed the connection, after a QUIT or an ERROR."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await self._reading
+        self._writer.transport.abort()
+
     async def _identify(self, account: str, password: str) -> None:
         self.send("AUTHENTICATE PLAIN")
         await self.expect(lambda line: line.command == "AUTHENTICATE", what="AUTHENTICATE +")

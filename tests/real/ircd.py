@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
+import hashlib
 import os
 import pwd
 import shutil
@@ -64,6 +65,11 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     command += ["-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True, timeout=START_SECONDS)
     return certificate, key
+
+
+def fingerprint(certificate: Path) -> str:
+    """SHA-256 of a certificate, as services know it."""
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()
 
 
 class Process:

@@ -351,6 +351,15 @@ async def test_a_secret_channel_is_shown_to_its_members_alone(join: Join) -> Non
     assert numerics(await ask(alice, "LIST")) == ["321", "322", "323"]
 
 
+async def test_a_secret_channel_may_be_spoken_to_by_who_knows_its_name(join: Join) -> None:
+    alice, bob = await join("alice", "#a"), await join("bob")
+    await ask(alice, "MODE #a +s")
+    assert numerics(await ask(bob, "PRIVMSG #a :hello?", "PRIVMSG #b :hello?")) == ["404", "403"]
+    await ask(alice, "MODE #a -n")
+    assert await ask(bob, "PRIVMSG #a :hello?") == []
+    assert (await ask(alice))[-1] == ":bob!bob@127.0.0.1 PRIVMSG #a :hello?"
+
+
 async def test_the_topic_is_kept_and_told(join: Join) -> None:
     alice, bob = await join("alice", "#a"), await join("bob")
     assert await ask(alice, "TOPIC #a :fish & chips") == [":alice!alice@127.0.0.1 TOPIC #a :fish & chips"]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from speaking import Join, ask, numerics, piped, raw
 
+import bot
 from bot.server import GARBAGE, Client, Faults, Server
+from bot.testing import running_bot
 
 REGISTER = ("NICK alice", "USER alice 0 * :Alice")
 
@@ -128,6 +133,17 @@ async def test_cap_is_not_there_or_refuses(server: Server, fault: Faults, heard:
     assert all(" NAK " in line for line in lines if " CAP * " in line and " LS " not in line)
 
 
+@pytest.mark.parametrize(
+    ("line", "numeric"),
+    [("JOIN #FULL", "471"), ("JOIN #a,#full", "471"), ("NICK bob", "433"), ("PRIVMSG #a :x", "439"), ("AWAY", "447")],
+)
+async def test_what_one_says_is_answered_by_any_numeric(join: Join, server: Server, line: str, numeric: str) -> None:
+    alice = await join("alice", "#a")
+    server.faults.answers = {"JOIN #full": "471", "NICK *": "433", "PRIVMSG #?": "439", "AWAY": "447"}
+    assert numerics(await ask(alice, line)) == [numeric]
+    assert numerics(await ask(alice, "JOIN #other"))[0] == "JOIN"
+
+
 async def test_one_byte_is_written_at_a_time_and_nothing_is_lost(server: Server) -> None:
     whole = await raw(server, *REGISTER)
     server.faults = Faults(segment=1)
@@ -238,3 +254,23 @@ async def test_people_without_sockets_are_there_and_can_leave(join: Join, server
     assert " ".join(line.split(" :")[1] for line in names).split() == ["@alice", *(f"+p{n}" for n in range(2000))]
     server.client("p7").leave("bored")
     assert await ask(alice) == [":p7!people@localhost QUIT :bored"]
+
+
+def test_every_fault_has_words_for_plugin_authors() -> None:
+    text = (Path(bot.__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    section = text.partition("| field of `Faults` |")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [field.name for field in fields(Faults)]
+    table = text.partition("| `bot.server.` |")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in re.findall(r"`(?:await )?(\w+)", row.split("|")[1])}
+    assert named and {name for name in named if not hasattr(Server(), name)} == set()
+
+
+async def test_the_kits_bot_goes_on_among_nonsense_and_after_a_netsplit() -> None:
+    """As docs/plugins.md has it."""
+    async with running_bot() as kit:
+        await kit.load(Path(bot.__file__).parents[1] / "plugins" / "dice.py")
+        await kit.person("bob")
+        kit.server.faults = Faults(garbage=GARBAGE, segment=1)
+        kit.server.split(["bob"])
+        assert await kit.heard(kit.server.rejoin) == []
+        assert await kit.say("!roll 1d1", nick="bob") == ["1d1: 1"]

@@ -54,6 +54,12 @@ async def test_the_echo_carries_the_label_and_the_others_get_none(alice: Client,
     assert "label" not in heard and f"msgid={tags['msgid']}" in heard
 
 
+async def test_what_one_says_to_oneself_is_labelled_once_as_its_echo(alice: Client) -> None:
+    await ask(alice, "CAP REQ echo-message")
+    told, echo = await ask(alice, "@label=x PRIVMSG alice :me")
+    assert "label=x" not in told and "label=x" in echo and told.endswith(" PRIVMSG alice :me")
+
+
 async def test_what_others_say_meanwhile_has_no_label(alice: Client, join: Join) -> None:
     bob = await join("bob", "#a")
     await ask(alice, "@label=x TIME")

@@ -13,6 +13,7 @@ from scripted import PATIENCE_SECONDS, FakeClock, Peer, ScriptedServer, turns, u
 from bot.config import Network, Reconnect
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
+from bot.protocol.sts import Policies
 from bot.wire.connection import Connection
 from bot.wire.keeper import Keeper
 from bot.wire.link import LinkEnd, MemoryLink
@@ -90,6 +91,7 @@ class Bench:
         self.server, self.clock, self._kind = server, FakeClock(), kind
         self._limits, self._once = settings.pop("limits", Limits()), settings.pop("once", False)
         self._kept = settings.pop("kept", False)
+        self._policies: Policies | None = settings.pop("policies", None)
         defaults: dict[str, Any] = {"port": server.port, "tls": None, "flood": None, "reconnect": Reconnect(2, 300)}
         self.network = Network("n", settings.pop("host", "127.0.0.1"), **defaults | settings)
         self.keeper = Keeper(clock=self.clock)
@@ -99,7 +101,7 @@ class Bench:
         ours, its = await ends(self._kind)
         self.keeper.attach(ours)
         self.link, self.told = its, Told()
-        self.reactor = Reactor(its, kept=kept)
+        self.reactor = Reactor(its, kept=kept, policies=self._policies)
         self.connection = self.connect("n", self.network)
         self.reactor.listen()
 
@@ -107,8 +109,19 @@ class Bench:
         """A connection of the present worker."""
         return Connection(
             name, network, self.reactor, self.told,
-            clock=self.clock, random=Random(1), limits=self._limits, once=self._once,
+            clock=self.clock, random=Random(1), limits=self._limits, once=self._once, wall=self.wall,
         )  # fmt: skip
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return self.clock.now + 1_700_000_000
+
+    async def restart(self, policies: Policies) -> None:
+        """Begin anew, as another run of the program with what the first has left on the disk."""
+        await self.kill()
+        self.keeper, self._policies = Keeper(clock=self.clock), policies
+        await self.work()
+        self.connection.start()
 
     async def kill(self) -> None:
         """SIGKILL: what the worker has said and the keeper has not read is unsaid."""

@@ -383,6 +383,7 @@ async def test_o14_a_change_there_ends_the_silence(change: str, tmp_path: Path) 
     async with talking(tmp_path, ANSWER) as talk:
         await talk.up(":neverquit!i@h JOIN #a")
         await talk.lines()
+        assert texts(await talk.said("!lines 1")) == ["#a 0"]
         await talk.answers(*[":irc.test 404 neverquit #a :Cannot send to channel"] * 3)
         assert texts(await talk.said("!lines 1")) == []
         await talk.answers(change)
@@ -394,6 +395,7 @@ async def test_o14_a_line_that_is_refused_for_its_words_costs_the_next_ones_noth
     async with talking(tmp_path, ANSWER) as talk:
         await talk.up(":neverquit!i@h JOIN #a")
         await talk.lines()
+        assert texts(await talk.said("!lines 1")) == ["#a 0"]
         await talk.answers(":irc.test 404 neverquit #a :No colours here (+c)")
         assert texts(await talk.said("!lines 1")) == ["#a 0"]
 
@@ -401,7 +403,8 @@ async def test_o14_a_line_that_is_refused_for_its_words_costs_the_next_ones_noth
 async def test_o14_a_nick_that_was_away_is_answered_when_it_speaks(tmp_path: Path) -> None:
     async with talking(tmp_path, ANSWER) as talk:
         await talk.up()
-        await talk.answers(":irc.test 401 neverquit bob :No such nick")
+        assert texts(await talk.said("!lines 1", to="neverquit")) == ["bob 0"]
+        await talk.answers(*[":irc.test 401 neverquit bob :No such nick"] * 3)
         assert await talk.connection.say(Message("PRIVMSG", ("bob", "x"))) is False
         assert texts(await talk.said("!lines 1", to="neverquit")) == ["bob 0"]
 

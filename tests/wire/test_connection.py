@@ -471,7 +471,7 @@ async def test_the_rosters_questions_are_asked_one_at_a_time(make: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["a\r\nQUIT :x", "a\nb", "a\rb", "a\0b"])
-async def test_nothing_can_become_a_second_command(text: str, make: Any) -> None:
+async def test_o02_nothing_can_become_a_second_command(text: str, make: Any) -> None:
     bench = await make()
     peer = await bench.up()
     connection = bench.connection
@@ -502,7 +502,7 @@ async def test_nothing_can_become_a_second_command(text: str, make: Any) -> None
     assert bench.connection.channels == {}
 
 
-async def test_a_quit_reason_stays_one_line(make: Any) -> None:
+async def test_o02_a_quit_reason_stays_one_line(make: Any) -> None:
     bench = await make()
     peer = await bench.up()
     stopping = asyncio.ensure_future(bench.connection.stop("a\r\nPRIVMSG #a :x\0"))
@@ -518,7 +518,7 @@ async def test_a_lone_surrogate_becomes_a_question_mark(make: Any) -> None:
     assert await peer.line() == "PRIVMSG #a :x?y"
 
 
-async def test_urgent_lines_overtake_chatter_and_ping_overtakes_both(make: Any) -> None:
+async def test_o09_urgent_lines_overtake_chatter_and_ping_overtakes_both(make: Any) -> None:
     bench = await make(flood=Flood(1, 0.01))
     peer = await bench.up()
     for number in range(200):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from bot.wire import entries as holding
+from bot.wire.arrivals import LINE_BYTES
 from bot.wire.entries import Entries
 
 
@@ -15,6 +16,7 @@ def entries() -> Entries:
     made = Entries()
     for number in ("1", "2", "3"):
         made.add(number, "n", b"line")
+    made.last = 3
     return made
 
 
@@ -81,8 +83,28 @@ def test_what_the_present_worker_has_is_counted(entries: Entries) -> None:
 
 def test_too_many_drop_the_oldest_and_tell_which(entries: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = list[tuple[str, bool]]()
-    entries.on_lost = lambda number, entry: lost.append((number, entry.handed))
+    entries.on_lost = lambda net, number, matters: lost.append((number, matters))
     entries.hand("1")
     monkeypatch.setattr(holding, "MAX_HELD_BYTES", 2 * (holding.ENTRY_BYTES + 4))
     entries.add("4", "n", b"line")
-    assert lost == [("1", True), ("2", False)] and entries.lost == 2 and entries.next() == "3"
+    assert lost == [("1", False), ("2", True)] and entries.lost == 2 and entries.next() == "3"
+
+
+def test_what_waits_without_a_number_counts_as_unfinished_and_held(entries: Entries) -> None:
+    entries.arrive("n", b"line"), entries.arrive("o", b"line")
+    assert (entries.unfinished["n"], entries.unfinished["o"], len(entries)) == (4, 1, 5)
+    entries.number_all("o")
+    assert (entries.last, entries.unfinished["o"], "4" in entries) == (4, 1, True)
+
+
+def test_of_a_flood_the_oldest_lines_are_dropped_and_not_those_of_other_networks(
+    entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = list[tuple[str, str, bool]]()
+    entries.on_lost = lambda *each: lost.append(each)
+    monkeypatch.setattr(holding, "MAX_HELD_BYTES", 3 * (holding.ENTRY_BYTES + 4) + 20 * (LINE_BYTES + 2))
+    entries.arrive("other", b"xx")
+    for number in range(10, 40):
+        entries.arrive("flood", b"%d" % number)
+    assert lost == [("flood", "", True)] * 11 and entries.lost == 11
+    assert entries.arrivals.of("other") == 1 and entries.arrivals.take("flood") == b"21"

@@ -25,13 +25,16 @@ class Bench:
 
     def arrive(self, *numbers: int, net: str = "n") -> None:
         for number in numbers:
-            self.handing.entries.add(str(number), net, b"line")
+            self.handing.entries.arrive(net, b"line")
             self.handing.hand_over()
+            assert self.handing.entries.last <= number
 
     def done(self, *numbers: int) -> None:
         for number in numbers:
+            entry = self.handing.entries.get(str(number))
+            assert entry is not None
             self.handing.entries.remove(str(number))
-            self.handing.finished(str(number))
+            self.handing.finished(str(number), entry.net)
 
     def numbers(self) -> list[int]:
         return [int(number) for number, _ in self.handed if number.isdecimal()]
@@ -56,6 +59,24 @@ async def test_where_nothing_is_finished_for_a_while_there_are_more(bench: Bench
     bench.clock.advance(STUCK_SECONDS)
     bench.handing.tick()
     assert bench.numbers() == list(range(1, MAX_IN_HAND + MORE + 1))
+
+
+async def test_a_network_that_has_enough_in_hand_keeps_no_other_waiting(bench: Bench) -> None:
+    """One whose handlers hang, or with a flood of lines, is a queue of its own."""
+    bench.arrive(*range(1, 2 * MAX_IN_HAND), net="hangs")
+    handed = len(bench.numbers())
+    bench.arrive(2 * MAX_IN_HAND, net="other")
+    assert (handed, len(bench.numbers())) == (MAX_IN_HAND, MAX_IN_HAND + 1)
+    assert bench.handing.entries.unfinished == {"hangs": 2 * MAX_IN_HAND - 1, "other": 1}
+
+
+async def test_lines_are_handed_over_by_network_in_turn_and_numbered_then(bench: Bench) -> None:
+    for net in ("a", "a", "a", "b"):
+        bench.handing.entries.arrive(net, net.encode())
+    bench.handing.hand_over()
+    assert bench.numbers() == [1, 2, 3, 4]
+    entries = [bench.handing.entries.get(str(number)) for number in bench.numbers()]
+    assert [entry.net for entry in entries if entry is not None] == ["a", "b", "a", "a"]
 
 
 async def test_lines_that_a_networks_pace_keeps_open_do_not_count(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from scripted import FakeClock, Peer, ScriptedServer, Worker, server_tls, turns
 from bot.wire import entries as holding
 from bot.wire import keeper as keeping
 from bot.wire import session as sessions
+from bot.wire.arrivals import LINE_BYTES
 from bot.wire.keeper import Keeper
 from bot.wire.link import WINDOW, Frame, MemoryLink
 from bot.wire.session import Session
@@ -324,7 +325,7 @@ async def test_work_that_a_worker_began_is_an_entry_under_its_own_name(bench: Be
 async def test_the_oldest_lines_are_dropped_when_too_many_are_held(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(holding, "MAX_HELD_BYTES", 10 * (holding.ENTRY_BYTES + 1000))
+    monkeypatch.setattr(holding, "MAX_HELD_BYTES", 10 * (LINE_BYTES + 1000))
     peer = await bench.up()
     bench.worker._end.close()
     await turns()

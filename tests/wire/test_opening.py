@@ -17,7 +17,6 @@ def test_the_keeper_is_told_all_it_needs_and_no_secret() -> None:
     assert json.loads(payload) == {
         "host": "irc.test",
         "port": 6697,
-        "bind": None,
         "tls": {
             "ca_file": "ca.pem",
             "certificate": "me.pem",
@@ -25,6 +24,7 @@ def test_the_keeper_is_told_all_it_needs_and_no_secret() -> None:
             "fingerprints": ["ab"],
             "verify_name": "irc.test",
         },
+        "bind": None,
         "burst": 7,
         "per_second": 2,
         "connect_seconds": 1,

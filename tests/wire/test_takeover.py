@@ -413,7 +413,7 @@ async def test_too_many_lines_without_a_worker_are_dropped_and_the_connection_is
     bench.reactor.checkpoints.save()
     await bench.crossed()
     await bench.kill()
-    monkeypatch.setattr("bot.wire.entries.MAX_HELD_BYTES", 2000)
+    monkeypatch.setattr("bot.wire.entries.MAX_HELD_BYTES", 1000)
     peer.send(*(f":u{number}!u@x JOIN #a" for number in range(20)))
     await peer.barrier()
     await bench.succeed()
