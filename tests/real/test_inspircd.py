@@ -54,7 +54,6 @@ class TestOnInspIRCd(Scenarios):
         assert told["330"].params[2] == BOT  # its services account
         assert "671" in told  # is using a secure connection
 
-
     async def test_an_author_learns_how_a_text_fared(self, scene: Scene) -> None:
         """By echo-message and labeled-response; what was refused is in the log with who said it."""
         scene.write("fared", FARED)
