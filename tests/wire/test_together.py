@@ -311,6 +311,7 @@ async def test_what_one_worker_said_as_one_message_no_other_says_line_by_line(
     peer.send(":irc.test CAP neverquit DEL :draft/multiline")
     await bench.said(peer)
     bench.reactor.checkpoints.save(at_once=True)
+    await bench.crossed()
     await bench.succeed()
     assert bench.connection.multiline is None and 1 in bench.told.flags
     assert await bench.said(peer) == []
