@@ -315,3 +315,18 @@ async def test_what_one_worker_said_as_one_message_no_other_says_line_by_line(
     await bench.succeed()
     assert bench.connection.multiline is None and 1 in bench.told.flags
     assert await bench.said(peer) == []
+
+
+async def test_a_list_that_is_returned_is_one_message_and_what_is_yielded_is_not(tmp_path: Path) -> None:
+    source = """
+    from bot import command
+    @command("list")
+    def listed(ctx): return ["one", "", "two"]
+    @command("some")
+    async def some(ctx):
+        yield "one"
+        yield "two"
+    """
+    async with stage(tmp_path, source, *OFFERED) as bot:
+        assert [line.command for line in await bot.said("!list")] == ["BATCH", "PRIVMSG", "PRIVMSG", "BATCH"]
+        assert [line.command for line in await bot.said("!some")] == ["PRIVMSG", "PRIVMSG"]
