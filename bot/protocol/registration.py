@@ -321,7 +321,8 @@ class Registration:
         if sasl is not None and sasl.required and not self.done:
             self.failure = why
             return []
-        self.remark = why
+        if not self.done or self.account is None:  # else it was for good measure: we are still logged in
+            self.remark = why
         return [*([ABORT] if abort else []), *self._end()]
 
     def _on_logged_in(self, message: Message) -> list[Message]:

@@ -314,6 +314,14 @@ def test_services_that_return_are_logged_in_to_again_though_the_server_still_kno
     assert not registration.login.wanted
 
 
+def test_who_is_still_logged_in_is_told_nothing_of_an_attempt_in_vain() -> None:
+    registration = machine(SASL)
+    talk(registration, LS + "sasl", "CAP * ACK :sasl", "AUTHENTICATE +", "903 bot :ok", "001 bot :hi")
+    talk(registration, "CAP bot DEL :sasl", "CAP bot NEW :sasl", "CAP bot ACK :sasl")
+    assert [message.encode() for message in registration.sasl_timed_out()] == ["AUTHENTICATE *"]
+    assert (registration.remark, registration.account) == (None, "me")
+
+
 def test_a_login_that_another_worker_began_after_001_is_broken_off_and_begun_anew() -> None:
     first = machine(SASL)
     talk(first, LS + "sasl=PLAIN", "CAP * ACK :sasl", "AUTHENTICATE +", "903 bot :ok", "001 bot :hi")
