@@ -13,6 +13,7 @@ from typing import NamedTuple
 MAX_BODY = 512  # with CR LF, by RFC 1459; the tags in front have room of their own
 MAX_LINELEN = 16_384  # what the bot takes of a larger LINELEN
 HISTORY = (b"chathistory", b"draft/chathistory", b"znc.in/playback", b"soju.im/history")
+WANTED_NICK = b"neverquit"
 UNKNOWN = b" "
 _SIGNS = bytes.maketrans(b"[]\\~", b"{}|^")
 MAX_BATCHES = 64  # that the bot promises to know at a time
@@ -69,19 +70,29 @@ def _word(text: bytes) -> bool:
     return bool(text) and text[:1] != b":" and not any(sign in text for sign in (b" ", b",", b"\0", b"\r"))
 
 
+class Heard(NamedTuple):
+    """A line in, as it was when it came: whether it was ours or nobody's, and whether it was a replay."""
+
+    line: Line
+    ours: bool
+    replayed: bool
+
+
 class Rules:
     """The judge of one connection; told of each line in, in order, before what was said about it is judged."""
 
     def __init__(self, wanted: set[bytes]) -> None:
         self.wanted = wanted  # channels that the bot was told to be in, as it writes them in JOIN, with keys
-        self.nick = b"neverquit"
+        self.nick = WANTED_NICK
         self.batches: set[bytes] = set()
         self.registered = False
         self.max_body = MAX_BODY
 
-    def hear(self, raw: bytes) -> Line:
+    def hear(self, raw: bytes) -> Heard:
         """Take a line in."""
         line = Line.parse(raw)
+        replayed = len(self.batches) <= MAX_BATCHES and line.tags.get(b"batch", b"") in self.batches
+        heard = Heard(line, not line.source or line.nick == self.nick, replayed)
         match line.command:
             case b"001":
                 self.registered = True
@@ -98,22 +109,22 @@ class Rules:
                     history = len(line.params) > 1 and line.params[1].lower() in HISTORY
                     history = history or line.tags.get(b"batch", b"") in self.batches
                     (self.batches.add if history else self.batches.discard)(ref)
-        return line
+        return heard
 
     def foresee(self, lines: Iterable[bytes]) -> None:
         """A handler answers when it comes to it: what the server says of lengths counts for the lines before, too."""
         if any(b"LINELEN=" in line.upper() for line in lines):
             self.max_body = MAX_LINELEN
 
-    def mistake(self, said: Said, because: Line | None) -> str:
-        """Return why this may not be sent because of that line, or nothing. Ask before `hear` takes a later line."""
+    def mistake(self, said: Said, because: Heard | None) -> str:
+        """Return why this may not be sent because of that line, or nothing."""
         raw = said.line
         if any(sign in raw for sign in (b"\r", b"\n", b"\0")):
             return "more than one line"
         out = Line.parse(raw)
         body = raw.partition(b" ")[2] if raw.startswith(b"@") else raw
         if said.handler == "registration":
-            return self._of_registration(out, because)
+            return self._of_registration(out, because and because.line)
         if said.handler == "-":
             return self._of_the_connection(out)
         if out.command not in (b"PRIVMSG", b"NOTICE") or not because:
@@ -139,15 +150,19 @@ class Rules:
             return "" if only_asks or out.params[1] in (b"+B", b"+b") else "changes modes"
         if out.command == b"PING" and out.params == (b"time",):
             return ""
+        if out.command in (b"ISON", b"NICK", b"MONITOR") and out.params[-1] == WANTED_NICK:
+            return ""  # to get it back
+        if out.command == b"AUTHENTICATE" and out.params == (b"*",):
+            return ""  # the server was asked and has said nothing
         registers = out.command in (b"CAP", b"NICK", b"USER", b"PASS") and not self.registered
         return "" if registers else "nobody asked for it"
 
-    def _of_a_handler(self, said: Said, out: Line, because: Line) -> str:
-        if because.command != b"PRIVMSG":
+    def _of_a_handler(self, said: Said, out: Line, because: Heard) -> str:
+        if because.line.command != b"PRIVMSG":
             return "answers what is no message"
-        if not because.source or because.nick == self.nick:
+        if because.ours:
             return "answers itself, or nobody"
-        if len(self.batches) <= MAX_BATCHES and because.tags.get(b"batch", b"") in self.batches:
+        if because.replayed:
             return "answers what was said long ago"
         if said.handler == "fuzz.secret" and not out.params[-1].lower().endswith(b"secret: admins only"):
             return "does for anybody what is for admins"

@@ -20,7 +20,8 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.faults import Faults
-from benchmarks.fuzz.rules import Line, Rules, Said
+from benchmarks.fuzz.rules import Heard, Line, Rules, Said
+from benchmarks.rig import Broken
 from bot.app import App
 from bot.config import Admin, Channel, Config, Network, Plugins, Reconnect, Reload, SaslSettings, Secret
 from bot.storage import Backend
@@ -32,6 +33,8 @@ NETWORK, ME = "n", "neverquit"
 CHANNELS = ("#a", "#b")
 KEYS = {"#b": "key-of-b"}
 WANTED = {b"#a", b"#b"}
+QUIET_TURNS = 4  # so often must nothing have changed between two answers of the worker to the keeper
+DIAL_SECONDS = 2000  # of the clock that is set by hand
 PATIENCE_SECONDS = 20.0  # until everything that a segment set going has ended
 SLOW_SECONDS = 0.25  # of processor time, for one segment of at most a few hundred lines
 ADMIN = "the-one-admin-of-all"  # an account that no line of the grammar names
@@ -160,6 +163,7 @@ class Stage:
         self.lines = self.connections = self.answers = self.spoken = 0
         self.slowest: tuple[float, bytes] = (0.0, b"")
         self._arrived: dict[str, bytes] = {}
+        self._open: dict[str, tuple[bytes, Heard]] = {}  # lines that are not finished
         self._number = 0
         self._last = b""
         self._pings = self._pongs = 0
@@ -172,7 +176,7 @@ class Stage:
 
     async def dial(self, *args: Any) -> None:
         """Stands in for `wire.dial.dial`."""
-        session = args[-1]()
+        session = next(each for each in args if callable(each))()
         self.connections += 1
         self.wire = Wire(session, self._written)
         self.sent = []
@@ -203,7 +207,7 @@ class Stage:
         if line[:5] == b"PONG ":
             self._pongs += 1
         elif line != b"PING :keeper" and line[:4] != b"QUIT":
-            self._own[line] += 1
+            self._own[_untagged(line)] += 1
 
     # -- what a driver does
 
@@ -255,15 +259,18 @@ class Stage:
 
     async def settle(self) -> None:
         """Wait until every line is finished and every answer sent, and judge what was sent."""
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._crossed()
-                # Not `settled`: what is said before the bot is registered waits until it is.
-                await self.app.keeper._until(lambda: not self.app.keeper.entries.unfinished[NETWORK])
-                await self.app.calls.ended()
-                await self._crossed()
-        except TimeoutError:
-            self.fault("a line is never finished", f"{self.app.keeper.entries.unfinished}")
+        until, same, before = time.monotonic() + PATIENCE_SECONDS, 0, None
+        while same < QUIET_TURNS:
+            await self._crossed()
+            unfinished, waiting = self.app.keeper.entries.unfinished[NETWORK], len(self.connection.outbox)
+            now = (unfinished, waiting, len(self.said), len(self.sent))
+            same = same + 1 if now == before else 0
+            before = now
+            if unfinished and not waiting:  # else it is what is to be said that waits, for a channel or for 001
+                same = 0
+                if time.monotonic() > until:
+                    self.fault("a line is never finished", f"{unfinished} of them")
+                    break
         self._judge()
 
     async def _crossed(self) -> None:
@@ -273,29 +280,32 @@ class Stage:
 
     def _judge(self) -> None:
         said, self.said = self.said, []
-        arrived, self._arrived = self._arrived, {}
         answers: dict[str, list[Said]] = {}
         for each in said:
             answers.setdefault(each.cause, []).append(each)
-            self._own[each.line] -= 1
+            self._own[_untagged(each.line)] -= 1
         self._own = Counter({line: count for line, count in self._own.items() if count})
         if extra := [line for line, count in self._own.items() if count > 0]:
             self.fault("sent, though nobody said it", repr(extra[:3]))
             self._own.clear()
-        self.rules.foresee(arrived.values())
+        self.rules.foresee(self._arrived.values())
         for each in answers.pop("-", ()):
             self._mistake(each, None, b"")
-        for number, raw in arrived.items():
+        for number, raw in self._arrived.items():
             self.lines += 1
-            line = self.rules.hear(raw)
+            self._open[number] = (raw, self.rules.hear(raw))
+        self._arrived.clear()
+        for number, (raw, heard) in list(self._open.items()):
             for each in answers.pop(number, ()):
-                self._mistake(each, line, raw)
+                self._mistake(each, heard, raw)
+            if number not in self.app.keeper.entries:
+                del self._open[number]
         for cause, late in answers.items():
             self.fault("answers a line that was finished before", f"{cause}: {late[0]}")
         self.answers += len(said)
         self.spoken += sum(each.handler not in ("-", "registration") for each in said)
 
-    def _mistake(self, said: Said, because: Line | None, raw: bytes) -> None:
+    def _mistake(self, said: Said, because: Heard | None, raw: bytes) -> None:
         if why := self.rules.mistake(said, because):
             self.fault(why, f"{said.handler}: {said.line!r} because of {raw!r}")
 
@@ -308,11 +318,12 @@ class Stage:
     async def dialled(self) -> None:
         """Wait for the next connection, letting time pass."""
         before = self.connections
-        for _ in range(400):
+        for _ in range(DIAL_SECONDS):
             if self.connections > before or (self.open and not self.sent):
-                break
+                await self.settle()
+                return
             await self.pass_time(1.0)
-        await self.settle()
+        raise Broken(f"the bot does not dial: {self.connection.state}, and the log says {dict(self.watch.warnings)}")
 
     async def lose(self) -> None:
         """End the connection from the server's side."""
@@ -349,9 +360,13 @@ class Stage:
             "calls": app.calls._unfinished,
             "lines in hand": self.connection._in_hand,
             "entries": app.keeper.entries._all,
-            "queued": range(app.keeper.queued),
         }
         return [f"{name}: {len(what)}" for name, what in kept.items() if len(what)]
+
+
+def _untagged(line: bytes) -> bytes:
+    """The line without its tags, which a line that waited for the next connection leaves behind."""
+    return line.partition(b" ")[2] if line.startswith(b"@") else line
 
 
 OFFER = (
@@ -446,6 +461,8 @@ async def opened(folder: Path) -> AsyncIterator[Stage]:
             await app.start()
             await stage.dialled()
             await stage.register()
+            if not stage.up:
+                raise Broken(f"the bot did not register: {stage.sent}")
             yield stage
             await stage.lose()
             await app.close()

@@ -321,6 +321,8 @@ class Connection(Talking):
             message = self.gathering.known(number) or message
             return message, checkpoints.then(number) or stranger(message)
         applied = self.roster.apply(message, self._clock())
+        if flag == 2:
+            self.roster.splits.told()
         whole = self.gathering.take(number, message, self.roster.batches)
         checkpoints.applied(number, message.command if whole is message else "BATCH")
         self._react(number, flag, message, applied)

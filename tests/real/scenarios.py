@@ -167,6 +167,28 @@ class Scenarios:
         await scene.adm.ask(LAB, "!reload coveted", r"!?reload: admins only")
         await scene.usr.ask(LAB, "!version coveted", r"coveted g1 .*")
 
+    async def test_a_long_answer_arrives_whole(self, scene: Scene) -> None:
+        """Cut to what the server relays with the prefix that it adds; no word is lost, no letter torn."""
+        words = [f"na\u00efve\u2603{number}" for number in range(200)]
+        scene.save("lengthy", " ".join(words))
+        await scene.report("lengthy loaded g1 .*")
+        mark = scene.usr.mark()
+        scene.usr.say(LAB, "!lengthy")
+        heard: list[str] = []
+        while len(heard) < len(words):
+            heard += (await scene.usr.heard("(na.*)", to=LAB))[1].split(" ")
+        assert heard == words
+        assert max(len(line.raw.encode()) + 2 for line in scene.of_bot(scene.usr, mark)) <= 512
+
+    async def test_a_channel_that_it_is_told_to_join_and_to_leave(self, scene: Scene) -> None:
+        await scene.new("there", "I am here")
+        await scene.usr.join("#side")
+        scene.boss.say(LAB, "!join #side")
+        await scene.usr.sees(BOT, "#side")
+        await scene.usr.ask("#side", "!there", "I am here")
+        scene.boss.say(LAB, "!part #side")
+        await scene.usr.expect(lambda line: line.command == "PART" and line.nick == BOT, what="PART")
+
     async def test_the_connection_lasts_through_a_hundred_reloads(self, scene: Scene) -> None:
         """Half of them saves, half commands: the same socket, the same sign-on, and nobody saw the bot leave, ever."""
         await scene.new("often", "version 1")

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from .ircd import needed
 from .ngircd import NgIRCd
-from .scenarios import LAB, Scenarios, Scene, config, opened
+from .scenarios import BOT, LAB, Scenarios, Scene, config, opened
 
 needed("ngircd", "openssl")
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -48,3 +48,11 @@ class TestOnNgircd(Scenarios):
             await scene.usr.join(channel)
             await scene.usr.sees("neverquit", channel)
             await scene.usr.ask(channel, "!twins", "in here")
+
+    async def test_it_comes_back_after_a_kick(self, scene: Scene) -> None:
+        await scene.usr.join("#kicks")
+        scene.boss.say(LAB, "!join #kicks")
+        await scene.usr.sees(BOT, "#kicks")
+        scene.usr.send(f"KICK #kicks {BOT} :out")
+        await scene.usr.expect(lambda line: line.command == "JOIN" and line.nick == BOT, what="JOIN")
+        scene.boss.say(LAB, "!part #kicks")

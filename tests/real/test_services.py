@@ -1,12 +1,13 @@
-"""The bot and the services of a network, which leave and come back; logouts, history, echoes and a netsplit.
+"""The bot and the services of a network: a certificate for a password, services that leave and come back, logouts.
 
-One server, and two bots: `neverquit`, which must have its account, and `second`, which may do without and comes while
-the services are away.
+One server, and two bots: `neverquit` by its certificate (EXTERNAL), which must have its account, and `second`, which
+may do without and comes while the services are away.
 """
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 
 import pytest
@@ -57,8 +58,8 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Insp
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene(server: InspIRCd, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    sasl = {"mechanisms": ["PLAIN"], "username": BOT, "password": PASSWORD}
-    network = {"port": server.tls_port, "tls": {"ca_file": str(server.ca_file)}, "sasl": sasl}
+    tls = {"ca_file": str(server.ca_file), "certificate": str(server.client_certificate), "key": str(server.client_key)}
+    network = {"port": server.tls_port, "tls": tls, "sasl": {"mechanisms": ["EXTERNAL"]}}
     boss = {"account": "adm", "password": PASSWORD}
     async with opened(server, tmp_path_factory.mktemp("bot"), config(network, {"account": "adm"}), boss) as ready:
         ready.write("people", PLUGIN)
@@ -70,6 +71,10 @@ async def account(asking: Client, nick: str) -> str | None:
     """Whom services know somebody as."""
     told = await asking.whois(nick)
     return told["330"].params[2] if "330" in told else None
+
+
+async def test_a_certificate_logs_in(scene: Scene) -> None:
+    assert await account(scene.usr, BOT) == BOT
 
 
 async def test_its_own_words_echoed_are_no_command(scene: Scene) -> None:
@@ -145,3 +150,33 @@ async def test_a_netsplit_is_one_event(scene: Scene, server: InspIRCd) -> None:
     assert [line.text for line in scene.of_bot(scene.usr, mark) if "by itself" in line.text] == []
     for client in far:
         await client.close()
+
+
+async def test_the_nick_comes_back_with_the_help_of_services(
+    server: InspIRCd, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Somebody has it; the bot registers as another, and NickServ gives it the nick that its account owns."""
+    folder = tmp_path_factory.mktemp("regain")
+    nick = "wanted"
+    sasl = {"mechanisms": ["PLAIN"], "username": nick, "password": PASSWORD}
+    network = {
+        "port": server.tls_port,
+        "tls": {"ca_file": str(server.ca_file)},
+        "sasl": sasl,
+        "nick": nick,
+        "channels": ["#regain"],
+        "nickserv": {"password": PASSWORD, "regain": True},
+    }
+    program = Program(folder, config(network, {"account": "adm"}))
+    async with await Client.connect(server.host, server.plain_port, nick) as holder:
+        await holder.join("#regain")
+        await program.start()
+        try:
+            await program.during(holder.sees("neverquit_", "#regain"))
+            await holder.expect(
+                lambda line: line.command == "NICK" and line.nick == "neverquit_" and line.text == nick,
+                what=f"NICK {nick}",
+            )
+        finally:
+            await program.stop()
+    shutil.rmtree(folder)
