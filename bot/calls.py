@@ -169,7 +169,12 @@ class Calls:
         if not matches:
             return []
 
+        signed = event.text.startswith(settings.prefix)
+
         def wakes(text: str) -> set[str]:
+            # In private no sign is needed, so that any answer may be a command: but not one as theirs are.
+            if signed and not text.startswith(settings.prefix):
+                return set()
             again = replace(event, name="message", text=text)
             return {match.handler.key for match in self._bot.table.match(again, settings.prefix, enabled)}
 

@@ -77,7 +77,9 @@ class Delivered:
         """Runs on the bot's loop, after the lines of a text from a thread were handed over there."""
         lines = self._sent.lines
         if not lines or not all(hasattr(line, "then") for line in lines):
-            return None
+            # At least of what was dropped at once that is known; a future would have to be waited for.
+            known = [line for line in lines if not (line is None or hasattr(line, "then") or asyncio.isfuture(line))]
+            return False if False in [await line for line in known] else None
         answers = _answers(cast("Iterable[Line]", lines))
         await asyncio.wait(answers, timeout=self._seconds)
         fared = [answer.result() if answer.done() else None for answer in answers]

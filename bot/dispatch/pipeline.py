@@ -32,6 +32,7 @@ from bot.dispatch.typist import Typist
 from bot.errors import StoreError, UsageError, UserError
 
 _OURS = str(Path(__file__).parents[1]) + "/"
+ONE_ANSWER = 50  # texts of a list
 TURN_AFTER = 64  # texts of an async generator before others have a turn
 ADMINS_ONLY = Limit(1, 60.0)  # a refused user is told so once a minute at most
 
@@ -297,6 +298,8 @@ def _run_plain(function: Callable[..., Any], call: Call) -> Any:
 
 
 def _say_all(ctx: Context, result: Any) -> None:
+    if isinstance(result, list | tuple) and len(result) <= ONE_ANSWER and all(isinstance(text, str) for text in result):
+        result = "\n".join(result)  # one answer, and one message where the network has such
     if isinstance(result, Iterable) and not isinstance(result, str | bytes | Mapping):
         for text in result:
             _say(ctx, text)

@@ -5,7 +5,12 @@
     isupport      what the server said about itself (005)
     modes         a MODE line as single changes
     numerics      names for the three-digit replies
+    identity      who we want to be, and which nicks to try
     registration  CAP, SASL, NICK, USER until 001, fed with messages, answering with messages
+    login         where we stand with our services account
+    sasl          the mechanisms of SASL, and one attempt by one of them
+    scram         the steps of SCRAM
+    sts           which hosts are spoken to by TLS only
     people        users and channels, and when a nick is still the same person
     answers       what the server says about them when it is asked: NAMES, WHO, WHOX, topic, modes
     splits        netsplits: who was lost with a server, and is back

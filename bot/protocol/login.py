@@ -154,7 +154,7 @@ class Login:
         if self._unfit:
             return f"SASL is not possible: {self._unfit}"
         there = offered.upper().split(",") if offered else list(MECHANISMS)
-        meant = [name.upper() for name in self.sasl.mechanisms] or ["PLAIN"]
+        meant = [name.upper() for name in self.sasl.mechanisms] or ["PLAIN"] * bool(self.sasl.password)
         for name in MECHANISMS:
             if name in meant and name in there and (why := why_not(name, self.sasl, self._tls)):
                 return why

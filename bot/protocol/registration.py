@@ -289,8 +289,9 @@ class Registration:
         """908: the mechanisms that there are. A 904 mostly follows; where it can't change anything, don't wait."""
         if not self.login.busy:
             return []
-        self.offered["sasl"] = message.param(1)
-        return [] if self.login.next(message.param(1)) else self._sasl_over(self._why_no_sasl())
+        self.offered["sasl"] = there = message.param(1)
+        known = self.login.attempt is not None and self.login.attempt.name in there.upper().split(",")
+        return [] if known or self.login.next(there) else self._sasl_over(self._why_no_sasl())
 
     def _on_sasl_refused(self, message: Message) -> list[Message]:
         if not self.login.busy:
@@ -320,7 +321,8 @@ class Registration:
         if sasl is not None and sasl.required and not self.done:
             self.failure = why
             return []
-        self.remark = why
+        if not self.done or self.account is None:  # else it was for good measure: we are still logged in
+            self.remark = why
         return [*([ABORT] if abort else []), *self._end()]
 
     def _on_logged_in(self, message: Message) -> list[Message]:
@@ -386,6 +388,7 @@ _REACTIONS: dict[str, Callable[[Registration, Message], list[Message]]] = {
     n.ERR_SASLALREADY: Registration._on_sasl_already,
     n.RPL_SASLMECHS: Registration._on_mechanisms,
 }
+HEARD = frozenset(_REACTIONS)  #: the commands that `feed` looks at; all others it need not be given
 
 
 def _lines(names: Iterable[str]) -> Iterator[tuple[str, ...]]:

@@ -80,7 +80,7 @@ class Roster(Answers):
         batch = self.batches.of(message)
         if batch is not None and batch.history and message.command != "BATCH":
             return self._replayed(message)
-        if "server-time" in self.caps and not self._is_ours(message) and self.time.is_late(message):
+        if "server-time" in self.caps and self._may_be_late(message, batch) and self.time.is_late(message):
             return self._replayed(message)._replace(says=self.time.ask())
         change = _CHANGES.get(message.command)
         if change is not None:
@@ -92,8 +92,10 @@ class Roster(Answers):
         author = Member(source.nick, source.ident, source.host) if source is not None else None
         return Applied(member=author, history=True)
 
-    def _is_ours(self, message: Message) -> bool:
-        return message.source is not None and self.is_me(message.source.nick)
+    def _may_be_late(self, message: Message, batch: Batch | None) -> bool:
+        """Of ourselves we believe everything, and that a netsplit is over also of those who had joined long ago."""
+        ours = message.source is not None and self.is_me(message.source.nick)
+        return not ours and (batch is None or batch.kind not in ("netsplit", "netjoin"))
 
     def _author(self, message: Message) -> Member | None:
         source = message.source

@@ -94,6 +94,10 @@ class Splits:
         if self._found:
             self.next_at = now
 
+    def told(self) -> None:
+        """What is gathered was told by the worker before."""
+        self._found, self.next_at = {}, None
+
     def due(self, now: float) -> list[Split]:
         """Return what is to be told, each once."""
         if self.next_at is None or now < self.next_at:

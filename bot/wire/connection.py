@@ -321,6 +321,8 @@ class Connection(Talking):
             message = self.gathering.known(number) or message
             return message, checkpoints.then(number) or stranger(message)
         applied = self.roster.apply(message, self._clock())
+        if flag == 2:
+            self.roster.splits.told()
         whole = self.gathering.take(number, message, self.roster.batches)
         checkpoints.applied(number, message.command if whole is message else "BATCH")
         self._react(number, flag, message, applied)
@@ -346,7 +348,8 @@ class Connection(Talking):
         if self.registration is not None:
             self.roster.caps = self.registration.caps
         told = self.labels.heard(message, self._clock())
-        self.presence.heard(message, applied)
+        # What is here for the state alone has been answered by the worker before; questions are known to be open.
+        self.presence.heard(message, applied if flag != 2 else applied._replace(says=()))
         self.speech.heard(message, told or self.presence.tells_of(message))
         if message.command == "ERROR":  # says more than the closing of the socket that follows
             self._last_words = self._last_words or f"the server said: {message.param(-1)}"

@@ -298,7 +298,7 @@ class Keeper:
             popped = queue.pop(now, paced=paced)
             if popped is None:
                 due = queue.next_at(now) if paced else None
-                if due is not None and due > now:
+                if due is not None:
                     self.wake(due)
                 break
             line, flow = popped

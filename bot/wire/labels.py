@@ -156,12 +156,12 @@ class Labels:
             self._count += 1
             awaited.key = f"{self._salt}{self._count:x}"
         elif "echo-message" in self._roster.caps and message.command in ("PRIVMSG", "NOTICE"):
-            # The same text twice: the later one is told of, which means that the earlier has arrived as well.
             awaited.key = self._echo(message)
+            # The same text twice is one: its echo means that the first has arrived, and the other will be soon.
+            awaited = self._open.pop(awaited.key, awaited)
+            awaited.at = now
         else:
             return None
-        if (former := self._open.pop(awaited.key, None)) is not None:
-            awaited.then(lambda fared, why: former.end(fared, why))
         self._open[awaited.key] = awaited
         self._forget(now)
         return awaited

@@ -21,7 +21,7 @@ from bot.wire.alarms import Alarms
 from bot.wire.asks import Asks
 from bot.wire.identify import Identification, words
 from bot.wire.opening import Limits, reveal
-from bot.wire.regain import Regain
+from bot.wire.regain import HEARD, Regain
 from bot.wire.rejoin import REFUSALS, Wanted
 from bot.wire.remarks import Remarks
 
@@ -161,7 +161,8 @@ class Presence:
             self._identification.heard(message)
             if self._identification.over:
                 self._enter(self._identification.failure)
-        self._take_nick(self._regain.heard(message, self._clock()))
+        if message.command in HEARD:
+            self._take_nick(self._regain.heard(message, self._clock()))
 
     def tells_of(self, message: Message) -> bool:
         """Whether a line refuses a channel that is wanted: of that `rejoin` has told."""

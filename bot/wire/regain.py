@@ -18,6 +18,10 @@ SETTLE_SECONDS = 5.0  # after 001: 005 has come, services have done what they do
 TRY_SECONDS = 30.0  # between two tries, and between two questions
 MAXIMUM_SECONDS = 600.0  # between tries that are refused, and between requests to services
 
+#: What may tell who has a nick; of all other lines `heard` need not be told.
+HEARD = frozenset({"NICK", "QUIT", n.RPL_ISON, n.RPL_MONONLINE, n.RPL_MONOFFLINE, n.ERR_MONLISTFULL})
+HEARD |= {n.ERR_NICKNAMEINUSE, n.ERR_UNKNOWNCOMMAND}
+
 _NEVER = float("inf")
 
 

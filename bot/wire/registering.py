@@ -18,7 +18,7 @@ from typing import Protocol
 from bot.config import Network
 from bot.errors import StoreError
 from bot.protocol.message import Message
-from bot.protocol.registration import Registration
+from bot.protocol.registration import HEARD, Registration
 from bot.protocol.sasl import Work
 from bot.protocol.sts import Policies
 from bot.wire.alarms import Alarms
@@ -98,7 +98,7 @@ class Registering:
     def heard(self, number: str, flag: int, message: Message) -> None:
         """A line came. With `flag` 2 the worker before has answered it."""
         machine = self.machine
-        if machine is None:
+        if machine is None or message.command not in HEARD:
             return
         was_done = machine.done
         for k, answer in enumerate(machine.feed(message)):

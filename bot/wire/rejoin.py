@@ -128,9 +128,9 @@ class Wanted:
         return self._joins(self.channels)
 
     def missing(self, roster: Roster) -> list[Message]:
-        """The JOINs for channels that we are not in: after a connection was taken over."""
-        outside = self.channels.keys() - self.thrown_out
-        return self._joins(name for name in self.channels if name in outside and roster.channel(name) is None)
+        """The JOINs for channels that we are not in, and want to be in: after a connection was taken over."""
+        wanted = [name for name in self.channels if name not in self.thrown_out]
+        return self._joins(name for name in wanted if roster.channel(name) is None)
 
     def heard(self, message: Message, roster: Roster, now: float) -> bool:
         """Learn from a line where we are now. Returns whether a channel is to be asked for again, now or later."""

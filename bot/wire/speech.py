@@ -1,7 +1,7 @@
 """What may be said on one network now, and to whom: the flow of each line, what waits for a channel, who refuses us.
 
 `connection` hands every line that is not urgent to `say`, and tells what happens. The rules (in words for users:
-docs/configuration.md):
+docs/irc.md):
 
 - Each target is a flow; flows take turns (`outbox`, `protocol.sendqueue`).
 - Words to a channel outlive a connection, for a while: they leave when the channel has been joined again, and are

@@ -72,6 +72,15 @@ async def test_what_nobody_tells_of_is_none_at_once() -> None:
     assert await Sent().delivered() is None
 
 
+async def test_what_was_dropped_is_known_everywhere() -> None:
+    class Dropped(Awaitable[bool]):
+        def __await__(self) -> Generator[Any, None, bool]:
+            yield from ()
+            return False
+
+    assert await sent(None, Dropped()).delivered() is False
+
+
 async def test_an_answer_that_does_not_come_in_time_is_none_and_may_come_later() -> None:
     line = Line()
     assert await sent(line).delivered(0) is None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.demo import BOT
 from bot.testing import Bot
 
 FILE = Path(__file__).parents[2] / "plugins" / "seen.py"
@@ -110,3 +111,12 @@ async def test_of_too_many_nicks_those_longest_gone_are_forgotten(bot: Bot) -> N
     assert await ask(bot, "bob") == "I have not seen bob"
     assert (await ask(bot, "bob2")).endswith("changing nick to bob3")
     assert (await ask(bot, "ann")).endswith("saying: still here")
+
+
+async def test_who_was_lost_in_a_netsplit_is_seen(seen: Bot) -> None:
+    await seen.person("bob")
+    for line in ("BATCH +1 netsplit a.b c.d", "@batch=1 :bob!b@h QUIT :a.b c.d", "BATCH -1"):
+        seen.server.send_raw(BOT, line)
+    await seen.quiet()
+    await seen.app.idle()
+    assert (await ask(seen, "bob")).endswith("in #demo, being lost in a netsplit")

@@ -303,6 +303,127 @@ def test_a_logout_is_noticed() -> None:
     assert registration.account is None
 
 
+def test_services_that_return_are_logged_in_to_again_though_the_server_still_knows_us() -> None:
+    registration = machine(SASL)
+    talk(registration, LS + "sasl", "CAP * ACK :sasl", "AUTHENTICATE +", "903 bot :ok", "001 bot :hi")
+    assert talk(registration, "CAP bot NEW :sasl") == []
+    assert talk(registration, "CAP bot DEL :sasl") == []
+    assert (registration.failure, registration.account) == (None, "me")
+    assert talk(registration, "CAP bot NEW :sasl", "CAP bot ACK :sasl") == ["CAP REQ sasl", "AUTHENTICATE PLAIN"]
+    assert talk(registration, "907 bot :already") == []
+    assert not registration.login.wanted
+
+
+def test_who_is_still_logged_in_is_told_nothing_of_an_attempt_in_vain() -> None:
+    registration = machine(SASL)
+    talk(registration, LS + "sasl", "CAP * ACK :sasl", "AUTHENTICATE +", "903 bot :ok", "001 bot :hi")
+    talk(registration, "CAP bot DEL :sasl", "CAP bot NEW :sasl", "CAP bot ACK :sasl")
+    assert [message.encode() for message in registration.sasl_timed_out()] == ["AUTHENTICATE *"]
+    assert (registration.remark, registration.account) == (None, "me")
+
+
+def test_a_login_that_another_worker_began_after_001_is_broken_off_and_begun_anew() -> None:
+    first = machine(SASL)
+    talk(first, LS + "sasl=PLAIN", "CAP * ACK :sasl", "AUTHENTICATE +", "903 bot :ok", "001 bot :hi")
+    talk(first, "CAP bot DEL :sasl", "CAP bot NEW :sasl=PLAIN", "CAP bot ACK :sasl")
+    second = Registration.resumed(Identity("bot", sasl=SASL), True, first.saved())
+    assert second.login.busy
+    assert talk(second, "AUTHENTICATE +") == ["AUTHENTICATE *"]
+    assert talk(second, "906 bot :aborted") == ["AUTHENTICATE PLAIN"]
+
+
+def test_what_it_was_made_with_is_known_to_the_next_worker() -> None:
+    first = machine(SASL)
+    talk(first, LS + "sts=duration=60", "001 bot :hi")
+    second = Registration.resumed(Identity("bot"), False, first.saved())
+    assert (second.tls, second.policy_seconds) == (True, 60)
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_services_that_never_answer_are_given_up(required: bool) -> None:
+    registration = machine(Sasl("me", "x", ("PLAIN",), required))
+    assert registration.sasl_timed_out() == []
+    talk(registration, LS + "sasl", "CAP * ACK :sasl")
+    sent = [message.encode() for message in registration.sasl_timed_out()]
+    assert sent == ([] if required else ["AUTHENTICATE *", "CAP END"])
+    assert (registration.failure or registration.remark or "").endswith("did not answer in time")
+
+
+def test_a_success_before_the_servers_proof_is_none() -> None:
+    registration = machine(Sasl("me", "x", ("SCRAM-SHA-256", "PLAIN"), required=False))
+    talk(registration, LS + "sasl", "CAP * ACK :sasl", "AUTHENTICATE +")
+    assert talk(registration, "900 bot b!i@h me :in", "903 bot :ok") == ["CAP END"]
+    assert registration.account is None
+    assert "without the proof" in (registration.remark or "")
+
+
+# Plain text, and the way out of it
+
+
+def plain_text() -> Registration:
+    registration = Registration(Identity("bot", password="hunter2"), tls=False)
+    assert [message.encode() for message in registration.start()] == ["CAP LS 302"]
+    return registration
+
+
+HELLO = ["PASS hunter2", "NICK bot", "USER neverquit 0 * bot"]
+
+
+@pytest.mark.parametrize(
+    ("line", "then"),
+    [
+        (LS + "batch", ["CAP REQ batch"]),
+        (LS, ["CAP END"]),
+        ("421 * CAP :Unknown command", []),
+        ("410 * LS :Invalid CAP command", ["CAP END"]),
+        ("451 * :You have not registered", []),
+    ],
+)
+def test_in_plain_text_who_we_are_waits_for_the_answer_to_cap_ls(line: str, then: list[str]) -> None:
+    assert talk(plain_text(), "NOTICE * :looking", "CAP * LS * :a b", line) == [*HELLO, *then]
+
+
+def test_a_server_that_is_silent_is_told_after_a_while_and_once() -> None:
+    registration = plain_text()
+    assert [message.encode() for message in registration.introduce()] == HELLO
+    assert registration.introduce() == []
+    assert talk(registration, LS) == ["CAP END"]
+
+
+def test_a_server_that_asks_for_tls_hears_nothing_more() -> None:
+    registration = plain_text()
+    assert talk(registration, "CAP * LS * :batch sts=port=6697", "CAP * LS :sasl", "001 bot :hi") == []
+    assert registration.introduce() == []
+    assert (registration.upgrade, registration.done) == (6697, False)
+
+
+def test_tls_that_is_asked_for_later_counts_as_well() -> None:
+    registration = plain_text()
+    talk(registration, LS, "001 bot :hi", "CAP bot NEW :sts=port=7000")
+    assert registration.upgrade == 7000
+
+
+def test_over_tls_the_port_is_nothing_and_the_duration_is_kept() -> None:
+    registration = machine()
+    assert talk(registration, LS + "sts=port=1,duration=60") == ["CAP END"]
+    assert (registration.upgrade, registration.policy_seconds) == (None, 60)
+    talk(registration, "001 bot :hi", "CAP bot DEL :sts", "CAP bot NEW :sts=duration=0")
+    assert (registration.policy_seconds, "sts" in registration.offered) == (0, True)
+
+
+def test_many_capabilities_are_asked_for_in_lines_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = tuple(f"vendor.example/capability-{number}" for number in range(60))
+    monkeypatch.setattr("bot.protocol.registration.WANTED", many)
+    registration = machine()
+    talk(registration, "CAP * LS * :" + " ".join(many[:30]))
+    requests = talk(registration, LS + " ".join(many[30:]))
+    assert len(requests) > 1
+    assert all(len(request.encode()) < 510 for request in requests)
+    acks = [f"CAP * ACK :{request.removeprefix('CAP REQ :')}" for request in requests]
+    assert talk(registration, *acks) == ["CAP END"]
+    assert registration.caps == set(many)
+
+
 # Nicks and refusals
 
 
@@ -312,6 +433,7 @@ def test_a_refused_nick_is_followed_by_the_alternatives_and_then_by_a_few_made_u
     sent = [answer for _ in range(20) for answer in talk(registration, f"{numeric} * x :no")]
     assert sent == ["NICK " + nick for nick in ("bot2", "bot_", "bot__", "bot_1", "bot_2", "bot_3", "bot_4")]
     assert registration.failure == "the server accepted none of our nicks, at last bot_4: no"
+    assert registration.pause_seconds == 60
 
 
 def test_made_up_nicks_differ_even_where_the_server_cuts_them_to_nine() -> None:

@@ -652,6 +652,19 @@ def test_who_is_lost_with_a_server_is_no_longer_known_to_be_logged_in() -> None:
     assert not feed(roster, f"{ALICE} JOIN #d * :A").split
 
 
+def test_who_comes_back_may_have_joined_long_ago() -> None:
+    roster = joined("server-time", "batch")
+    feed(roster, "@time=2026-01-01T12:00:00Z :srv PONG srv :x", ":srv BATCH +n netjoin a.b c.d")
+    assert feed(roster, f"@time=2026-01-01T02:00:00Z {ALICE} JOIN #c").history
+    assert not feed(roster, f"@batch=n;time=2026-01-01T02:00:00Z {ALICE} JOIN #c").history and "alice" in nicks(roster)
+
+
+def test_our_own_lines_are_never_too_old() -> None:
+    roster = joined("server-time")
+    feed(roster, "@time=2026-01-01T12:00:00Z :srv PONG srv :x")
+    assert not feed(roster, f"@time=2026-01-01T02:00:00Z {BOT} JOIN #d").history and nicks(roster, "#d") == {"bot"}
+
+
 def test_of_whom_we_did_not_see_there_is_no_split() -> None:
     roster = joined()
     assert not feed(roster, f"{ALICE} QUIT :a.b c.d").split

@@ -13,7 +13,17 @@ import pytest_asyncio
 from .inspircd import PASSWORD, InspIRCd
 from .ircd import make_certificate, needed
 from .program import Program
-from .scenarios import BOT, Scenarios, Scene, config, opened
+from .scenarios import BOT, LAB, Scenarios, Scene, config, opened
+
+FARED = '''"""A plugin of the tests."""
+from bot import command
+
+
+@command("fared")
+async def fared(ctx, where: str):
+    sent = ctx.to(f"real/{where}").say("a word")
+    return f"{where}: {await sent.delivered()}"
+'''
 
 needed("inspircd", "atheme-services", "openssl")
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -43,6 +53,23 @@ class TestOnInspIRCd(Scenarios):
         told = await scene.usr.whois(BOT)
         assert told["330"].params[2] == BOT  # its services account
         assert "671" in told  # is using a secure connection
+
+    async def test_an_author_learns_how_a_text_fared(self, scene: Scene) -> None:
+        """By echo-message and labeled-response; what was refused is in the log with who said it."""
+        scene.write("fared", FARED)
+        await scene.report(r"fared loaded g1 \(\w+\).*")
+        await scene.usr.ask(LAB, "!fared usr", "usr: True")
+        await scene.usr.ask(LAB, f"!fared {LAB}", f"{LAB}: True")
+        await scene.usr.ask(LAB, "!fared nobody", "nobody: False")
+        assert "fared.fared could not speak in nobody: No such nick (401)" in scene.program.told()
+
+    async def test_an_answer_names_what_it_answers(self, scene: Scene) -> None:
+        scene.usr.send("CAP REQ message-tags")
+        await scene.new("named", "it is named")
+        mark = scene.usr.mark()
+        await scene.answers("named", "it is named")
+        (answer,) = scene.of_bot(scene.usr, mark)
+        assert answer.tags["+draft/reply"] == answer.tags["+reply"] != ""
 
 
 async def test_a_refused_password_ends_a_run_that_connects_once(server: InspIRCd, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ async def test_each_line_has_the_time_and_the_msgid_that_it_had(alice: Client, s
     tags = dict(tag.partition("=")[::2] for tag in line.split(" ")[0][1:].split(";"))
     assert tags["time"] == "1970-01-01T00:00:09.000Z"
     assert texts(await ask(alice, f"CHATHISTORY BEFORE #a msgid={tags['msgid']} 1")) == "8"
+    assert texts(await ask(alice, f"CHATHISTORY AFTER #a msgid={tags['msgid']} 1")) == ""
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,12 @@ async def test_a_batch_that_may_not_be_is_refused_as_a_whole(
     assert await ask(bob) == []
 
 
+async def test_of_a_batch_that_is_too_long_little_is_kept(alice: Client, server: Server) -> None:
+    await ask(alice, OPEN, *[line("x")] * 100)
+    batch = server.client("alice").batch
+    assert batch and len(batch.lines) == 1
+
+
 @pytest.mark.parametrize("wrong", ["BATCH -1", "BATCH +1 netsplit a b", "BATCH +1 draft/multiline", "BATCH x"])
 async def test_what_opens_or_closes_no_batch_is_told(alice: Client, wrong: str) -> None:
     assert (await ask(alice, wrong))[0].startswith(":irc.demo FAIL BATCH MULTILINE_INVALID :")

@@ -215,7 +215,7 @@ async def test_c10_each_refusal_of_a_join_waits_longer_and_other_channels_go_on(
     assert len(told) == 1 and told[0].startswith("n: #a: can't join: Cannot join channel; trying again in")
 
 
-async def test_c12_a_key_that_changed_meanwhile_is_the_one_to_come_backreplace(make: Any) -> None:
+async def test_c12_a_key_that_changed_meanwhile_is_the_one_to_come_back_with(make: Any) -> None:
     bench = await make()
     peer = await bench.up()
     bench.connection.join("#a", "first")

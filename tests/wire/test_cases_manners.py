@@ -139,6 +139,15 @@ async def test_w22_commands_that_echo_commands_end_too(tmp_path: Path) -> None:
         assert len(said) == QUICK
 
 
+async def test_w22_commands_in_private_are_answered_always(tmp_path: Path) -> None:
+    """There every answer that begins with the name of a command would be one: a script that asks is no mirror."""
+    source = ECHO + '@command("count")\nasync def count(ctx): return "count 1"\n'
+    async with talking(tmp_path, source) as talk:
+        await here(talk)
+        said = [line for _ in range(50) for line in await talk.said("!count", to=ME)]
+        assert said == ["PRIVMSG bob :count 1"] * 50
+
+
 async def test_w22_who_gives_commands_is_answered_always(tmp_path: Path) -> None:
     """Pasted, by up arrow and Enter, or by a script that waits for each answer; and `!more` as fast as it goes."""
     source = ECHO + '@command("many")\nasync def many(ctx): return map(str, range(400))\n'

@@ -6,9 +6,12 @@ import asyncio
 import hashlib
 import socket
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from scripted import CERTIFICATES, ScriptedServer, server_tls
 
 from bot.wire import dial as dialling
@@ -277,3 +280,12 @@ async def test_only_addresses_of_the_kind_to_connect_from_are_tried(monkeypatch:
 async def test_an_address_that_is_not_ours_is_told(bind: str, words: str) -> None:
     with pytest.raises(CannotDial, match=rf"^can't connect from {bind}: {words}$"):
         await dialled("127.0.0.1", 9, None, bind=bind)
+
+
+async def test_a_client_key_that_is_locked_is_told_and_nobody_is_asked_at_a_terminal(tmp_path: Path) -> None:
+    lock = BestAvailableEncryption(b"locked")
+    locked = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
+    (tmp_path / "key.pem").write_bytes(locked)
+    tls = {"certificate": str(CERTIFICATES / "client.pem"), "key": str(tmp_path / "key.pem")}
+    with pytest.raises(CannotDial, match="can't use the client certificate"):
+        await dial("127.0.0.1", 1, tls, asyncio.Protocol)

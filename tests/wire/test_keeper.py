@@ -291,6 +291,21 @@ async def test_a_checkpoint_forgets_what_was_seen_up_to_it(bench: Bench) -> None
     assert worker.payloads("line") == [b"C"]
 
 
+async def test_what_came_on_the_connection_before_is_numbered_before_the_new_one_begins(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `since` a worker tells the lines of the two apart."""
+    monkeypatch.setattr("bot.wire.handing.MAX_IN_HAND", 1)
+    peer = await bench.up()
+    peer.send("handed over", "waits", "waits, too")
+    await peer.barrier()
+    await peer.close()
+    await bench.worker.next("down")
+    await bench.up()
+    assert [frame.fields for frame in bench.worker.frames if frame.verb == "up"] == [("n", "0", "1"), ("n", "3", "1")]
+    assert bench.worker.payloads("line") == [b"handed over"]
+
+
 async def test_seen_finishes_a_line(bench: Bench) -> None:
     peer = await bench.up()
     bench.worker.send("seen", await bench.line(peer, "A"))

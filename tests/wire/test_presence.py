@@ -66,6 +66,23 @@ async def test_the_next_worker_knows_who_was_lost(make: Make) -> None:
     assert [applied.split for applied in bench.told.applied[-2:]] == [True, True]
 
 
+async def test_what_a_worker_has_taken_in_the_next_one_does_not_tell_again(make: Make) -> None:
+    bench = await make(kept=True)
+    peer = await joined(bench)
+    bench.reactor.checkpoints.save()
+    await bench.crossed()
+    peer.send(LOST[0])
+    await bench.said(peer)
+    await bench.pass_time(3)
+    assert bench.told.events[-1] == "netsplit #a bob a.b c.d"
+    await bench.kill()
+    peer.send(LOST[1])
+    await peer.barrier()
+    await bench.succeed()
+    await bench.pass_time(3)
+    assert bench.told.events == ["taken over", "netsplit #a eve a.b c.d"]
+
+
 async def test_a_server_that_knows_bots_is_told_that_we_are_one(make: Make) -> None:
     bench = await make()
     peer = await bench.up(":irc.test 005 neverquit BOT=b :are supported", ":irc.test 005 neverquit BOT=b :again")

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench import Told
 from scripted import Peer, until
 from tagged import LABELLED, Stage, answer_to, stage
 
 from bot.protocol.message import Message
+from bot.wire.connection import Connection
 
 OFFERED = (*LABELLED, "draft/multiline=max-bytes=4096,max-lines=24")
 LINES = """
@@ -290,3 +292,41 @@ async def test_a_whole_that_is_done_is_heard_no_more(make: Any) -> None:
     await bench.succeed()
     assert set(bench.told.flags) <= {2}
     assert bench.connection.gathering.saved() == [{}, {}]
+
+
+async def test_what_one_worker_said_as_one_message_no_other_says_line_by_line(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(self: Told, connection: Connection, number: str, message: Message) -> None:
+        if message.command == "PRIVMSG":
+            lines = [Message("PRIVMSG", ("#demo", text)) for text in ("one", "two")]
+            connection.say_together(lines, cause=number, handler="h")
+
+    monkeypatch.setattr(Told, "echo", answer)
+    bench = await make(kept=True)
+    peer = await registered(bench)
+    bench.told.finish = False
+    peer.send(":bob!b@h PRIVMSG #demo :hi")
+    assert [line.partition(" ")[0] for line in await bench.said(peer)] == ["BATCH", *["@batch=neverquit"] * 2, "BATCH"]
+    peer.send(":irc.test CAP neverquit DEL :draft/multiline")
+    await bench.said(peer)
+    bench.reactor.checkpoints.save(at_once=True)
+    await bench.crossed()
+    await bench.succeed()
+    assert bench.connection.multiline is None and 1 in bench.told.flags
+    assert await bench.said(peer) == []
+
+
+async def test_a_list_that_is_returned_is_one_message_and_what_is_yielded_is_not(tmp_path: Path) -> None:
+    source = """
+    from bot import command
+    @command("list")
+    def listed(ctx): return ["one", "", "two"]
+    @command("some")
+    async def some(ctx):
+        yield "one"
+        yield "two"
+    """
+    async with stage(tmp_path, source, *OFFERED) as bot:
+        assert [line.command for line in await bot.said("!list")] == ["BATCH", "PRIVMSG", "PRIVMSG", "BATCH"]
+        assert [line.command for line in await bot.said("!some")] == ["PRIVMSG", "PRIVMSG"]
