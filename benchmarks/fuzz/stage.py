@@ -34,7 +34,7 @@ CHANNELS = ("#a", "#b")
 KEYS = {"#b": "key-of-b"}
 WANTED = {b"#a", b"#b"}
 QUIET_TURNS = 4  # so often must nothing have changed between two answers of the worker to the keeper
-DIAL_SECONDS = 2000  # of the clock that is set by hand
+DIALS = 100  # steps of the clock until the next connection
 PATIENCE_SECONDS = 20.0  # until everything that a segment set going has ended
 SLOW_SECONDS = 0.25  # of processor time, for one segment of at most a few hundred lines
 ADMIN = "the-one-admin-of-all"  # an account that no line of the grammar names
@@ -318,11 +318,12 @@ class Stage:
     async def dialled(self) -> None:
         """Wait for the next connection, letting time pass."""
         before = self.connections
-        for _ in range(DIAL_SECONDS):
+        for _ in range(DIALS):
             if self.connections > before or (self.open and not self.sent):
                 await self.settle()
                 return
-            await self.pass_time(1.0)
+            at = self.connection.alarms.next_at("dial")
+            await self.pass_time(1.0 if at is None else max(0.0, at - self.clock.now))
         raise Broken(f"the bot does not dial: {self.connection.state}, and the log says {dict(self.watch.warnings)}")
 
     async def lose(self) -> None:
