@@ -296,7 +296,7 @@ class Roster(Answers):
 
         Also when account-tag goes: something is wrong with the services, and who was logged in has to show it anew.
         """
-        verb, names = message.param(1).upper(), message.param(2).split(" ")
+        verb, names = message.param(1).upper(), " ".join(message.params[2:]).split(" ")
         came = verb == "ACK" and "account-notify" in names
         gone = names if verb == "DEL" else [name[1:] for name in names if name[:1] == "-"] if verb == "ACK" else []
         if came or "account-notify" in gone or "account-tag" in gone:

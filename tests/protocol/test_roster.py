@@ -635,7 +635,11 @@ def test_a_tag_of_a_bot_says_nothing_without_message_tags() -> None:
 
 
 def test_when_account_tag_is_withdrawn_nothing_that_was_kept_counts() -> None:
-    for line in (":srv CAP bot DEL :account-tag", ":srv CAP bot ACK :-account-tag"):
+    for line in (
+        ":srv CAP bot DEL :account-tag",
+        ":srv CAP bot DEL sasl account-tag",
+        ":srv CAP bot ACK :-account-tag",
+    ):
         roster = with_alice(*KEEPING)
         assert account(roster) == "alice"
         assert feed(roster, line).asks == (), "and we do not ask those who withdrew it"
