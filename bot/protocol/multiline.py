@@ -149,7 +149,9 @@ class Gathering:
         if lines is None or message.command not in ("PRIVMSG", "NOTICE"):
             return message
         if sum(len(line.param(1)) for line in lines[1:]) < MAX_TEXT_BYTES and len(lines) < MAX_TEXT_BYTES // 8:
-            lines.append(message)
+            # The first tells who and what for; of the others only this counts, and no more than this is kept.
+            concat = {CONCAT: ""} if CONCAT in message.tags else {}
+            lines.append(message if len(lines) == 1 else Message(message.command, message.params[:2], tags=concat))
         return None
 
     def _turn(self, number: str, message: Message, batches: Mapping[str, Batch]) -> Message:

@@ -190,7 +190,7 @@ class Registration:
         for name in names:
             if name.startswith("-"):
                 self.caps.discard(name[1:])
-            else:
+            elif name in WANTED or name == "sasl":  # what nobody asked for means nothing here, and would never end
                 self.caps.add(name)
         if self._requests and not (names and set(self._requests[0]).isdisjoint(names)):
             self._requests.popleft()

@@ -196,6 +196,15 @@ def test_what_never_ends_costs_bounded_memory() -> None:
     assert whole.param(1).endswith(CUT)
 
 
+def test_of_the_lines_after_the_first_nothing_is_kept_that_the_message_has_no_use_for() -> None:
+    server = Server()
+    server.hear(OPEN, "@batch=q;account=bob :bob!b@h PRIVMSG #a :one")
+    server.hear(f"@batch=q;pad={'x' * 8000};draft/multiline-concat :bob!b@h PRIVMSG #a :two {'more ' * 20}")
+    assert server.gathering._open["q"][2] == Message("PRIVMSG", ("#a", f"two {'more ' * 20}"), tags={CONCAT: ""})
+    server.hear(f"@batch=q PRIVMSG #a x {'more ' * 1000}")
+    assert server.gathering._open["q"][3] == Message("PRIVMSG", ("#a", "x"))
+
+
 def test_it_goes_on_under_the_next_worker() -> None:
     server = Server()
     server.hear(OPEN, "@batch=q :bob!b@h PRIVMSG #a :one")

@@ -35,6 +35,12 @@ def test_cap_ls_goes_out_before_all_else() -> None:
     assert sent == ["CAP LS 302", "PASS :pass word", "NICK bot", "USER ident 0 * :A bot"]
 
 
+def test_what_was_never_asked_for_is_not_enabled() -> None:
+    registration = machine()
+    talk(registration, LS + "batch", *(f"CAP * ACK :other{number} batch" for number in range(300)))
+    assert registration.caps == {"batch"}
+
+
 def test_an_empty_ident_and_realname_are_filled() -> None:
     sent = [message.encode() for message in Registration(Identity("bot"), tls=True).start()]
     assert sent == ["CAP LS 302", "NICK bot", "USER neverquit 0 * bot"]
