@@ -34,7 +34,8 @@ class Remarks:
             return
         kind = (message.command, *message.params[:2])
         again = kind in self._told or len(self._told) >= _MOST
-        self._told.add(kind)
+        if not again:
+            self._told.add(kind)
         about = " ".join(word for word in message.params[:-1] if word != "*")
         level = logging.INFO if message.command == "NOTE" else logging.WARNING
         log.log(

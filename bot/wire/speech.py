@@ -210,7 +210,7 @@ class Speech:
             level = logging.WARNING if self._is_channel(target) else logging.INFO
             what = f"{target}: {message.param(-1)}" if target else message.param(-1)
             log.log(level, "%s: refused (%s): %s", self._name, command, what)
-        if command in UNREACHED:
+        if command in UNREACHED and target:  # of a line without one all questions to the server would wait
             self._mark(folded)
             if self._is_refused(target) and folded == self.flow(target):
                 self._cut(folded)

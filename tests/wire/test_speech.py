@@ -82,6 +82,13 @@ async def test_a_private_word_is_for_the_connection_that_its_cause_came_on(desk:
     assert desk.say("PRIVMSG #a :x", "11") is SENT
 
 
+async def test_a_refusal_of_nobody_in_particular_stops_no_question(desk: Desk) -> None:
+    assert desk.say("WHO #a") is SENT
+    for _ in range(REFUSALS_IN_A_ROW):
+        desk.hear(":irc.test 439 me :Slow down")
+    assert desk.say("WHO #a") is SENT
+
+
 async def test_channels_are_freed_as_they_are_joined_and_then_all(desk: Desk) -> None:
     desk.speech.arrive(["#A", "#b"], 60)
     assert desk.verbs("free", "go") == [("free", "-")]
