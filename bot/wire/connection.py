@@ -16,6 +16,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 
@@ -105,16 +106,18 @@ class Connection(Talking):
         self.speech = Speech(reactor.send, self.outbox, self.roster, self.alarms, clock, name)
         self.labels, self.gathering = Labels(name, self.roster), Gathering()
         self.registered, self.ready, self.malformed = False, False, 0
+        self._made_with = settings  # the present connection; `settings` may be newer, and of another host
         self._clock, self._wall = clock, wall
         self._state = "idle"  # dialling, registering, up, closing, waiting, ended
         self._backoff = Backoff(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds, random)
         self.presence = Presence(
-            *(self.say, self.ask, self.roster, self.alarms, clock, random, settings, self.limits),
-            *(self._happened, self._release),
-        )
+            settings, self.roster, self.alarms, self.limits, clock, random,
+            say=self.say, ask=self.ask, happened=self._happened, release=self._release,
+        )  # fmt: skip
         self.registering = Registering(
-            name, self.say, self.alarms, self.limits, reactor.policies, wall, self._give_up, self._up
-        )
+            name, self.alarms, self.limits, reactor.policies, wall,
+            say=self.say, failed=self._give_up, entered=self._up,
+        )  # fmt: skip
         self._since: int | None = None  # the last line before the connection came up; None while it is down
         self._in_hand: set[str] = set()  # lines whose handlers go on
         self._last_words = ""  # the server's, or ours, about why this connection ends
@@ -181,7 +184,7 @@ class Connection(Talking):
                 self._disconnected(frame.payload.decode(errors="replace"))
 
     def _dial(self) -> None:
-        self._state, self._last_words = "dialling", ""
+        self._state, self._last_words, self._made_with = "dialling", "", self.settings
         self.reactor.send(Frame("open", (self.name,), self.registering.orders(self.settings)))
 
     def _connected(self, since: str, fresh: str) -> None:
@@ -194,7 +197,7 @@ class Connection(Talking):
             self._take_over()
             return
         self.roster.time.begin(self._wall())
-        self.registering.begin(self.settings)
+        self.registering.begin(self._made_with)
 
     def _take_over(self) -> None:
         """Go on with a connection that another worker has registered."""
@@ -202,16 +205,20 @@ class Connection(Talking):
         try:
             snapshot = self.reactor.checkpoints.of(self.name, self._since)
             first = head(snapshot)
-            machine = resumed(snapshot, identity(self.settings), self.settings.tls is not None)
+            place = first.get("place")
+            if place is not None and place[0] != self.settings.host:  # what is secret now is for the new host alone
+                self._made_with = replace(self.settings, sasl=None, nickserv=None)
+            machine = resumed(snapshot, identity(self._made_with), self.settings.tls is not None)
             restore(self.roster, snapshot, machine.caps)
             self.ready = bool(first["ready"])
             self.gathering.resume(first.get("gathering", ({}, {})))
-            self.presence.take_over(first["asks"], first.get("thrown_out", ()), held=not self.reactor.live)
+            thrown_out = first.get("thrown_out", ())
+            self.presence.take_over(self._made_with, first["asks"], thrown_out, held=not self.reactor.live)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             # Also when that one ended while it registered: who knows what it has said. Begin anew.
             self._give_up(f"the worker before was not done with this connection ({error})")
             return
-        self.registering.resume(machine)
+        self.registering.resume(machine, place)
         log.info("%s: taken over as %s", self.name, self.roster.nick)
         self._up(taken_over=True)
 
@@ -232,7 +239,7 @@ class Connection(Talking):
         """Give how things stand, as JSON values, for the next worker."""
         assert self.registration is not None
         own = {"asks": self.presence.asks, "thrown_out": self.presence.thrown_out, "ready": self.ready}
-        own["gathering"] = self.gathering.saved()
+        own |= {"gathering": self.gathering.saved(), "place": self.registering.place}
         return parts(self.roster, self.registration, since=self._since, **own)
 
     def _give_up(self, reason: str) -> None:
@@ -360,7 +367,8 @@ class Connection(Talking):
         if taken_over:
             self.speech.go()
         else:
-            self.presence.arrive(self.registration.account if self.registration is not None else None)
+            account = self.registration.account if self.registration is not None else None
+            self.presence.arrive(self._made_with, account)
             self.reactor.checkpoints.save()  # from here on a successor can go on with this connection
         if not self._first.done():
             self._first.set_result("")

@@ -44,11 +44,11 @@ class Presence:
     """What one network's connection does by itself.
 
     Args:
-        say: sends a message.
-        ask: sends a question, see `Asks`.
         roster: the network's, read only.
         alarms: the connection's; the names `ask`, `rejoin`, `split`, `identify` and `regain` in it are used here.
         clock: seconds, the one of the alarms.
+        say: sends a message.
+        ask: sends a question, see `Asks`.
         happened: told of netsplits.
         release: lets the paced lines go; called when the channels have been asked for.
 
@@ -58,14 +58,15 @@ class Presence:
 
     def __init__(
         self,
-        say: Say,
-        ask: Callable[[Message, Callable[[], None]], bool],
+        settings: Network,
         roster: Roster,
         alarms: Alarms,
+        limits: Limits,
         clock: Callable[[], float],
         random: Random,
-        settings: Network,
-        limits: Limits,
+        *,
+        say: Say,
+        ask: Callable[[Message, Callable[[], None]], bool],
         happened: Happened,
         release: Callable[[], None],
     ) -> None:
@@ -81,15 +82,18 @@ class Presence:
         self.up = False
 
     def configure(self, settings: Network) -> None:
-        """Take new settings. Which channels to be in is told by `join` and `part`; who to be counts from the next
-        connection on."""
-        self._settings = settings
+        """Take new settings. Which channels to be in is told by `join` and `part`; who to be, by `arrive`."""
         self._wanted.stay_out = frozenset(channel.name for channel in settings.channels if not channel.rejoin)
 
     # -- told by the connection
 
-    def arrive(self, account: str | None) -> None:
-        """Registered, and logged in if there is an account: identify if that is left, join."""
+    def arrive(self, settings: Network, account: str | None) -> None:
+        """Registered, and logged in if there is an account: identify if that is left, join.
+
+        Args:
+            settings: what the connection was made with.
+        """
+        self._settings = settings
         self._regain = self._own_regain()
         self._begin_regain()
         nickserv = self._settings.nickserv
@@ -121,10 +125,11 @@ class Presence:
         self._regain.begin(self._clock())
         self._wait_for_nick()
 
-    def take_over(self, asks: Iterable[str], thrown_out: Iterable[str], *, held: bool) -> None:
+    def take_over(self, settings: Network, asks: Iterable[str], thrown_out: Iterable[str], *, held: bool) -> None:
         """Go on where another worker was.
 
         Args:
+            settings: as for `arrive`.
             asks: its questions without an answer, as lines.
             thrown_out: channels that it has not gone back to.
             held: ask nothing yet: answers to these may still come; `caught_up` follows.
@@ -132,6 +137,8 @@ class Presence:
         Raises:
             MalformedLine: these are no lines.
         """
+        self._settings = settings
+        self._regain = self._own_regain()
         self._asks.add([Message.parse(line) for line in asks], held=held)
         for channel in self._roster.channels.values():
             self._wanted.joined(channel.name, self._clock())

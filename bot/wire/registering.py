@@ -40,10 +40,10 @@ class Registering:
 
     Args:
         name: the network's, for the log.
-        say: sends a message.
         alarms: the connection's; the names `registration`, `introduce` and `sasl` in it are used here.
         policies: the hosts that are spoken to by TLS only.
         wall: seconds since the epoch, for the policies.
+        say: sends a message.
         failed: called with the reason when this connection is of no use.
         entered: called once we are registered.
 
@@ -54,11 +54,12 @@ class Registering:
     def __init__(
         self,
         name: str,
-        say: Say,
         alarms: Alarms,
         limits: Limits,
         policies: Policies,
         wall: Callable[[], float],
+        *,
+        say: Say,
         failed: Callable[[str], None],
         entered: Callable[[], None],
     ) -> None:
@@ -81,17 +82,32 @@ class Registering:
         self._host, self._port, self._tls = settings.host, secure or settings.port, bool(secure or settings.tls)
         return orders(settings, self._limits, secure)
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """The host and port of the present connection; by the next worker others may be configured."""
+        return self._host, self._port
+
     def begin(self, settings: Network) -> None:
-        """The connection is open, and nobody has said anything on it."""
+        """The connection is open, and nobody has said anything on it.
+
+        Args:
+            settings: it was dialled with.
+        """
         self.machine = machine = Registration(identity(settings), self._tls)
         seconds = self._limits.registration_seconds
         self._alarms.after(seconds, "registration", lambda: self._failed(f"not registered within {seconds:g} s"))
         self._alarms.after(self._limits.hello_seconds, "introduce", lambda: self._send(machine.introduce()))
         self._send(machine.start())
 
-    def resume(self, machine: Registration) -> None:
-        """Go on where another worker was; what it knew of the policy it has written down."""
+    def resume(self, machine: Registration, place: tuple[str, int] | None) -> None:
+        """Go on where another worker was; what it knew of the policy it has written down.
+
+        Args:
+            place: that worker's, or None: it did not say, and we are where we would dial.
+        """
         self.machine, self._tls = machine, machine.tls
+        if place is not None:
+            self._host, self._port = place
         self._policy_seconds = machine.policy_seconds
         self._look()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from bench import Told
 from scripted import CERTIFICATES, FakeClock, ScriptedServer, Worker, server_tls, turns
 
-from bot.config import Channel, Flood, Network, Reconnect, SaslSettings, Secret, Tls
+from bot.config import Channel, Flood, Network, NickServ, Reconnect, SaslSettings, Secret, Tls
 from bot.errors import CannotConnect, UnsafeText
 from bot.protocol.message import Message
 from bot.wire.connection import Connection
@@ -35,6 +36,18 @@ async def test_it_registers_joins_releases_and_tells(make: Any) -> None:
     assert bench.told.events == ["up"]
     assert bench.connection.registered
     await bench.connection.wait_up()
+
+
+async def test_a_password_of_a_new_configuration_is_not_told_to_the_host_of_the_old_one(make: Any) -> None:
+    bench = await make()
+    bench.connection.start()
+    nickserv = NickServ(password=Secret("new"))
+    bench.connection.configure(
+        replace(bench.network, host="new.example.org", password=Secret("new"), nickserv=nickserv, channels=())
+    )
+    peer = await bench.server.accept()
+    lines = await peer.register()
+    assert [line for line in lines + await bench.said(peer) if "new" in line] == []
 
 
 async def test_it_joins_after_001_once_whatever_follows(make: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -373,6 +374,20 @@ async def test_each_network_is_taken_over_by_itself(make: Make) -> None:
         assert bench.told.events == ["taken over"] and await bench.said(first) == []
         assert (await second.until("QUIT"))[-1].startswith("QUIT :the worker before")
         later.disconnect()
+
+
+@pytest.mark.parametrize(("host", "asked"), [("127.0.0.1", ["CAP REQ sasl"]), ("new.example.org", [])])
+async def test_the_next_worker_logs_in_with_its_own_configuration_only_where_that_is_of_the_same_host(
+    host: str, asked: list[str], make: Make
+) -> None:
+    bench = await make(kept=True)
+    peer = await bench.up()
+    await bench.said(peer)
+    bench.network = replace(bench.network, host=host, sasl=SaslSettings((), "bot", Secret("new"), None, False, True))
+    await bench.succeed()
+    assert bench.told.events == ["taken over"]
+    peer.send(":irc.test CAP neverquit NEW :sasl")
+    assert await bench.said(peer) == asked
 
 
 async def test_a_network_that_is_configured_no_more_is_closed_and_its_lines_are_crossed_off(make: Make) -> None:
