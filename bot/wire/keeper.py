@@ -9,8 +9,8 @@ off, before anything new; an effect is known by (cause, handler, k) and accepted
 through no queue, no credit and no worker. Lines for the server wait here, with the socket, or each new worker would
 bring a fresh burst; they are held while the network is down and leave after `go`.
 
-`dial` makes a connection, `session` is one; with `link` and `protocol.sendqueue` these are all it imports beside the
-standard library.
+`net` is one network with what waits for it, `dial` makes a connection, `session` is one; beside these and its other
+parts it imports `link`, `protocol.sendqueue` and the standard library only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import secrets
 import time
 from collections.abc import Callable
 
-from bot.protocol.sendqueue import Waiting
 from bot.wire.bare import bare, in_turn
 from bot.wire.dial import CannotDial, dial
 from bot.wire.entries import Entry
@@ -35,7 +34,6 @@ from bot.wire.session import Session
 log = logging.getLogger(__name__)
 
 QUIT_SECONDS = 2.0  # for the server to close after QUIT
-ROOM_STEP = WINDOW // 4  # credits go back in handfuls; `_owe` says why nobody waits in vain
 
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
 _FORBIDDEN_TOGETHER = re.compile(rb"\0")
@@ -55,7 +53,7 @@ class Keeper:
         self.refused = 0  # lines to send that held CR or NUL, or came without credit
         self._boot = secrets.token_hex(4)
         self._nets: dict[str, Net] = {}
-        self._handing = Handing(clock, self._hand, lambda: self._send("live"), self._slow, self.wake)
+        self._handing = Handing(clock, self._hand, lambda: self.send("live"), self._slow, self.wake)
         self.entries, self.blame = self._handing.entries, self._handing.blame
         self.entries.on_lost = self._lost
         self.heard_at = clock()  # when the worker last sent anything
@@ -112,15 +110,15 @@ class Keeper:
         link.on_frame = lambda frame: self._frame(link, frame)
         link.on_close = lambda: self.detach(link)
         link.on_room = self._handing.hand_over
-        self._send("hello", str(LINK_VERSION), self._boot, str(WINDOW))
-        self._send("saved", self._saved[0], payload=self._saved[1])
+        self.send("hello", str(LINK_VERSION), self._boot, str(WINDOW))
+        self.send("saved", self._saved[0], payload=self._saved[1])
         for net in self._nets.values():
             if net.up:  # what is down is told when it is opened
                 self._tell_state(net)
             # The credits that the last worker held are void; what it had said already still takes room.
             net.owed.clear()
             for flow, lines in net.queue.flows.items():
-                self._send("room", net.name, flow, str(-lines))
+                self.send("room", net.name, flow, str(-lines))
         self._handing.begin(link)
 
     def detach(self, link: LinkEnd) -> None:
@@ -141,10 +139,10 @@ class Keeper:
             strikes, known: see `Blame.died`.
         """
         skipped = self._handing.died(own_fault=own_fault, strikes=strikes, known=known)
-        self._changed()
+        self.changed()
         return skipped
 
-    def _send(self, verb: str, *fields: str, payload: bytes = b"") -> None:
+    def send(self, verb: str, *fields: str, payload: bytes = b"") -> None:
         if self._link is not None:
             self._link.send(Frame(verb, fields, payload))
 
@@ -163,18 +161,18 @@ class Keeper:
             log.exception("a frame %r from the worker failed", frame.verb)
 
     def _mark(self, number: str, _payload: bytes) -> None:
-        self._send("marked", number)
+        self.send("marked", number)
 
     def _tell_state(self, net: Net) -> None:
         if net.up:
-            self._send("up", net.name, str(net.since), "0" if net.spoken else "1")
+            self.send("up", net.name, str(net.since), "0" if net.spoken else "1")
         else:
-            self._send("down", net.name, payload=one_line(net.why))
+            self.send("down", net.name, payload=one_line(net.why))
 
     def _net(self, name: str) -> Net:
         net = self._nets.get(name)
         if net is None:
-            net = self._nets[name] = Net(name)
+            net = self._nets[name] = Net(name, self)
         return net
 
     # -- entries --
@@ -189,12 +187,12 @@ class Keeper:
 
     def _lost(self, name: str, number: str, matters: bool) -> None:
         self.blame.finished(number)
-        if matters:
+        if matters and (net := self._nets.get(name)) is not None:
             # Who took this connection over would be wrong about who is where: no checkpoint suits it any more.
-            self._net(name).since = self.entries.last
+            net.since = self.entries.last
 
     def _hand(self, name: str, number: str, flag: str, text: bytes) -> None:
-        self._send("line", name, number, flag, payload=text)
+        self.send("line", name, number, flag, payload=text)
 
     def _slow(self, name: str) -> bool:
         net = self._nets.get(name)
@@ -218,7 +216,7 @@ class Keeper:
     def _finished(self, number: str, entry: Entry | None) -> None:
         if entry is not None:
             self._handing.finished(number, entry.net)
-        self._changed()
+        self.changed()
 
     def _save(self, number: str, blob: bytes) -> None:
         upto = int(number)  # what is no number is not kept: each worker to come would be given it
@@ -227,96 +225,53 @@ class Keeper:
 
     # -- what is said --
 
-    def _say(
-        self, name: str, key: str, k: str, lane: str, flow: str, line: bytes, forbidden: re.Pattern[bytes] = _FORBIDDEN
-    ) -> None:
-        net, paced = self._net(name), lane in "12"
-        cause, _, handler = key.rpartition("/")
-        if not self.entries.is_new(name, cause, handler, int(k), flow):
-            self.duplicates += 1
-            self._owe(net, flow, paced)
-            return
-        if forbidden.search(line) or (paced and net.queue.paced >= WINDOW):
-            self.refused += 1
-            log.error("refused a line for %s: it holds CR or NUL, or came without credit", name)
-            self._owe(net, flow, paced and net.queue.paced < WINDOW)
-        elif lane == "3":
-            net.hint(line, self.clock())
-        elif lane == "1" or net.up:
-            # An urgent line is for the connection that was up when it was said; it waits for no other.
-            net.spoken = net.spoken or not paced
-            net.queue.push(line, flow if paced else None, self.clock(), lasting=lane == "1")
-            self._pump(net)
-        else:
-            self._owe(net, flow, paced)
+    def _say(self, name: str, key: str, k: str, lane: str, flow: str, line: bytes) -> None:
+        self._said(name, key, int(k), lane, flow, line, _FORBIDDEN)
 
     def _batch(self, name: str, key: str, k: str, lane: str, flow: str, lines: bytes) -> None:
-        self._say(name, key, k, lane, flow, in_turn(lines), _FORBIDDEN_TOGETHER)
+        self._said(name, key, int(k), lane, flow, in_turn(lines), _FORBIDDEN_TOGETHER)
 
-    def _owe(self, net: Net, flow: str, lines: int = 1) -> None:
-        # With fewer than ROOM_STEP owed, either the queue still holds lines, which will leave and be owed in turn, or
-        # the worker holds all the others: it can't be stuck.
-        if lines:
-            net.owed[flow] += lines
-        if net.owed.total() >= ROOM_STEP:
-            self._pay(net)
-
-    def _pay(self, net: Net) -> None:
-        for flow, lines in net.owed.items():
-            self._send("room", net.name, flow, f"+{lines}")
-        net.owed.clear()
+    def _said(
+        self, name: str, key: str, k: int, lane: str, flow: str, line: bytes, forbidden: re.Pattern[bytes]
+    ) -> None:
+        net = self._net(name)
+        cause, _, handler = key.rpartition("/")
+        if not self.entries.is_new(name, cause, handler, k, flow):
+            self.duplicates += 1
+            net.not_taken(lane, flow)
+        elif forbidden.search(line) or not net.has_room(lane):
+            self.refused += 1
+            log.error("refused a line for %s: it holds CR or NUL, or came without credit", name)
+            if net.has_room(lane):
+                net.not_taken(lane, flow)
+        else:
+            net.say(line, lane, flow)
 
     def _free(self, name: str, flow: str, _payload: bytes) -> None:
         net = self._net(name)
         if net.up:
             net.queue.free(flow)
-            self._pump(net)
+            net.pump()
 
     def _go(self, name: str, _payload: bytes) -> None:
         net = self._net(name)
         if net.up:
             net.queue.go()
-            self._pump(net)
+            net.pump()
 
     def _cut(self, name: str, flow: str, _payload: bytes) -> None:
-        if lines := self._forget(self._net(name), lambda each, _: each == flow):
+        if lines := self._net(name).forget(lambda each, _: each == flow):
             log.info("%s: %d lines that waited for %s were dropped", name, lines, flow)
-
-    def _forget(self, net: Net, which: Callable[[str, Waiting], bool]) -> int:
-        """Drop lines that wait, and give their credits back; return how many."""
-        dropped = net.queue.drop(which)
-        net.owed.update(dropped)
-        self._pay(net)
-        self._changed()
-        return dropped.total()
-
-    def _pump(self, net: Net) -> None:
-        """Write whatever may leave now, and come back for the rest."""
-        now, session, queue = self.clock(), net.session, net.queue
-        while session is not None:
-            paced = session.paused_at is None
-            popped = queue.pop(now, paced=paced)
-            if popped is None:
-                due = queue.next_at(now) if paced else None
-                if due is not None:
-                    self.wake(due)
-                break
-            line, flow = popped
-            session.write(line.replace(b"\r", b"\r\n"))  # several, where they belong together
-            if flow is not None:
-                self._owe(net, flow)
-        if queue.paced:  # else a flow that finds no place here would have to wait for a handful of credits
-            self._pay(net)
-        self._changed()
 
     # -- connections --
 
     def _open(self, name: str, payload: bytes) -> None:
         self._handing.reading = True
         net = self._net(name)
+        net.given_up = False
         settings = json.loads(payload)
         net.queue.pace(settings["burst"], settings["per_second"])
-        if net.session is None and net.dial is None:
+        if net.idle:
             net.settings = settings
             net.deadline = self.clock() + settings["connect_seconds"]
             net.dial = asyncio.get_running_loop().create_task(self._dial(net), name=f"dial {name}")
@@ -347,7 +302,7 @@ class Keeper:
 
     def _dialled(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._changed()
+        self.changed()
 
     def connected(self, session: Session) -> None:
         """The session is up, its certificate approved, nothing sent yet."""
@@ -359,14 +314,14 @@ class Keeper:
         net.session, net.dial, net.spoken, net.since = session, None, False, self.entries.last
         net.up_at = self.clock()
         stale = net.up_at - net.settings.get("stale_seconds", float("inf"))
-        if lines := self._forget(net, lambda _, waiting: waiting.at < stale):
+        if lines := net.forget(lambda _, waiting: waiting.at < stale):
             log.warning("%s: %d lines had waited for too long when the connection was back; not sent", net.name, lines)
         self._tell_state(net)
         self.wake(session.check(self.clock()))
 
     def writable(self, session: Session) -> None:
         """The server reads again."""
-        self._pump(self._net(session.name))
+        self._net(session.name).pump()
 
     def disconnected(self, session: Session, reason: str) -> None:
         """The socket is closed. The queue stays for the next connection."""
@@ -377,12 +332,13 @@ class Keeper:
     def _down(self, net: Net, reason: str) -> None:
         net.session, net.dial, net.why = None, None, reason
         net.queue.hold()
-        self._forget(net, lambda _, waiting: not waiting.lasting)
+        net.forget(lambda _, waiting: not waiting.lasting)
         net.queue.change(bare)
         # Nobody is in a channel any more: what was kept to rebuild that state is void.
         self.entries.void(net.name)
         self._tell_state(net)
-        self._changed()
+        self._forget(net)
+        self.changed()
 
     def _close(self, name: str, reason: bytes) -> None:
         net = self._net(name)
@@ -399,7 +355,7 @@ class Keeper:
 
     def quit(self, reason: str) -> None:
         """Say QUIT everywhere and close, as `close` frames would."""
-        for name, net in self._nets.items():
+        for name, net in list(self._nets.items()):
             if net.session is None or net.session.quit_by is None:
                 self._close(name, one_line(reason))
 
@@ -407,7 +363,14 @@ class Keeper:
         net = self._net(name)
         net.queue.clear()
         net.owed.clear()
-        self._changed()
+        net.given_up = True
+        self._forget(net)
+        self.changed()
+
+    def _forget(self, net: Net) -> None:
+        """Know nothing more of a network that is given up, once it is down."""
+        if net.given_up and net.idle:
+            self._nets.pop(net.name, None)
 
     # -- time --
 
@@ -426,7 +389,7 @@ class Keeper:
         for net in list(self._nets.values()):
             if net.session is not None:
                 self.wake(net.session.check(now))
-                self._pump(net)
+                net.pump()
             elif net.dial is not None and now >= net.deadline:
                 net.dial.cancel()
                 self._down(net, f"no connection within {net.settings['connect_seconds']:g} s")
@@ -434,7 +397,7 @@ class Keeper:
                 self.wake(net.deadline)
         self._handing.tick()
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
         if self._waiters:
             for waiter in self._waiters[:]:
                 if waiter[1].done() or waiter[0]():

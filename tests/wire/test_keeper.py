@@ -15,6 +15,7 @@ from bot.wire import session as sessions
 from bot.wire.arrivals import LINE_BYTES
 from bot.wire.keeper import Keeper
 from bot.wire.link import WINDOW, Frame, MemoryLink
+from bot.wire.net import ROOM_STEP
 from bot.wire.session import Session
 
 
@@ -483,9 +484,9 @@ async def test_a_worker_that_waits_for_room_always_gets_some(bench: Bench) -> No
 async def test_a_duplicate_gives_its_credit_back(bench: Bench) -> None:
     peer = await bench.up()
     number = await bench.line(peer, "!x")
-    for _ in range(1 + keeping.ROOM_STEP):
+    for _ in range(1 + ROOM_STEP):
         bench.worker.say("n", f"{number}/x", 0, "once")
-    assert (await bench.worker.next("room")).fields == ("n", "#a", f"+{keeping.ROOM_STEP}")
+    assert (await bench.worker.next("room")).fields == ("n", "#a", f"+{ROOM_STEP}")
     bench.worker.send("done", number)
 
 
@@ -504,7 +505,7 @@ async def test_a_new_worker_gets_no_credits_of_the_one_before(bench: Bench) -> N
         bench.worker.say("n", "-/-", k, "x")
     await turns()
     worker = bench.another_worker()
-    for k in range(keeping.ROOM_STEP - 1):
+    for k in range(ROOM_STEP - 1):
         worker.say("n", "-/-", k, "x")
     await turns()
     assert [frame for frame in worker.frames if frame.verb == "room"] == []
@@ -553,6 +554,24 @@ async def test_chatter_waits_in_the_bounded_queue_while_the_server_does_not_read
 
 
 # -- the end --
+
+
+async def test_a_network_that_is_given_up_is_known_no_more_when_it_is_down_unless_it_comes_again(bench: Bench) -> None:
+    peer = await bench.up()
+    bench.worker.send("close", "n", payload=b"bye")
+    bench.worker.send("drop", "n")
+    await peer.until("QUIT")
+    assert bench.keeper.uptimes().keys() == {"n"}
+    await peer.close()
+    await bench.worker.next("down")
+    assert bench.keeper.uptimes() == {}
+    await bench.up()
+    bench.worker.send("drop", "n")
+    bench.worker.open("n", bench.server.port)
+    await turns()
+    await bench.server.peers[-1].close()
+    await bench.worker.next("down")
+    assert bench.keeper.uptimes() == {"n": None}
 
 
 async def test_a_dead_connection_is_noticed_by_the_keepers_own_ping(bench: Bench) -> None:

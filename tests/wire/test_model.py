@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from scripted import FakeClock
 
 from bot.wire import keeper as keeping
+from bot.wire import net as nets
 from bot.wire.keeper import Keeper
 from bot.wire.link import Frame, MemoryLink
 from bot.wire.outbox import Outbox
@@ -71,8 +72,8 @@ class Played:
 class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.window = keeping.WINDOW, keeping.ROOM_STEP
-        keeping.WINDOW, keeping.ROOM_STEP = WINDOW, 2
+        self.window = keeping.WINDOW, nets.WINDOW, nets.ROOM_STEP
+        keeping.WINDOW, nets.WINDOW, nets.ROOM_STEP = WINDOW, WINDOW, 2
         self.loop = asyncio.new_event_loop()
         self.clock = FakeClock()
         self.sent: dict[str, list[bytes]] = {net: [] for net in NETS}
@@ -371,7 +372,7 @@ class Model(RuleBasedStateMachine):
             self.finish()
             self.effects_are_accepted_in_order_once()
             self.what_is_answered_at_once_keeps_its_order()
-        keeping.WINDOW, keeping.ROOM_STEP = self.window
+        keeping.WINDOW, nets.WINDOW, nets.ROOM_STEP = self.window
         self.loop.close()
 
     def finish(self) -> None:
