@@ -47,7 +47,7 @@ class Login:
     def saved(self) -> list[Any]:
         """Return how things stand as JSON values, for `resume`. An attempt under way can't be handed over."""
         name = self.attempt.name if self.attempt is not None else self.lost
-        return [name, self.stale, sorted(self._tried - {name})]
+        return [name, self.stale, sorted(self._tried - {name}), self.barred]
 
     def resume(self, saved: Iterable[Any]) -> None:
         """Take what `saved` gave in another worker.
@@ -55,8 +55,9 @@ class Login:
         Raises:
             ValueError, TypeError: this is not what it gave.
         """
-        lost, stale, tried = saved
+        lost, stale, tried, *barred = saved
         self.lost, self.stale, self._tried = str(lost), bool(stale), {str(name) for name in tried}
+        self.barred = any(barred)  # what was left by a version before this one does not say
 
     @property
     def busy(self) -> bool:

@@ -2,7 +2,7 @@
 
 Reads leniently what servers really send, writes strictly what they may receive: `Message.encode` and `safe` refuse
 anything that could become a second command. Only SPACE separates; tabs and Unicode spaces belong to the words they
-stand in. Cutting the byte stream into lines is left to `wire/keeper.py`, the meaning of a line to `roster` and
+stand in. Cutting the byte stream into lines is left to `wire/session.py`, the meaning of a line to `roster` and
 `registration`, cutting long texts to `formatting`.
 
 Follows https://modern.ircdocs.horse/#message-format and https://ircv3.net/specs/extensions/message-tags; tried with

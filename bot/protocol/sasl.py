@@ -2,7 +2,7 @@
 
 A mechanism answers one challenge after the other; what takes long (the salting of SCRAM) it gives back as a call, for
 the caller to make where it disturbs nobody. Which numeric means what is left to `registration`, time-outs and threads
-to `wire/presence.py`.
+to `wire/registering.py`.
 
 The password leaves only by PLAIN, and PLAIN only over TLS or where the operator has said so. EXTERNAL is for who shows
 a client certificate. Nobody is believed who has not done the last step: a server that says success before it has

@@ -1,7 +1,7 @@
 """Strict Transport Security: what a server says about TLS, and the hosts that are never spoken to in plain text.
 
 Pure: `now` is an argument, in seconds since the epoch, and the mapping that the policies live in comes from outside
-(a table on disk). `registration` reads what the server offers, `connection` dials accordingly.
+(a table on disk). `registration` reads what the server offers, `wire/registering.py` has it dialled accordingly.
 
 A policy can only be set over TLS, with the server's certificate verified, so nobody on the way can forge one; and only
 there can it be taken back (`duration=0`). Plain text that asks for an upgrade is followed at once, but remembered

@@ -39,6 +39,10 @@ def test_who_has_cheated_gets_no_other_attempt() -> None:
     assert not way.succeeded()
     assert way.next("PLAIN") == ""
     assert way.account is None
+    successor = login()
+    successor.resume(way.saved())
+    successor.services_gone()
+    assert successor.next("PLAIN") == ""
 
 
 def test_what_could_not_be_used_is_passed_over_and_told() -> None:
