@@ -74,7 +74,8 @@ class Networks(dict[str, Network]):
             return name, target
         if len(self) == 1 and (not slash or name.startswith(("#", "&", "+", "!"))):
             return next(iter(self)), address
-        raise UserError(f"{address!r} names no network of {', '.join(self) or 'none'}; write NETWORK/TARGET")
+        there = f"there are {', '.join(self)}" if self else "there is none"
+        raise UserError(f"{address!r} names no network; write NETWORK/TARGET ({there})")
 
     def typing(self, name: str, target: str, state: str) -> bool:
         """Show at a target that the bot is at work (`active`) or no longer (`done`); tell whether that left.

@@ -416,7 +416,7 @@ async def test_an_address_names_network_and_target(bot: Bot, address: str, place
 
 
 async def test_an_address_of_another_network_is_refused_with_those_there_are(bot: Bot) -> None:
-    with pytest.raises(UserError, match="'oftc/x' names no network of demo; write NETWORK/TARGET"):
+    with pytest.raises(UserError, match="'oftc/x' names no network; write NETWORK/TARGET \\(there are demo\\)"):
         bot.app.resolve("oftc/x")
     with pytest.raises(UserError, match="there is no network oftc; there are demo"):
         bot.app.network("oftc")

@@ -44,9 +44,9 @@ def test_an_address_is_a_network_and_a_target(names: str, address: str, place: t
 @pytest.mark.parametrize(
     ("names", "address", "words"),
     [
-        ("libera oftc", "#a", "'#a' names no network of libera, oftc; write NETWORK/TARGET"),
-        ("libera", "efnet/#a", "'efnet/#a' names no network of libera; write NETWORK/TARGET"),
-        ("", "#a", "'#a' names no network of none; write NETWORK/TARGET"),
+        ("libera oftc", "#a", "'#a' names no network; write NETWORK/TARGET (there are libera, oftc)"),
+        ("libera", "efnet/#a", "'efnet/#a' names no network; write NETWORK/TARGET (there are libera)"),
+        ("", "#a", "'#a' names no network; write NETWORK/TARGET (there is none)"),
         ("libera oftc", "", "'' names no network"),
     ],
 )

@@ -299,7 +299,9 @@ class Registration:
         why = self.login.refused()
         if begun := self.login.begin(self.offered.get("sasl")):
             return begun
-        return self._sasl_over(f"SASL was refused: {_printable(why or message.param(-1)) or message.command}")
+        account = self.login.sasl.username if self.login.sasl is not None else ""
+        reason = _printable(why or message.param(-1)) or message.command
+        return self._sasl_over(f"SASL as {account} was refused: {reason}")
 
     def _on_sasl_success(self, message: Message) -> list[Message]:
         if not self.login.busy:

@@ -190,7 +190,7 @@ def why_not(name: str, sasl: Sasl, tls: bool) -> str | None:
     if not kind.usable(sasl):
         return kind.why_not
     if name == "PLAIN" and not tls and not sasl.plain_without_tls:
-        return "SASL PLAIN would send the password in the clear; use TLS"
+        return "SASL PLAIN would send the password in the clear; use TLS, or set plain_without_tls"
     if name == "EXTERNAL" and not tls:
         return "SASL EXTERNAL needs TLS: the client certificate is shown there"
     return None

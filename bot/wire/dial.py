@@ -175,7 +175,8 @@ def _close_late(task: asyncio.Task[socket.socket]) -> None:
 
 def _in_words(error: Exception, place: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {place} is not accepted: {error.verify_message}"
+        hint = "if it is the right one, name it in tls: ca_file or fingerprints"
+        return f"the certificate of {place} is not accepted: {error.verify_message}; {hint}"
     if isinstance(error, ssl.SSLError):
         cause = (error.reason or str(error)).replace("_", " ").lower()
         hint = "; is it a port for plain text?" if cause in _PLAIN_TEXT else ""

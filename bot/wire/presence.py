@@ -15,6 +15,7 @@ from random import Random
 from typing import Protocol
 
 from bot.config import Network
+from bot.protocol.formatting import strip
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied, Roster
 from bot.wire.alarms import Alarms
@@ -111,7 +112,7 @@ class Presence:
         self._identification = None
         self._alarms.cancel("identify")
         if why_not_identified:
-            log.warning("%s: not identified: %s; going on without", self._settings.name, why_not_identified)
+            log.warning("%s: not identified: %s; going on without", self._settings.name, strip(why_not_identified))
         self.up = True
         self._release()
         self._join(self._wanted.everything())

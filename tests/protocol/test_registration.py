@@ -226,7 +226,7 @@ def test_plain_is_refused_without_tls() -> None:
     registration = machine(SASL, tls=False)
     sent = talk(registration, LS + "sasl=PLAIN", "CAP * ACK :sasl", "AUTHENTICATE +")
     assert sent == ["NICK bot", "USER ident 0 * :A bot"]
-    assert registration.failure == "SASL PLAIN would send the password in the clear; use TLS"
+    assert registration.failure == "SASL PLAIN would send the password in the clear; use TLS, or set plain_without_tls"
 
 
 def test_plain_without_tls_is_allowed_by_name() -> None:
@@ -239,7 +239,7 @@ def test_refused_and_required_is_a_failure_and_nothing_is_sent_any_more(numeric:
     registration = machine(SASL)
     talk(registration, LS + "sasl=PLAIN", "CAP * ACK :sasl", "AUTHENTICATE +")
     assert talk(registration, f"{numeric} bot :wrong\x02 password", "CAP * NEW :batch", "001 bot :hi") == []
-    assert registration.failure == "SASL was refused: wrong  password"
+    assert registration.failure == "SASL as me was refused: wrong  password"
     assert not registration.done
 
 
@@ -248,7 +248,7 @@ def test_refused_but_not_required_goes_on_with_a_remark(numeric: str) -> None:
     registration = machine(Sasl("me", "x", ("PLAIN",), required=False))
     talk(registration, LS + "sasl=PLAIN", "CAP * ACK :sasl", "AUTHENTICATE +")
     assert talk(registration, f"{numeric} bot :no") == ["CAP END"]
-    assert (registration.failure, registration.remark) == (None, "SASL was refused: no")
+    assert (registration.failure, registration.remark) == (None, "SASL as me was refused: no")
 
 
 def test_907_is_a_success() -> None:
@@ -300,7 +300,7 @@ def test_a_refusal_after_001_ends_nothing() -> None:
     talk(registration, "901 bot b!i@h :logged out", "CAP bot DEL :sasl")
     assert talk(registration, "CAP bot NEW :sasl", "CAP bot ACK :sasl") == ["CAP REQ sasl", "AUTHENTICATE PLAIN"]
     assert talk(registration, "904 bot :no") == []
-    assert (registration.failure, registration.remark) == (None, "SASL was refused: no")
+    assert (registration.failure, registration.remark) == (None, "SASL as me was refused: no")
 
 
 def test_a_logout_is_noticed() -> None:

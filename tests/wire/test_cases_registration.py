@@ -566,7 +566,10 @@ async def test_r18_however_the_greeting_ends_we_join_once_after_001(end: str, ma
         (":irc.test 900 neverquit n!u@h neverquit :You are now logged in", ""),
         (":irc.test MODE neverquit +r", ""),
         (":NickServ!s@services NOTICE neverquit :You are now identified for neverquit.", ""),
-        (":NickServ!s@services NOTICE neverquit :Invalid password for neverquit.", "Invalid password for neverquit."),
+        (
+            ":NickServ!s@services NOTICE neverquit :Invalid password for \x02neverquit\x02.",
+            "Invalid password for neverquit.",
+        ),
         (":irc.test 401 neverquit NickServ :No such nick", "there is no NickServ now"),
         ("", "NickServ has not answered within 8 s"),
     ],

@@ -95,6 +95,7 @@ async def test_c06_a_bad_certificate_is_refused_by_cause_before_a_byte_of_irc(
     with pytest.raises(CannotDial) as refusal:
         await dialled("localhost", port, tls)
     assert str(refusal.value).startswith(f"the certificate of localhost:{port} is not accepted: ")
+    assert str(refusal.value).endswith("; if it is the right one, name it in tls: ca_file or fingerprints")
     assert cause.replace("-", " ") in str(refusal.value).replace("-", " ")
     server.close()
     await server.wait_closed()
