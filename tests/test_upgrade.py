@@ -266,12 +266,12 @@ async def test_code_that_does_not_even_compile(program: Program) -> None:
 
 
 async def test_code_that_raises_when_it_is_imported(program: Program) -> None:
-    await program.edit("app.py", "class App:", "raise RuntimeError('not like this')\nclass App:")
+    await program.edit("app.py", "class App(", "raise RuntimeError('not like this')\nclass App(")
     await stays(program, "RuntimeError: not like this")
 
 
 async def test_a_successor_that_is_killed(program: Program) -> None:
-    await program.edit("app.py", "class App:", "import os\nos.kill(os.getpid(), 9)\nclass App:")
+    await program.edit("app.py", "class App(", "import os\nos.kill(os.getpid(), 9)\nclass App(")
     await stays(program, r"it was ended by signal 9 \(SIGKILL\) while it started; the log says more")
 
 
@@ -280,7 +280,7 @@ async def test_a_successor_that_hangs(program: Program) -> None:
     await program.stop()
     await program.edit("wire/upgrade.py", "PREPARE_SECONDS = 120.0", "PREPARE_SECONDS = 1.5")
     await program.start()
-    await program.edit("app.py", "class App:", "import time\ntime.sleep(600)\nclass App:")
+    await program.edit("app.py", "class App(", "import time\ntime.sleep(600)\nclass App(")
     await stays(program, "it was not ready within 1.5 s")
 
 
