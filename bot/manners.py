@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bot import __version__
-from bot.api.events import Event
+from bot.api.events import Event, answerable
 from bot.dispatch.limits import Limit, Limits
 from bot.dispatch.loops import Loops, Wakes
 from bot.dispatch.table import Match
@@ -47,7 +47,7 @@ class Manners:
         if source is None or not source.is_user or applied.history or roster.is_me(source.nick):
             return None
         question = ctcp.read(message.param(1))
-        if question is None or not roster.is_me(message.param(0)):
+        if question is None or not roster.is_me(message.param(0)) or not answerable(source.nick):
             return None
         now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())  # ours is nobody's business, theirs we don't know
         text = ctcp.answer(question, ctcp.Answerer(f"neverquit {__version__}", SOURCE, now))

@@ -99,8 +99,10 @@ class Rules:
                 if line.params and _word(line.params[0]):
                     self.nick = line.params[0]
             case b"NICK" if line.params and _word(line.params[0]) and _same(line.nick, self.nick):
-                # Whether these two are one is for the case mapping to say, which is not followed here.
-                self.nick = line.params[0] if line.nick.lower() == self.nick.lower() else UNKNOWN
+                # Whether these two are one is for the case mapping to say, and whether it is said now or was said
+                # long ago for the server's time; neither is followed here.
+                certain = line.nick.lower() == self.nick.lower() and b"time" not in line.tags
+                self.nick = line.params[0] if certain else UNKNOWN
             case b"BATCH" if line.params:
                 sign, ref = line.params[0][:1], line.params[0][1:]
                 if sign == b"-":
@@ -127,7 +129,9 @@ class Rules:
             return self._of_registration(out, because and because.line)
         if said.handler == "-":
             return self._of_the_connection(out)
-        if out.command not in (b"PRIVMSG", b"NOTICE") or not because:
+        if out.command == b"BATCH":  # around the lines of one message
+            return "" if out.params[0][:1] == b"-" or out.params[1:2] == (b"draft/multiline",) else "an odd batch"
+        if out.command not in (b"PRIVMSG", b"NOTICE", b"TAGMSG") or not because:
             return "a handler sent what no handler says"
         if len(body) + 2 > self.max_body:
             return "longer than a line"

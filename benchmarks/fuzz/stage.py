@@ -194,9 +194,10 @@ class Stage:
             arrived(session, line)
 
         def sending(frame: Frame) -> None:
-            if frame.verb == "say":
+            if frame.verb in ("say", "batch"):  # a batch holds several, with a CR between them
                 cause, _, handler = frame.fields[1].rpartition("/")
-                self.said.append(Said(cause, handler, frame.payload))
+                lines = frame.payload.split(b"\r") if frame.verb == "batch" else [frame.payload]
+                self.said += [Said(cause, handler, line) for line in lines]
             send(frame)
 
         mock.patch.object(keeper, "arrived", numbered).start()

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 MAX_PLACE = 200  # characters of a nick or channel; with a longer one there would be no room for an answer
 
 
+def answerable(place: str) -> bool:
+    """Tell whether an answer can go to this nick or channel, as one target, and with room for a text."""
+    return len(place) <= MAX_PLACE and is_target(place)
+
+
 class Network(Protocol):
     """One IRC network, as plugins see it."""
 
@@ -247,6 +252,6 @@ def read(network: Network, number: str, message: Message, applied: Applied) -> l
     for name, channel, text, own in reader(network, message, applied):
         fields = {**own, "nick": user.nick, "user": user}
         event = Event(name, network, number, message, user, channel, text, fields)
-        if not event.place or (len(event.place) <= MAX_PLACE and is_target(event.place)):
+        if not event.place or answerable(event.place):
             events.append(event)
     return events

@@ -34,6 +34,11 @@ async def hello(ctx):
 async def again(ctx):
     return "!again"
 
+@command("deliver")
+async def deliver(ctx, where: str):
+    fared = await ctx.to(where).say("psst").delivered(seconds=20)
+    return {True: "taken", False: "refused", None: "nobody knows"}[fared]
+
 @command("secret", admin=True)
 async def secret(ctx):
     return "for admins"
@@ -83,6 +88,12 @@ async def test_its_own_words_echoed_are_no_command(scene: Scene) -> None:
     await scene.answers("again", "!again")
     await scene.answers("hello", "hello to you")
     assert [line.text for line in scene.of_bot(scene.usr, mark)] == ["!again", "hello to you"]
+
+
+async def test_the_network_says_by_label_how_a_line_fared(scene: Scene) -> None:
+    await scene.answers("deliver #lab", "psst")
+    await scene.usr.heard("taken", to=LAB)
+    await scene.answers("deliver #where-nobody-is", "refused")
 
 
 async def test_history_that_is_replayed_runs_nothing(scene: Scene) -> None:

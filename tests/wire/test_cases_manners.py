@@ -68,6 +68,14 @@ async def test_w21_a_line_gets_one_short_answer_whatever_is_in_it(text: str, ans
         assert await talk.said(text, to=ME) == [f"NOTICE bob :{answer}"]
 
 
+@pytest.mark.parametrize("nick", [":x", "a,b", "a\0b", "n" * 500])
+async def test_w21_who_could_not_be_answered_is_not(nick: str, tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await here(talk)
+        assert await talk.answers(f":{nick}!b@home PRIVMSG {ME} :\x01VERSION\x01") == []
+        assert await talk.said("\x01PING 1\x01", to=ME) == ["NOTICE bob :\x01PING 1\x01"]
+
+
 async def test_w21_a_notice_the_whole_channel_and_our_own_words_are_not_answered(tmp_path: Path) -> None:
     async with talking(tmp_path) as talk:
         await here(talk)
