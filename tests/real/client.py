@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import re
 import ssl
 from collections.abc import Callable
@@ -211,13 +212,19 @@ class Client:
                 await self._reading
         except TimeoutError:
             pass  # a server that keeps the socket is not what a test of the bot is about
-        self._writer.transport.abort()
+        await self._let_go()
 
     async def over(self) -> None:
         """Returns when the server has closed the connection, after a QUIT or an ERROR."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             await self._reading
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Close the socket, and wait for that: the loop may end before it would come to it."""
         self._writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     async def _identify(self, account: str, password: str) -> None:
         self.send("AUTHENTICATE PLAIN")

@@ -95,7 +95,7 @@ class WithOperator(InspIRCd):
     """InspIRCd with somebody who may do what the embedded server does when a test says so."""
 
     def write(self, name: str, text: str) -> Path:
-        return super().write(name, text + OPERATOR if name == "inspircd.conf" else text)
+        return super().write(name, text if name == "atheme.conf" else text + OPERATOR)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
