@@ -143,10 +143,11 @@ class Checkpoints:
         """Begin to make one now; a small one is made when this returns.
 
         Args:
-            at_once: a large one, too: the worker is about to leave.
+            at_once: a large one, too: the worker is about to leave. One that is half made is begun anew, since what is
+                no line's doing (a question that was asked, a channel we were thrown out of) may have changed meanwhile.
         """
         half = self._making is not None
-        if self._kept and not half:
+        if self._kept and (at_once or not half):
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None

@@ -179,7 +179,7 @@ async def test_c09_a_channel_that_is_not_to_be_rejoined_stays_left_over_a_takeov
     await bench.pass_time(600)
     said = await bench.said(peer)
     assert "JOIN #b" in said and "JOIN #a" not in said
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.succeed()
     said = await bench.said(peer)

@@ -56,7 +56,7 @@ async def test_the_next_worker_knows_who_was_lost(make: Make) -> None:
     bench = await make(kept=True)
     peer = await joined(bench, *LOST)
     await bench.pass_time(3)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.succeed()
     peer.send(*BACK)
@@ -69,7 +69,7 @@ async def test_the_next_worker_knows_who_was_lost(make: Make) -> None:
 async def test_what_a_worker_has_taken_in_the_next_one_does_not_tell_again(make: Make) -> None:
     bench = await make(kept=True)
     peer = await joined(bench)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     peer.send(LOST[0])
     await bench.said(peer)

@@ -53,7 +53,7 @@ async def test_the_next_worker_knows_what_the_last_one_knew_and_says_nothing(mak
     bench = await make(kept=True, channels=(Channel("#a"),))
     peer = await joined(bench)
     before = roster(bench)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     assert await bench.said(peer) == []
     await bench.succeed()
     assert bench.told.events == ["taken over"] and bench.connection.registered
@@ -73,7 +73,7 @@ async def test_without_a_checkpoint_since_the_lines_that_changed_the_state_rebui
 async def test_lines_that_came_without_a_worker_are_applied(make: Make) -> None:
     bench = await make(kept=True, channels=(Channel("#a"),))
     peer = await joined(bench)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.kill()
     peer.send(":eve!e@x QUIT :bye", ":bob!b@home NICK :rob", ":rob!b@home TOPIC #a :new", f"{ME} NICK :never")
@@ -94,7 +94,7 @@ async def test_what_the_checkpoint_covers_is_passed_on_but_not_applied(make: Mak
     bench.told.finish = True
     peer.send(":eve!e@x JOIN #a")
     await bench.said(peer)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.succeed()
     assert [message.command for message in bench.told.lines] == ["KICK"] and bench.told.flags == [1]
@@ -114,7 +114,7 @@ async def test_a_line_in_hand_keeps_the_author_and_the_account_that_it_had(make:
     bench.told.finish = True
     peer.send(":bob!b@home ACCOUNT *")
     await bench.said(peer)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.succeed()
     (applied,) = bench.told.applied
@@ -135,7 +135,7 @@ async def test_a_line_of_a_connection_that_is_gone_changes_nothing_in_the_next(m
     peer = await bench.again(TOKENS)
     peer.send(f"{ME} JOIN #a", ":irc.test 366 neverquit #a :End")
     await bench.said(peer)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.succeed()
     assert [message.command for message in bench.told.lines] == ["JOIN"]
@@ -145,7 +145,7 @@ async def test_a_line_of_a_connection_that_is_gone_changes_nothing_in_the_next(m
 async def test_history_that_was_open_stays_history(make: Make) -> None:
     bench = await make(kept=True, channels=(Channel("#a"),))
     peer = await joined(bench, ":irc.test BATCH +h chathistory #a")
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.kill()
     peer.send(
@@ -165,7 +165,7 @@ async def test_questions_without_an_answer_are_asked_again_and_no_others(make: M
     peer = await joined(bench)
     peer.send(f"{ME} JOIN #b", ":irc.test 366 neverquit #b :End")
     assert await bench.said(peer) == ["MODE #b"]
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.succeed()
     assert await bench.said(peer) == ["MODE #b"]
@@ -184,7 +184,7 @@ async def test_a_question_that_was_answered_meanwhile_is_not_asked_again(make: M
     await bench.said(peer)
     peer.send(":irc.test 324 neverquit #b +n")
     (who,) = await bench.said(peer)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.kill()
     token = who.rpartition(",")[2]
@@ -198,7 +198,7 @@ async def test_a_question_that_was_answered_meanwhile_is_not_asked_again(make: M
 async def test_questions_of_lines_since_the_checkpoint_are_put_when_all_has_come(make: Make) -> None:
     bench = await make(kept=True, channels=(Channel("#a"), Channel("#b")))
     peer = await joined(bench)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.kill()
     peer.send(f"{ME} JOIN #b", ":irc.test 353 neverquit = #b :bob", ":irc.test 366 neverquit #b :End")
@@ -222,7 +222,7 @@ async def test_it_joins_what_is_wanted_and_missing_only(make: Make) -> None:
 async def test_a_channel_that_threw_us_out_while_there_was_no_worker_is_joined_again_later(make: Make) -> None:
     bench = await make(kept=True, channels=(Channel("#a"),))
     peer = await joined(bench)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.kill()
     peer.send(":bob!b@home KICK #a neverquit :out")
@@ -301,7 +301,7 @@ async def test_the_listeners_word_that_all_is_ready_is_kept(make: Make) -> None:
     bench = await make(kept=True)
     await bench.up()
     bench.connection.ready = True
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.succeed()
     assert bench.connection.ready
@@ -425,7 +425,7 @@ async def test_too_many_lines_without_a_worker_are_dropped_and_the_connection_is
     """Who took it over would be wrong about who is in the channel."""
     bench = await make(kept=True, channels=(Channel("#a"),))
     peer = await joined(bench)
-    bench.reactor.checkpoints.save()
+    bench.reactor.checkpoints.save(at_once=True)
     await bench.crossed()
     await bench.kill()
     monkeypatch.setattr("bot.wire.entries.MAX_HELD_BYTES", 1000)
