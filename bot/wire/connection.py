@@ -357,7 +357,8 @@ class Connection(Talking):
         told = self.labels.heard(message, self._clock())
         # What is here for the state alone has been answered by the worker before; questions are known to be open.
         self.presence.heard(message, applied if flag != 2 else applied._replace(says=()))
-        self.speech.heard(message, told or self.presence.tells_of(message))
+        if not applied.history:
+            self.speech.heard(message, told or self.presence.tells_of(message))
         if message.command == "ERROR":  # says more than the closing of the socket that follows
             self._last_words = self._last_words or f"the server said: {message.param(-1)}"
 

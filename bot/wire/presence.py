@@ -160,6 +160,8 @@ class Presence:
         self._asks.answered(message.command)
         for say in applied.says:
             self._say(say, urgent=True)
+        if applied.history:  # a KICK of yesterday is none, and NickServ's word of then identifies nobody
+            return
         self._remarks.heard(message)
         if self._roster.splits.next_at is not None:
             self._split()

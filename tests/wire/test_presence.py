@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from bench import Bench
 from scripted import Peer
 
+from bot.config import Channel
+
 Make = Callable[..., Awaitable[Bench]]
 NAMES = (":neverquit!n@h JOIN #a", ":irc.test 353 neverquit = #a :neverquit bob eve", ":irc.test 366 neverquit #a :End")
 LOST = (":bob!b@h QUIT :a.b c.d", ":eve!e@h QUIT :a.b c.d")
@@ -107,3 +109,15 @@ async def test_a_server_that_tells_the_time_is_asked_for_it(make: Make) -> None:
     peer.send(f"{old} :bob!b@h PRIVMSG neverquit :!echo replayed", f"{now} :bob!b@h PRIVMSG neverquit :!echo live")
     await bench.said(peer)
     assert [applied.history for applied in bench.told.applied[-4:]] == [True, False, True, False]
+
+
+async def test_w24_what_is_replayed_of_the_bot_itself_moves_nothing(make: Make) -> None:
+    """It is in that channel: nobody throws it out again by what was done to it yesterday."""
+    bench = await make(channels=(Channel("#a"),))
+    peer = await bench.up(*NAMES)
+    await bench.said(peer)
+    replayed = ("op!o@h KICK #a neverquit :x", "irc.test 474 neverquit #a :banned", "neverquit!n@h PART #a")
+    peer.send(":irc.test BATCH +h chathistory #a", *(f"@batch=h :{line}" for line in replayed), ":irc.test BATCH -h")
+    said = await bench.said(peer)
+    await bench.pass_time(60)
+    assert [line for line in said + await bench.said(peer) if line.startswith("JOIN")] == []
