@@ -290,6 +290,7 @@ class Keeper:
                 wanted["tls"],
                 lambda: Session(self, net.name, wanted, task),
                 wanted.get("bind"),
+                net.waits,
             )
             return
         except CannotDial as error:
@@ -392,7 +393,7 @@ class Keeper:
                 net.pump()
             elif net.dial is not None and now >= net.deadline:
                 net.dial.cancel()
-                self._down(net, f"no connection within {net.settings['connect_seconds']:g} s")
+                self._down(net, f"no connection within {net.settings['connect_seconds']:g} s: {net.waits_for}")
             elif net.dial is not None:
                 self.wake(net.deadline)
         self._handing.tick()

@@ -33,6 +33,7 @@ class Net:
     Attributes:
         owed: credits not yet given back, by flow.
         dial: the attempt at a connection; `deadline`: of that. `settings`: what it was made with.
+        waits_for: what that attempt waits for, in words.
         why: why it is down.
         since: the number of the last line before its connection came up.
         spoken: a worker has said something on this connection: it began to register.
@@ -47,10 +48,14 @@ class Net:
         self.dial: asyncio.Task[None] | None = None
         self.deadline = self.up_at = 0.0
         self.settings: dict[str, Any] = {}
-        self.why = "not opened"
+        self.why, self.waits_for = "not opened", ""
         self.since = 0
         self.spoken = self.given_up = False
         self._owner = owner
+
+    def waits(self, what: str) -> None:
+        """The attempt at a connection has come so far that it waits for this."""
+        self.waits_for = what
 
     @property
     def up(self) -> bool:

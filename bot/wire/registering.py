@@ -23,6 +23,7 @@ from bot.protocol.sasl import Work
 from bot.protocol.sts import Policies
 from bot.wire.alarms import Alarms
 from bot.wire.opening import Limits, identity, orders
+from bot.wire.session import MAYBE_TLS
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class Registering:
         self._upgrade: int | None = None  # the next connection goes to this port, by TLS
         self._policy_seconds: float | None = None  # of this connection, when it was last written down
         self._working: Work | None = None
+        self._silent = True  # the server has not said anything on this connection
+        self._told: tuple[str, int, bool] | None = None  # where the log says that we are going to
         self._known: dict[str, int | None] = {}  # host -> port, as it was last read
 
     # -- told by the connection
@@ -80,6 +83,10 @@ class Registering:
         policy = self._policy(settings.host) if settings.tls is None else None
         secure, self._upgrade = self._upgrade or policy, None
         self._host, self._port, self._tls = settings.host, secure or settings.port, bool(secure or settings.tls)
+        place = (self._host, self._port, self._tls)
+        # A server that is away for a night is told of once, not a thousand times.
+        level, self._told = logging.DEBUG if place == self._told else logging.INFO, place
+        log.log(level, "%s: connecting to %s:%d %s", self._name, *place[:2], "by TLS" if self._tls else "without TLS")
         return orders(settings, self._limits, secure)
 
     @property
@@ -94,8 +101,8 @@ class Registering:
             settings: it was dialled with.
         """
         self.machine = machine = Registration(identity(settings), self._tls)
-        seconds = self._limits.registration_seconds
-        self._alarms.after(seconds, "registration", lambda: self._failed(f"not registered within {seconds:g} s"))
+        self._silent = True
+        self._alarms.after(self._limits.registration_seconds, "registration", self._timed_out)
         self._alarms.after(self._limits.hello_seconds, "introduce", lambda: self._send(machine.introduce()))
         self._send(machine.start())
 
@@ -113,6 +120,7 @@ class Registering:
 
     def heard(self, number: str, flag: int, message: Message) -> None:
         """A line came. With `flag` 2 the worker before has answered it."""
+        self._silent = False
         machine = self.machine
         if machine is None or message.command not in HEARD:
             return
@@ -123,6 +131,7 @@ class Registering:
         self._look()
         if machine.done and not was_done and machine.failure is None and machine.upgrade is None:
             self._alarms.cancel("registration", "introduce")
+            self._told = None
             log.info("%s: connected to %s:%d as %s", self._name, self._host, self._port, machine.nick)
             self._entered()
 
@@ -178,6 +187,13 @@ class Registering:
                 self._alarms.after(self._limits.sasl_seconds, "sasl", self._sasl_timed_out)
             if machine.work is not None and machine.work is not self._working:
                 self._begin_work(machine, machine.work)
+
+    def _timed_out(self) -> None:
+        why = ""
+        if self._silent:
+            hint = "" if self._tls else f"; {MAYBE_TLS}"
+            why = f": {self._host}:{self._port} has taken the connection and says nothing{hint}"
+        self._failed(f"not registered within {self._limits.registration_seconds:g} s{why}")
 
     def _sasl_timed_out(self) -> None:
         if self.machine is not None:

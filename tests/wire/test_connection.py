@@ -88,10 +88,40 @@ async def test_r17_a_server_that_takes_the_connection_and_says_nothing_is_left_a
     await bench.pass_time(30)
     assert bench.connection.connected
     await bench.pass_time(1)
-    assert (await peer.until("QUIT"))[-1] == "QUIT :not registered within 90 s"
+    assert (await peer.until("QUIT"))[-1] == (
+        f"QUIT :not registered within 90 s: 127.0.0.1:{bench.server.port} has taken the connection and says nothing; "
+        "if it is a port for TLS (the usual one is 6697), write tls: true"
+    )
     await bench.lost(peer)
     await bench.pass_time(10)
     await bench.again()
+
+
+async def test_a_server_that_speaks_and_does_not_let_us_in_gets_no_hint_about_tls(make: Any) -> None:
+    bench = await make()
+    bench.connection.start()
+    peer = await bench.server.accept()
+    peer.send(":irc.test NOTICE * :*** Looking up your hostname")
+    await bench.said(peer)
+    await bench.pass_time(90)
+    assert (await peer.until("QUIT"))[-1] == "QUIT :not registered within 90 s"
+
+
+async def test_where_it_connects_to_is_in_the_log_once_until_it_came_up(
+    make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench = await make()
+    going = f"n: connecting to 127.0.0.1:{bench.server.port} without TLS"
+    bench.connection.start()
+    for _ in range(2):
+        await bench.lost(await bench.server.accept())
+        await bench.pass_time(300)
+    assert caplog.messages.count(going) == 1
+    await bench.lost(await bench.again())
+    await bench.pass_time(300)
+    await bench.again()
+    assert caplog.messages.count(going) == 2
 
 
 async def test_sasl_that_is_required_and_refused_leaves_and_comes_back_later(make: Any) -> None:
