@@ -48,6 +48,7 @@ class Registration:
 
     Attributes:
         nick: the nick last asked for; after 001 the one the server gave us (later changes are the roster's).
+        nick_refused: why we could not have the one that we want, in the server's words; empty: nobody said no.
         caps: what is enabled now.
         offered: what the server has, with values.
         login: the services account we are logged in to, and the way there.
@@ -62,7 +63,7 @@ class Registration:
 
     def __init__(self, identity: Identity, tls: bool, nonce: Callable[[], str] = token_hex) -> None:
         self.identity = identity
-        self.nick = identity.nick
+        self.nick, self.nick_refused = identity.nick, ""
         self.caps: set[str] = set()
         self.offered: dict[str, str] = {}
         self.login = Login(identity.sasl, tls, nonce)
@@ -341,8 +342,10 @@ class Registration:
         if self.done or not self._introduced:
             return []
         refused, nick = self.nick, next(self._nicks, None)
+        why = _printable(message.param(-1)) or message.command
+        self.nick_refused = self.nick_refused or why
         if nick is None:
-            self.failure = f"the server accepted none of our nicks, at last {refused}: {_printable(message.param(-1))}"
+            self.failure = f"the server accepted none of our nicks, at last {refused}: {why}"
             self.pause_seconds = NICKS_PAUSE_SECONDS
             return []
         self.nick = nick

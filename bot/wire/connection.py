@@ -30,6 +30,7 @@ from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
 from bot.wire.alarms import Alarms
 from bot.wire.labels import Labels
 from bot.wire.link import Frame, one_line
+from bot.wire.milestones import Milestones
 from bot.wire.opening import Limits, identity
 from bot.wire.outbox import Outbox
 from bot.wire.presence import Presence
@@ -118,6 +119,7 @@ class Connection(Talking):
             name, self.alarms, self.limits, reactor.policies, wall,
             say=self.say, failed=self._give_up, entered=self._up,
         )  # fmt: skip
+        self.milestones = Milestones(name, self.roster, self.alarms, lambda: self.registering.account)
         self._since: int | None = None  # the last line before the connection came up; None while it is down
         self._in_hand: set[str] = set()  # lines whose handlers go on
         self._last_words = ""  # the server's, or ours, about why this connection ends
@@ -354,6 +356,8 @@ class Connection(Talking):
         self.registering.heard(number, flag, message)
         if self.registration is not None:
             self.roster.caps = self.registration.caps
+        if self.registered:
+            self.milestones.heard(message, flag)
         told = self.labels.heard(message, self._clock())
         # What is here for the state alone has been answered by the worker before; questions are known to be open.
         self.presence.heard(message, applied if flag != 2 else applied._replace(says=()))
@@ -364,12 +368,12 @@ class Connection(Talking):
 
     def _up(self, *, taken_over: bool = False) -> None:
         self._state, self.registered, self._told = "up", True, ""
+        self.milestones.begin()  # not in the snapshot: at worst a line of the log is missing
         self.alarms.after(self.limits.stable_seconds, "stable", self._backoff.stable)
         if taken_over:
             self.speech.go()
         else:
-            account = self.registration.account if self.registration is not None else None
-            self.presence.arrive(self._made_with, account)
+            self.presence.arrive(self._made_with, self.registering.account)
             self.reactor.checkpoints.save()  # from here on a successor can go on with this connection
         if not self._first.done():
             self._first.set_result("")

@@ -274,6 +274,7 @@ class Keeper:
         if net.idle:
             net.settings = settings
             net.deadline = self.clock() + settings["connect_seconds"]
+            net.tell_where()
             net.dial = asyncio.get_running_loop().create_task(self._dial(net), name=f"dial {name}")
             self._tasks.add(net.dial)
             net.dial.add_done_callback(self._dialled)

@@ -7,6 +7,7 @@ turn, leaves, and its credit goes back. Order and pace are those of `protocol.se
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from typing import Any, Protocol
 from bot.protocol.sendqueue import SendQueue, Waiting
 from bot.wire.link import WINDOW
 from bot.wire.session import Session
+
+log = logging.getLogger(__name__)
 
 ROOM_STEP = WINDOW // 4  # credits go back in handfuls; `_owe` says why nobody waits in vain
 
@@ -52,6 +55,12 @@ class Net:
         self.since = 0
         self.spoken = self.given_up = False
         self._owner = owner
+
+    def tell_where(self) -> None:
+        """Write into the log where we go; of a server that is away for a night once, not a thousand times."""
+        level = logging.DEBUG if self.settings.get("again") else logging.INFO
+        tls = "by TLS" if self.settings["tls"] is not None else "without TLS"
+        log.log(level, "%s: connecting to %s:%d %s", self.name, self.settings["host"], self.settings["port"], tls)
 
     def waits(self, what: str) -> None:
         """The attempt at a connection has come so far that it waits for this."""

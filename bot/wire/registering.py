@@ -73,7 +73,7 @@ class Registering:
         self._policy_seconds: float | None = None  # of this connection, when it was last written down
         self._working: Work | None = None
         self._silent = True  # the server has not said anything on this connection
-        self._told: tuple[str, int, bool] | None = None  # where the log says that we are going to
+        self._told: tuple[str, int, bool] | None = None  # where we went, and never came up since
         self._known: dict[str, int | None] = {}  # host -> port, as it was last read
 
     # -- told by the connection
@@ -84,10 +84,8 @@ class Registering:
         secure, self._upgrade = self._upgrade or policy, None
         self._host, self._port, self._tls = settings.host, secure or settings.port, bool(secure or settings.tls)
         place = (self._host, self._port, self._tls)
-        # A server that is away for a night is told of once, not a thousand times.
-        level, self._told = logging.DEBUG if place == self._told else logging.INFO, place
-        log.log(level, "%s: connecting to %s:%d %s", self._name, *place[:2], "by TLS" if self._tls else "without TLS")
-        return orders(settings, self._limits, secure)
+        again, self._told = place == self._told, place
+        return orders(settings, self._limits, secure, again=again)
 
     @property
     def place(self) -> tuple[str, int]:
@@ -112,7 +110,7 @@ class Registering:
         Args:
             place: that worker's, or None: it did not say, and we are where we would dial.
         """
-        self.machine, self._tls = machine, machine.tls
+        self.machine, self._tls, self._told = machine, machine.tls, None
         if place is not None:
             self._host, self._port = place
         self._policy_seconds = machine.policy_seconds
@@ -132,7 +130,7 @@ class Registering:
         if machine.done and not was_done and machine.failure is None and machine.upgrade is None:
             self._alarms.cancel("registration", "introduce")
             self._told = None
-            log.info("%s: connected to %s:%d as %s", self._name, self._host, self._port, machine.nick)
+            self._tell(machine)
             self._entered()
 
     def gone(self) -> float | None:
@@ -145,7 +143,21 @@ class Registering:
             return None
         return machine.pause_seconds if machine is not None else 0.0
 
+    @property
+    def account(self) -> str | None:
+        """The services account that we are logged in to now, or None."""
+        return self.machine.account if self.machine is not None else None
+
     # -- what follows
+
+    def _tell(self, machine: Registration) -> None:
+        account = f", logged in as {machine.account}" if machine.account else ""
+        log.info("%s: connected to %s:%d as %s%s", self._name, self._host, self._port, machine.nick, account)
+        if machine.nick_refused:
+            wanted = machine.identity.nick
+            log.info(
+                "%s: the nick %s was refused (%s), so it is %s", self._name, wanted, machine.nick_refused, machine.nick
+            )
 
     def _policy(self, host: str) -> int | None:
         """Return the port for TLS of a host that is not spoken to in plain text; while the disk fails, as before."""

@@ -107,9 +107,7 @@ async def test_c06_plain_text_on_the_tls_port_is_refused_and_no_fallback_is_trie
         attempt = asyncio.ensure_future(dialled("localhost", server.port, trusting()))
         peer = await server.accept()
         peer.send(":irc.test NOTICE * :*** Looking up your hostname")
-        with pytest.raises(
-            CannotDial, match=r"no TLS with localhost:.*; if .* write tls: false"
-        ):
+        with pytest.raises(CannotDial, match=r"no TLS with localhost:.*; if .* write tls: false"):
             await attempt
         assert b"NICK" not in await peer.rest()
         assert server.connections == 1
