@@ -31,7 +31,7 @@ from bot.wire.alarms import Alarms
 from bot.wire.labels import Labels
 from bot.wire.link import Frame, one_line
 from bot.wire.milestones import Milestones
-from bot.wire.opening import Limits, identity
+from bot.wire.opening import Limits, differs, identity
 from bot.wire.outbox import Outbox
 from bot.wire.presence import Presence
 from bot.wire.reactor import Reactor
@@ -136,10 +136,13 @@ class Connection(Talking):
             self._dial()
 
     def configure(self, settings: Network) -> None:
-        """Take new settings. What the connection itself was made with is used when it is next made."""
+        """Take new settings. What a connection is made with is used when the next one is made: now, if none is."""
         self.settings, self.server, self.port = settings, settings.host, settings.port
         self.presence.configure(settings)
         self._backoff.between(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds)
+        if self._state == "waiting" and differs(self._made_with, settings):
+            self._made_with = settings
+            self.alarms.after(0.0, "dial", self._dial)
 
     async def stop(self, reason: str) -> None:
         """Say QUIT, close, and never dial again. Returns when closed, after `stop_seconds` at the latest."""
@@ -269,8 +272,8 @@ class Connection(Talking):
             log.info("%s: %s", self.name, reason)
             self._dial()
         else:
-            self._state = "waiting"
-            self.alarms.after(seconds := max(away, self._backoff.next(patience(reason))), "dial", self._dial)
+            self._state, least = "waiting", max(patience(reason), self.registering.least_seconds)
+            self.alarms.after(seconds := max(away, self._backoff.next(least)), "dial", self._dial)
             # A server that is away for a night is told of once, not a thousand times.
             level = logging.DEBUG if reason == self._told else logging.WARNING
             log.log(level, "%s: %s; trying again in %.0f s, and on", self.name, reason, seconds)

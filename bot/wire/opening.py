@@ -69,6 +69,12 @@ def orders(settings: Network, limits: Limits, secure: int | None = None, *, agai
     ).encode()
 
 
+def differs(old: Network, new: Network) -> bool:
+    """Tell whether an attempt with the new settings may work where one with the old has failed."""
+    keys = ("host", "port", "tls", "bind", "password", "sasl")
+    return any(getattr(old, key) != getattr(new, key) for key in keys)
+
+
 def identity(settings: Network) -> Identity:
     """Who to register as."""
     sasl = None

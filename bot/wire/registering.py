@@ -50,6 +50,7 @@ class Registering:
 
     Attributes:
         machine: the registration of the present connection, or None.
+        least_seconds: after the connection: how long to stay away, if the configured maximum is not shorter.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Registering:
         self._policies, self._wall = policies, wall
         self._failed, self._entered = failed, entered
         self.machine: Registration | None = None
+        self.least_seconds = 0.0
         self._host, self._port, self._tls = "", 0, False  # as dialled
         self._upgrade: int | None = None  # the next connection goes to this port, by TLS
         self._policy_seconds: float | None = None  # of this connection, when it was last written down
@@ -136,6 +138,7 @@ class Registering:
     def gone(self) -> float | None:
         """The connection is closed: return how long to stay away at least; None: the next one is for now."""
         machine, self.machine, self._working = self.machine, None, None
+        self.least_seconds = machine.least_seconds if machine is not None else 0.0
         if self._policy_seconds:
             self._write_policy(lambda: self._policies.renew(self._host, self._wall()))
         self._policy_seconds = None

@@ -141,6 +141,26 @@ async def test_sasl_that_is_required_and_refused_leaves_and_comes_back_later(mak
     await bench.lost(peer)
     assert bench.told.events == []
     assert b"JOIN" not in peer.received
+    assert 60 <= bench.waits() <= 120
+    right = replace(sasl, password=Secret("right"))
+    bench.connection.configure(replace(bench.network, sasl=right))  # it is corrected: no need to wait
+    await bench.pass_time(0)
+    await (await bench.server.accept()).until("CAP LS")
+
+
+async def test_no_wait_for_a_right_password_is_longer_than_the_configured_maximum(make: Any) -> None:
+    sasl = SaslSettings(("PLAIN",), "bot", Secret("wrong"), None, True, True)
+    bench = await make(sasl=sasl, reconnect=Reconnect(2, 10))
+    bench.connection.start()
+    peer = await bench.server.accept()
+    await peer.until("CAP LS")
+    peer.send("CAP * LS :sasl=PLAIN")
+    await peer.until("CAP REQ")
+    peer.send("CAP * ACK :sasl")
+    await peer.until("AUTHENTICATE")
+    peer.send(":irc.test 904 * :SASL authentication failed")
+    await bench.lost(peer)
+    assert 5 <= bench.waits() <= 10
 
 
 async def test_sasl_that_is_not_required_and_refused_is_told_and_gone_on_without(

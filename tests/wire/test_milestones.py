@@ -1,4 +1,4 @@
-"""milestones.py, and what `registering` and `presence` tell beside it: each step of getting there is in the log once."""
+"""milestones.py, and what `registering` and `presence` tell beside it: each step is in the log once."""
 
 from __future__ import annotations
 
