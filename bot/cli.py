@@ -227,8 +227,16 @@ def init(config: ConfigFile = DEFAULT_CONFIG) -> None:
 @configuration.command("check")
 def config_check(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Tell every mistake of the configuration with its place; exit 78 if there is one."""
-    lacks = "" if _load(config).networks else ", but it names no network yet: run would have nobody to connect to"
+    from bot.live.discover import Discovery, directories
+    from bot.live.installed import Installed
+    from bot.places import misspelt
+
+    settings = _load(config)
+    lacks = "" if settings.networks else ", but it names no network yet: run would have nobody to connect to"
     print(f"{config}: good{lacks}")
+    there = Discovery(directories(settings.plugins.directories), elsewhere=Installed()).sweep()
+    for note in misspelt(settings, {*there.units, *there.odd}, {}):
+        print(f"{config}: {note}")
 
 
 @configuration.command("show")

@@ -124,6 +124,14 @@ def test_config_check_and_show(tmp_path: Path) -> None:
     assert code == 0 and "nick: tester" in out
 
 
+def test_config_check_tells_names_that_are_no_plugin(tmp_path: Path) -> None:
+    configured(tmp_path, 6667, "plugins: {disabled: [karm, remind]}\n")
+    (tmp_path / "plugins" / "remind.py").write_text("")
+    (tmp_path / "plugins" / "karma.py").write_text("")
+    note = "config.yaml: plugins.disabled: there is no plugin karm; did you mean karma?\n"
+    assert neverquit(tmp_path, "config", "check") == (0, "config.yaml: good\n" + note, "")
+
+
 def test_config_schema_is_json(tmp_path: Path) -> None:
     code, out, _ = neverquit(tmp_path, "config", "schema")
     assert code == 0 and out.startswith("{")
