@@ -135,6 +135,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self._open: dict[str, list[Message]] = {}  # reference -> its BATCH line, then the lines
+        self._sizes: dict[str, int] = {}  # of the same: characters in its lines; to add them up each time takes seconds
         self._whole: dict[str, Message] = {}  # number of the line that ended it -> the message, until it is done
 
     def take(self, number: str, message: Message, batches: Mapping[str, Batch]) -> Message | None:
@@ -148,7 +149,9 @@ class Gathering:
         lines = self._open.get(message.tags.get("batch", "")) if self._open else None
         if lines is None or message.command not in ("PRIVMSG", "NOTICE"):
             return message
-        if sum(len(line.param(1)) for line in lines[1:]) < MAX_TEXT_BYTES and len(lines) < MAX_TEXT_BYTES // 8:
+        name = message.tags["batch"]
+        if self._sizes[name] < MAX_TEXT_BYTES and len(lines) < MAX_TEXT_BYTES // 8:
+            self._sizes[name] += len(message.param(1))
             # The first tells who and what for; of the others only this counts, and no more than this is kept.
             concat = {CONCAT: ""} if CONCAT in message.tags else {}
             lines.append(message if len(lines) == 1 else Message(message.command, message.params[:2], tags=concat))
@@ -156,14 +159,17 @@ class Gathering:
 
     def _turn(self, number: str, message: Message, batches: Mapping[str, Batch]) -> Message:
         sign, name = message.param(0)[:1], message.param(0)[1:]
-        if sign == "-" and (lines := self._open.pop(name, None)) is not None and len(lines) > 1:
+        # A reference that is given again is another batch, perhaps one of history: what was open under it is void.
+        lines = self._open.pop(name, None) if sign in ("+", "-") else None
+        if sign == "-" and lines is not None and len(lines) > 1:
             self._whole[number] = joined(lines)
             return self._whole[number]
         batch = batches.get(name)
         if sign == "+" and batch is not None and batch.kind == CAPABILITY and not batch.history:
             while len(self._open) >= MAX_OPEN:
                 del self._open[next(iter(self._open))]
-            self._open[name] = [message]
+            self._sizes = {one: self._sizes[one] for one in self._open}
+            self._open[name], self._sizes[name] = [message], 0
         return message
 
     def known(self, number: str) -> Message | None:
@@ -193,6 +199,7 @@ class Gathering:
         """
         unfinished, whole = saved
         self._open = {str(name): [_message(line) for line in lines] for name, lines in unfinished.items()}
+        self._sizes = {name: sum(len(line.param(1)) for line in lines[1:]) for name, lines in self._open.items()}
         self._whole = {str(number): _message(message) for number, message in whole.items()}
 
 

@@ -50,7 +50,7 @@ class Policies:
         """Return the port to speak TLS on with a host that must not be spoken to in plain text, or None."""
         try:
             port, _, until = self._rows[_name(host)]
-            return int(port) if now < float(until) else None
+            return int(port) if now < float(until) and 0 < int(port) < 65536 else None
         except (KeyError, TypeError, ValueError):
             return None
 
