@@ -65,7 +65,7 @@ class Policies:
     def renew(self, host: str, now: float) -> None:
         """The connection closes: the time begins anew, as it has held all the while."""
         row = self._rows.get(_name(host))
-        if isinstance(row, list) and len(row) == 3:
+        if isinstance(row, list) and len(row) == 3 and isinstance(row[1], int | float):
             self.learn(host, row[0], row[1], now)
 
 
