@@ -209,7 +209,7 @@ class Roster(Answers):
             self.rename(user, nick)
             return Applied(self.names(user), user)
         holder = self.user(nick)
-        if holder is not None:  # whoever has this nick now, it is no longer the one we knew
+        if holder is not None and not self.is_me(nick):  # whoever has this nick now, it is no longer the one we knew
             self.forget(holder)
         if user is not None:
             user.nick = nick
