@@ -34,7 +34,7 @@ WANTED = (
     *("echo-message", "labeled-response", "draft/multiline"),
 )
 
-_MAX_OFFERED = 256
+_MAX_OFFERED = 256  # of any names; those that mean something to us are never crowded out
 _REQUEST_BYTES = 400  # of names in one CAP REQ, so that its ACK fits into a line, too
 
 
@@ -164,7 +164,7 @@ class Registration:
 
     def _offer(self, names: dict[str, str]) -> None:
         for name, value in names.items():
-            if name in self.offered or len(self.offered) < _MAX_OFFERED:
+            if name in self.offered or _is_known(name) or len(self.offered) < _MAX_OFFERED:
                 self.offered[name] = value
         if "sts" in names:
             policy = sts.read(names["sts"])
@@ -190,7 +190,7 @@ class Registration:
         for name in names:
             if name.startswith("-"):
                 self.caps.discard(name[1:])
-            elif name in WANTED or name == "sasl":  # what nobody asked for means nothing here, and would never end
+            elif _is_known(name):  # what nobody asked for means nothing here, and would never end
                 self.caps.add(name)
         if self._requests and not (names and set(self._requests[0]).isdisjoint(names)):
             self._requests.popleft()
@@ -328,7 +328,7 @@ class Registration:
         return [*([ABORT] if abort else []), *self._end()]
 
     def _on_logged_in(self, message: Message) -> list[Message]:
-        self.login.account = message.param(2) or None
+        self.login.told(message.param(2))
         return []
 
     def _on_logged_out(self, message: Message) -> list[Message]:
@@ -391,6 +391,10 @@ _REACTIONS: dict[str, Callable[[Registration, Message], list[Message]]] = {
     n.RPL_SASLMECHS: Registration._on_mechanisms,
 }
 HEARD = frozenset(_REACTIONS)  #: the commands that `feed` looks at; all others it need not be given
+
+
+def _is_known(name: str) -> bool:
+    return name in WANTED or name == "sasl"
 
 
 def _lines(names: Iterable[str]) -> Iterator[tuple[str, ...]]:

@@ -549,6 +549,15 @@ def test_a_server_is_nobody() -> None:
 # Ourselves
 
 
+def test_a_stranger_who_is_said_to_have_our_nick_does_not_make_us_forget_ourselves() -> None:
+    roster = joined()
+    feed(roster, f"{MALLORY} NICK bot")
+    assert nicks(roster) == {"bot"}
+    feed(roster, f"{BOT} NICK other")
+    assert roster.nick == "other" and nicks(roster) == {"other"}
+    check(roster)
+
+
 def test_our_nick_follows_001_and_nick() -> None:
     roster = joined()
     feed(roster, f"{BOT} NICK Bot2")
