@@ -22,7 +22,7 @@ from bot.protocol.registration import HEARD, Registration
 from bot.protocol.sasl import Work
 from bot.protocol.sts import Policies
 from bot.wire.alarms import Alarms
-from bot.wire.opening import Limits, identity, orders
+from bot.wire.opening import Limits, elsewhere, identity, orders
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Registering:
         self._failed, self._entered = failed, entered
         self.machine: Registration | None = None
         self._host, self._port, self._tls = "", 0, False  # as dialled
+        self._ordered = b""  # the last that was given
         self._upgrade: int | None = None  # the next connection goes to this port, by TLS
         self._policy_seconds: float | None = None  # of this connection, when it was last written down
         self._working: Work | None = None
@@ -80,7 +81,16 @@ class Registering:
         policy = self._policy(settings.host) if settings.tls is None else None
         secure, self._upgrade = self._upgrade or policy, None
         self._host, self._port, self._tls = settings.host, secure or settings.port, bool(secure or settings.tls)
-        return orders(settings, self._limits, secure)
+        self._ordered = orders(settings, self._limits, secure)
+        return self._ordered
+
+    def elsewhere(self, place: bytes) -> bool:
+        """Whether a connection does not lead where we want to be: it was made for a worker with other settings.
+
+        Args:
+            place: the payload of its `up` frame.
+        """
+        return bool(place) and elsewhere(place, self._ordered)
 
     @property
     def place(self) -> tuple[str, int]:

@@ -220,9 +220,11 @@ def test_of_the_lines_after_the_first_nothing_is_kept_that_the_message_has_no_us
     server = Server()
     server.hear(OPEN, "@batch=q;account=bob :bob!b@h PRIVMSG #a :one")
     server.hear(f"@batch=q;pad={'x' * 8000};draft/multiline-concat :bob!b@h PRIVMSG #a :two {'more ' * 20}")
-    assert server.gathering._open["q"][2] == Message("PRIVMSG", ("#a", f"two {'more ' * 20}"), tags={CONCAT: ""})
     server.hear(f"@batch=q PRIVMSG #a x {'more ' * 1000}")
-    assert server.gathering._open["q"][3] == Message("PRIVMSG", ("#a", "x"))
+    unfinished, _ = server.gathering.saved()
+    _, _, second, third = unfinished["q"]
+    assert second == ["PRIVMSG", ["#a", f"two {'more ' * 20}"], None, {CONCAT: ""}]
+    assert third == ["PRIVMSG", ["#a", "x"], None, {}]
 
 
 def test_it_goes_on_under_the_next_worker() -> None:

@@ -418,7 +418,7 @@ def test_open_batches_are_bounded() -> None:
     for number in range(1000):
         feed(roster, f":srv BATCH +{number} chathistory #c")
     assert feed(roster, f"@batch=999 {ALICE} PRIVMSG #c :x").history
-    assert not feed(roster, f"@batch=1 {ALICE} PRIVMSG #c :x").history
+    assert len(roster.batches) < 100
 
 
 # Who is where
