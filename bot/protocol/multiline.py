@@ -173,8 +173,9 @@ class Gathering:
 
     def _turn(self, number: str, message: Message, batches: Mapping[str, Batch]) -> Message:
         sign, name = message.param(0)[:1], message.param(0)[1:]
-        unfinished = self._open.pop(name, None) if sign == "-" else None
-        if unfinished is not None and len(unfinished.lines) > 1:
+        # A reference that is given again is another batch, perhaps one of history: what was open under it is void.
+        unfinished = self._open.pop(name, None) if sign in ("+", "-") else None
+        if sign == "-" and unfinished is not None and len(unfinished.lines) > 1:
             self._whole[number] = joined(unfinished.lines)
             return self._whole[number]
         batch = batches.get(name)
