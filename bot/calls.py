@@ -22,7 +22,7 @@ from bot.atwork import here, name
 from bot.config import Config
 from bot.config import Network as NetworkSettings
 from bot.deeds import Book
-from bot.dispatch.outlet import CallOutlet, Pending, Sender
+from bot.dispatch.outlet import CallOutlet, Pending, Sender, asker_of
 from bot.dispatch.owner import Owner
 from bot.dispatch.pipeline import Call, Pipeline
 from bot.dispatch.table import Handler, Match, Table
@@ -186,7 +186,7 @@ class Calls:
     def _call(self, match: Match, event: Event, settings: NetworkSettings, admin: bool, silent: bool) -> Call:
         handler, network, user = match.handler, event.network, event.user
         place = (network.name, event.place) if event.place else None
-        asker = (*place, network.fold(user.nick)) if place and user else None
+        asker = asker_of(place, user, network.fold) if place and user else None
         outlet = CallOutlet(
             self._bot,
             event.number,

@@ -16,7 +16,7 @@ from bot.api.arguments import Signature
 from bot.api.context import Context
 from bot.api.declare import Command, command, declarations
 from bot.care import Care, age, nearest, pinned, place_of, unknown
-from bot.dispatch.outlet import is_action, text_of
+from bot.dispatch.outlet import asker_of, is_action, text_of
 from bot.dispatch.owner import Owner
 from bot.dispatch.table import Handler
 from bot.errors import UserError
@@ -111,8 +111,7 @@ class Chat:
     @command("more")
     def more(self, ctx: Context) -> None:
         """Tell the rest of a long answer."""
-        key = (*place_of(ctx), ctx.network.fold(ctx.user.nick))
-        waiting = self._app.pending.take(key)
+        waiting = self._app.pending.take(asker_of(place_of(ctx), ctx.user, ctx.network.fold))
         if not waiting:
             raise UserError("there is nothing more to tell")
         for message in waiting:

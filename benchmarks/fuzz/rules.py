@@ -70,6 +70,14 @@ def _word(text: bytes) -> bool:
     return bool(text) and text[:1] != b":" and not any(sign in text for sign in (b" ", b",", b"\0", b"\r"))
 
 
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 class Heard(NamedTuple):
     """A line in, as it was when it came: whether it was ours or nobody's, and whether it was a replay."""
 
@@ -91,9 +99,15 @@ class Rules:
     def hear(self, raw: bytes) -> Heard:
         """Take a line in."""
         line = Line.parse(raw)
-        replayed = len(self.batches) <= MAX_BATCHES and line.tags.get(b"batch", b"") in self.batches
-        heard = Heard(line, not line.source or line.nick == self.nick, replayed)
+        in_history = line.tags.get(b"batch", b"") in self.batches
+        replayed = len(self.batches) <= MAX_BATCHES and in_history
+        ours = line.nick == self.nick and (line.nick.isascii() or _is_text(raw))
+        heard = Heard(line, ours or not line.source, replayed)
         match line.command:
+            case b"001" | b"NICK" if in_history:  # of then, or the bot has forgotten the batch: then nobody knows
+                self.nick = self.nick if replayed else UNKNOWN
+            case b"001" if not _is_text(raw):  # the bot reads the whole line in another way, its nick included
+                self.registered, self.nick = True, UNKNOWN
             case b"001":
                 self.registered = True
                 if line.params and _word(line.params[0]):
@@ -101,7 +115,7 @@ class Rules:
             case b"NICK" if line.params and _word(line.params[0]) and _same(line.nick, self.nick):
                 # Whether these two are one is for the case mapping to say, and whether it is said now or was said
                 # long ago for the server's time; neither is followed here.
-                certain = line.nick.lower() == self.nick.lower() and b"time" not in line.tags
+                certain = line.nick.lower() == self.nick.lower() and b"time" not in line.tags and _is_text(raw)
                 self.nick = line.params[0] if certain else UNKNOWN
             case b"BATCH" if line.params:
                 sign, ref = line.params[0][:1], line.params[0][1:]

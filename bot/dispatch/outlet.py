@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from bot.api.events import User
 from bot.api.sent import Sent
 from bot.protocol.clienttags import in_reply_to
 from bot.protocol.formatting import lines, split
@@ -50,8 +51,13 @@ class Sender(Protocol):
         """
 
 
+def asker_of(place: tuple[str, str], user: User, fold: Callable[[str], str]) -> tuple[str, str, str]:
+    """Return who asks where, as a key. A nick alone would do for whoever has it next, and an answer may be private."""
+    return (*place, fold(f"{user.nick}!{user.ident}@{user.host}"))
+
+
 class Pending:
-    """What is left to say to whom, for `!more`: by (network, place, nick), the newest 1,000 askers."""
+    """What is left to say to whom, for `!more`: by network, place and nick!ident@host, the newest 1,000 askers."""
 
     def __init__(self) -> None:
         self._left: OrderedDict[tuple[str, str, str], list[Message]] = OrderedDict()

@@ -117,8 +117,11 @@ class Isupport:
         return name[:1] in self.chantypes if name else False
 
     def split_status(self, target: str) -> tuple[str, str]:
-        """Split the target of a message, `"@#c"` into `("@", "#c")`; a target without a rank sign keeps `""`."""
-        if target[:1] in self.statusmsg and self.is_channel(target[1:]):
+        """Split the target of a message, `"@#c"` into `("@", "#c")`; a target without a rank sign keeps `""`.
+
+        Where a sign of a rank is one of channels, too (`+`), `"+#c"` is the name of another channel than `#c`.
+        """
+        if target[:1] in self.statusmsg and not self.is_channel(target) and self.is_channel(target[1:]):
             return target[:1], target[1:]
         return "", target
 

@@ -103,7 +103,9 @@ class Login:
         """Answer what came with AUTHENTICATE. Afterwards look at the attempt's `work` and `fault`."""
         if self.lost:
             return [ABORT]
-        return self._answered(self.attempt.challenged(chunk)) if self.attempt is not None else []
+        if self.attempt is None or self.attempt.unfit:  # it is broken off already; another 906 would hit the next one
+            return []
+        return self._answered(self.attempt.challenged(chunk))
 
     def worked(self, result: bytes | Exception) -> list[Message]:
         """Take what `work` has given, or raised."""
@@ -116,9 +118,19 @@ class Login:
             return [ABORT]
         return answers
 
+    @property
+    def _convinced(self) -> bool:
+        """Whether the server owes us no proof."""
+        return self.attempt.convinced if self.attempt is not None else not self.lost.startswith("SCRAM-")
+
+    def told(self, account: str) -> None:
+        """The server names our account (900). While it owes a proof that means nothing, whatever it does next."""
+        if self._convinced:
+            self.account = account or None
+
     def succeeded(self) -> bool:
         """The server says that we are logged in. Return whether that can be believed."""
-        convinced = self.attempt.convinced if self.attempt is not None else not self.lost.startswith("SCRAM-")
+        convinced = self._convinced
         self.attempt, self.lost = None, ""
         if not convinced:
             self.account, self.barred = None, True

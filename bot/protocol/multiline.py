@@ -123,7 +123,27 @@ def _whole(message: Message) -> Mapping[str, str]:
 
 MAX_OPEN = 8
 MAX_TEXT_BYTES = 40_000  # of a message; servers take 4,096 to 40,000 bytes
+LINE_COST = 8  # letters that a line counts as, besides its own: empty ones are no way to have any number kept
 CUT = " [cut]"
+
+
+class _Unfinished:
+    """A batch whose end has not come: its BATCH line, then its lines as far as there is room for them."""
+
+    def __init__(self, lines: list[Message]) -> None:
+        self.lines = lines
+        self._room = MAX_TEXT_BYTES - sum(map(self._cost, lines[1:]))
+
+    def add(self, line: Message) -> None:
+        """Keep a line. The first tells who and what for; of the others only the text counts."""
+        if self._room > 0:
+            self._room -= self._cost(line)
+            concat = {CONCAT: ""} if CONCAT in line.tags else {}
+            self.lines.append(line if len(self.lines) == 1 else Message(line.command, line.params[:2], tags=concat))
+
+    @staticmethod
+    def _cost(line: Message) -> int:
+        return len(line.param(1)) + LINE_COST
 
 
 class Gathering:
@@ -134,7 +154,7 @@ class Gathering:
     """
 
     def __init__(self) -> None:
-        self._open: dict[str, list[Message]] = {}  # reference -> its BATCH line, then the lines
+        self._open: dict[str, _Unfinished] = {}  # by reference
         self._whole: dict[str, Message] = {}  # number of the line that ended it -> the message, until it is done
 
     def take(self, number: str, message: Message, batches: Mapping[str, Batch]) -> Message | None:
@@ -145,25 +165,24 @@ class Gathering:
         """
         if message.command == "BATCH":
             return self._turn(number, message, batches)
-        lines = self._open.get(message.tags.get("batch", "")) if self._open else None
-        if lines is None or message.command not in ("PRIVMSG", "NOTICE"):
+        unfinished = self._open.get(message.tags.get("batch", "")) if self._open else None
+        if unfinished is None or message.command not in ("PRIVMSG", "NOTICE"):
             return message
-        if sum(len(line.param(1)) for line in lines[1:]) < MAX_TEXT_BYTES and len(lines) < MAX_TEXT_BYTES // 8:
-            # The first tells who and what for; of the others only this counts, and no more than this is kept.
-            concat = {CONCAT: ""} if CONCAT in message.tags else {}
-            lines.append(message if len(lines) == 1 else Message(message.command, message.params[:2], tags=concat))
+        unfinished.add(message)
         return None
 
     def _turn(self, number: str, message: Message, batches: Mapping[str, Batch]) -> Message:
         sign, name = message.param(0)[:1], message.param(0)[1:]
-        if sign == "-" and (lines := self._open.pop(name, None)) is not None and len(lines) > 1:
-            self._whole[number] = joined(lines)
+        # A reference that is given again is another batch, perhaps one of history: what was open under it is void.
+        unfinished = self._open.pop(name, None) if sign in ("+", "-") else None
+        if sign == "-" and unfinished is not None and len(unfinished.lines) > 1:
+            self._whole[number] = joined(unfinished.lines)
             return self._whole[number]
         batch = batches.get(name)
         if sign == "+" and batch is not None and batch.kind == CAPABILITY and not batch.history:
             while len(self._open) >= MAX_OPEN:
                 del self._open[next(iter(self._open))]
-            self._open[name] = [message]
+            self._open[name] = _Unfinished([message])
         return message
 
     def known(self, number: str) -> Message | None:
@@ -181,7 +200,7 @@ class Gathering:
     def saved(self) -> list[Any]:
         """Return all as JSON values, for `resume`."""
         return [
-            {name: [_values(line) for line in lines] for name, lines in self._open.items()},
+            {name: [_values(line) for line in unfinished.lines] for name, unfinished in self._open.items()},
             {number: _values(message) for number, message in self._whole.items()},
         ]
 
@@ -192,7 +211,7 @@ class Gathering:
             ValueError, TypeError, AttributeError: this is not what `saved` gave.
         """
         unfinished, whole = saved
-        self._open = {str(name): [_message(line) for line in lines] for name, lines in unfinished.items()}
+        self._open = {str(name): _Unfinished([_message(line) for line in lines]) for name, lines in unfinished.items()}
         self._whole = {str(number): _message(message) for number, message in whole.items()}
 
 

@@ -36,7 +36,7 @@ WANTED = (
 
 REFUSED_SECONDS = 60.0  # to stay away from who does not take our password: servers count, and may ban
 
-_MAX_OFFERED = 256
+_MAX_OFFERED = 256  # of any names; those that mean something to us are never crowded out
 _REQUEST_BYTES = 400  # of names in one CAP REQ, so that its ACK fits into a line, too
 
 
@@ -168,7 +168,7 @@ class Registration:
 
     def _offer(self, names: dict[str, str]) -> None:
         for name, value in names.items():
-            if name in self.offered or len(self.offered) < _MAX_OFFERED:
+            if name in self.offered or _is_known(name) or len(self.offered) < _MAX_OFFERED:
                 self.offered[name] = value
         if "sts" in names:
             policy = sts.read(names["sts"])
@@ -194,7 +194,7 @@ class Registration:
         for name in names:
             if name.startswith("-"):
                 self.caps.discard(name[1:])
-            elif name in WANTED or name == "sasl":  # what nobody asked for means nothing here, and would never end
+            elif _is_known(name):  # what nobody asked for means nothing here, and would never end
                 self.caps.add(name)
         if self._requests and not (names and set(self._requests[0]).isdisjoint(names)):
             self._requests.popleft()
@@ -336,7 +336,7 @@ class Registration:
         return [*([ABORT] if abort else []), *self._end()]
 
     def _on_logged_in(self, message: Message) -> list[Message]:
-        self.login.account = message.param(2) or None
+        self.login.told(message.param(2))
         return []
 
     def _on_logged_out(self, message: Message) -> list[Message]:
@@ -403,6 +403,10 @@ _REACTIONS: dict[str, Callable[[Registration, Message], list[Message]]] = {
     n.RPL_SASLMECHS: Registration._on_mechanisms,
 }
 HEARD = frozenset(_REACTIONS)  #: the commands that `feed` looks at; all others it need not be given
+
+
+def _is_known(name: str) -> bool:
+    return name in WANTED or name == "sasl"
 
 
 def _lines(names: Iterable[str]) -> Iterator[tuple[str, ...]]:

@@ -80,7 +80,7 @@ class Roster(Answers):
         batch = self.batches.of(message)
         if batch is not None and batch.history and message.command != "BATCH":
             return self._replayed(message)
-        if "server-time" in self.caps and self._may_be_late(message, batch) and self.time.is_late(message):
+        if "server-time" in self.caps and self._may_be_late(message, batch) and self.time.is_late(message, now):
             return self._replayed(message)._replace(says=self.time.ask())
         change = _CHANGES.get(message.command)
         if change is not None:
@@ -209,7 +209,7 @@ class Roster(Answers):
             self.rename(user, nick)
             return Applied(self.names(user), user)
         holder = self.user(nick)
-        if holder is not None:  # whoever has this nick now, it is no longer the one we knew
+        if holder is not None and not self.is_me(nick):  # whoever has this nick now, it is no longer the one we knew
             self.forget(holder)
         if user is not None:
             user.nick = nick

@@ -4,7 +4,9 @@ Some bouncers replay what was said while nobody was there as plain lines; only t
 what the server itself says the time is, never with how long something took: our own clock may be wrong, and a line may
 have waited for a worker that had ended. The server's time is the newest `time` seen on the connection, and exactly
 that of a PONG, which nobody replays: so a server whose clock is set back is understood again at the next PONG. Before
-the first PONG, when bouncers replay, our own clock counts as well; after it no longer.
+the first PONG, when bouncers replay, our own clock counts as well; after it no longer. A single line that was said in
+a future which cannot be yet (of a bridge with a wrong clock) is not taken for the time: everybody else would be late
+after it, and for ever where PONG tells no time.
 
 What is said (PRIVMSG, NOTICE, TAGMSG) is late after `SAID_SECONDS`: servers that are linked differ by up to a minute,
 since they refuse to link where it is more. A JOIN or QUIT that lags behind is true all the same, so what tells of
@@ -37,27 +39,36 @@ class ServerTime:
         asked: one is on its way.
     """
 
-    __slots__ = ("asked", "certain", "newest")
+    __slots__ = ("_since", "asked", "certain", "newest")
 
     def __init__(self) -> None:
         self.newest, self.certain, self.asked = 0.0, False, False
+        self._since: float | None = None  # by the clock of `now`, when `newest` was seen; None: nobody knows
 
     def begin(self, now: float) -> None:
         """Take our own clock until the server has told its time."""
         self.newest = now
 
-    def is_late(self, message: Message) -> bool:
-        """Take in a line of the server or of somebody else, and tell whether it was said long before now."""
+    def is_late(self, message: Message, now: float | None = None) -> bool:
+        """Take in a line of the server or of somebody else, and tell whether it was said long before now.
+
+        Args:
+            now: seconds of any clock that never goes backwards; None: how long ago the line before came is not known.
+        """
         at = seconds(message.tags.get("time", ""))
         if message.command == "PONG":
-            self.newest = at if at is not None else self.newest if self.certain else 0.0
+            if at is not None or not self.certain:
+                self.newest, self._since = at or 0.0, now
             self.certain, self.asked = True, False
         elif at is not None:
+            ahead = at - self.newest
             if message.source is not None and message.source.is_user:
-                late = self.newest - at
-                if late > (SAID_SECONDS if message.command in _SAID else TOLD_SECONDS):
+                if -ahead > (SAID_SECONDS if message.command in _SAID else TOLD_SECONDS):
                     return True
-            self.newest = max(self.newest, at)
+                if None not in (now, self._since) and ahead > (now or 0.0) - (self._since or 0.0) + SAID_SECONDS:
+                    return False
+            if ahead > 0:
+                self.newest, self._since = at, now
         return False
 
     def ask(self) -> tuple[Message, ...]:

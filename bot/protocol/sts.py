@@ -50,7 +50,7 @@ class Policies:
         """Return the port to speak TLS on with a host that must not be spoken to in plain text, or None."""
         try:
             port, _, until = self._rows[_name(host)]
-            return int(port) if now < float(until) else None
+            return int(port) if now < float(until) and 0 < int(port) < 65536 else None
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -65,7 +65,7 @@ class Policies:
     def renew(self, host: str, now: float) -> None:
         """The connection closes: the time begins anew, as it has held all the while."""
         row = self._rows.get(_name(host))
-        if isinstance(row, list) and len(row) == 3:
+        if isinstance(row, list) and len(row) == 3 and isinstance(row[1], int | float):
             self.learn(host, row[0], row[1], now)
 
 

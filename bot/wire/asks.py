@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from bot.protocol.message import Message
 from bot.wire.alarms import Alarms
@@ -35,7 +36,7 @@ class Asks:
         self._told = False  # whether we are told of the end of the present answer
         self._waiting: deque[Message] = deque()
         self._asked: Message | None = None
-        self._held = False
+        self._held = self._asking = False
 
     @property
     def open(self) -> list[Message]:
@@ -78,14 +79,21 @@ class Asks:
         self._alarms.cancel("ask")
 
     def _answered(self, question: Message) -> None:
-        if question is self._asked:  # else it took too long, and we have asked on
+        if question is not self._asked:  # it took too long, and we have asked on
+            return
+        if self._asking:  # it could not be said; `_next` goes on with its loop
+            self._asked = None
+        else:
             self._next()
 
     def _next(self) -> None:
         self._asked = None
-        if self._waiting:
+        while self._waiting and self._asked is None:
             question = self._asked = self._waiting.popleft()
-            self._told = self._ask(question, lambda: self._answered(question))
+            self._asking = True
+            self._told = self._ask(question, partial(self._answered, question))
+            self._asking = False
+        if self._asked is not None:
             self._alarms.after(self._seconds, "ask", self._next)
         else:
             self._alarms.cancel("ask")

@@ -184,7 +184,8 @@ class Connection(Talking):
             case "room":
                 self.outbox.room(frame.fields[1], int(frame.fields[2]))
             case "up":
-                self._connected(*frame.fields[1:])
+                _, since, fresh = frame.fields
+                self._connected(since, fresh, frame.payload)
             case "down":
                 self._disconnected(frame.payload.decode(errors="replace"))
 
@@ -192,7 +193,7 @@ class Connection(Talking):
         self._state, self._last_words, self._made_with = "dialling", "", self.settings
         self.reactor.send(Frame("open", (self.name,), self.registering.orders(self.settings)))
 
-    def _connected(self, since: str, fresh: str) -> None:
+    def _connected(self, since: str, fresh: str, place: bytes) -> None:
         if self._state not in ("dialling", "waiting"):
             return
         self.alarms.cancel("dial")
@@ -200,6 +201,9 @@ class Connection(Talking):
         self.speech.begin(self._since)
         if fresh == "0":
             self._take_over()
+            return
+        if self.registering.elsewhere(place):
+            self._give_up("it leads where the settings of before wanted to be")  # our secrets are not for that server
             return
         self.roster.time.begin(self._wall())
         self.registering.begin(self._made_with)
@@ -374,7 +378,7 @@ class Connection(Talking):
         self.milestones.begin()  # not in the snapshot: at worst a line of the log is missing
         self.alarms.after(self.limits.stable_seconds, "stable", self._backoff.stable)
         if taken_over:
-            self.speech.go()
+            self.speech.take_over(self.presence.absent)
         else:
             self.presence.arrive(self._made_with, self.registering.account)
             self.reactor.checkpoints.save()  # from here on a successor can go on with this connection

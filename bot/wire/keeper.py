@@ -27,7 +27,7 @@ from bot.wire.bare import bare, in_turn
 from bot.wire.dial import CannotDial, dial
 from bot.wire.entries import Entry
 from bot.wire.handing import Handing
-from bot.wire.link import LINK_VERSION, WINDOW, Frame, LinkEnd, one_line
+from bot.wire.link import LINK_VERSION, PLACE, WINDOW, Frame, LinkEnd, one_line
 from bot.wire.net import Net
 from bot.wire.session import Session
 
@@ -165,7 +165,8 @@ class Keeper:
 
     def _tell_state(self, net: Net) -> None:
         if net.up:
-            self.send("up", net.name, str(net.since), "0" if net.spoken else "1")
+            place = json.dumps({key: net.settings.get(key) for key in PLACE}).encode()
+            self.send("up", net.name, str(net.since), "0" if net.spoken else "1", payload=place)
         else:
             self.send("down", net.name, payload=one_line(net.why))
 

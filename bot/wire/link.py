@@ -27,13 +27,15 @@ NOWHERE = "-"
 WINDOW = 64
 
 #: verb -> (its fields by name, whether a payload follows)
+PLACE = ("host", "port", "tls", "bind")  # of what `open` says
 SHAPES: dict[str, tuple[tuple[str, ...], bool]] = {
     # keeper -> worker
     "hello": (("version", "boot", "window"), False),  # the first frame; boot names this run of the keeper
     "saved": (("number",), True),  # the last checkpoint
     # connected, TLS and its checks included; on attach, on change, and on `open`. since: the last line before this
-    # connection came up, by which a checkpoint knows it; fresh: 1 no worker has said anything on it yet, 0 one has
-    "up": (("net", "since", "fresh"), False),
+    # connection came up, by which a checkpoint knows it; fresh: 1 no worker has said anything on it yet, 0 one has;
+    # as JSON: the PLACE that it leads to, which the worker before may have chosen
+    "up": (("net", "since", "fresh"), True),
     "down": (("net",), True),  # not connected, and why, in words
     "room": (("net", "flow", "lines"), False),  # credits: +n lines of this flow have left, -n are in the queue already
     "line": (("net", "number", "flag"), True),  # flag 0 new, 1 delivered before and unfinished, 2 for state only

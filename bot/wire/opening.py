@@ -16,6 +16,7 @@ from bot.errors import UnsafeText
 from bot.keys import sign_ecdsa
 from bot.protocol.identity import Identity
 from bot.protocol.sasl import Sasl
+from bot.wire.link import PLACE
 
 #: Commands that overtake chatter when they come through the library's methods.
 URGENT = {"AUTHENTICATE", "AWAY", "CAP", "JOIN", "KICK", "MODE", "NICK", "PART", "PASS", "PONG", "QUIT", "USER"}
@@ -67,6 +68,19 @@ def orders(settings: Network, limits: Limits, secure: int | None = None, *, agai
             "again": again,
         }
     ).encode()
+
+
+def elsewhere(place: bytes, ordered: bytes) -> bool:
+    """Whether a connection leads to another place than the one that was ordered.
+
+    Args:
+        place: the payload of an `up` frame; `ordered`: of an `open` frame.
+
+    Raises:
+        ValueError: one of these is no JSON.
+    """
+    found, wanted = json.loads(place), json.loads(ordered)
+    return any(found[key] != wanted[key] for key in PLACE)
 
 
 def differs(old: Network, new: Network) -> bool:

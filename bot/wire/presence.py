@@ -85,6 +85,8 @@ class Presence:
     def configure(self, settings: Network) -> None:
         """Take new settings. Which channels to be in is told by `join` and `part`; who to be, by `arrive`."""
         self._wanted.stay_out = frozenset(channel.name for channel in settings.channels if not channel.rejoin)
+        if self._wanted.relent(self._clock()):
+            self._rejoin()
 
     # -- told by the connection
 
@@ -203,6 +205,11 @@ class Presence:
     def channels(self) -> dict[str, str | None]:
         """The channels to be in, name -> key; after a reconnection these are joined."""
         return self._wanted.channels
+
+    @property
+    def absent(self) -> list[str]:
+        """The channels to be in that we are not in, as far as is known."""
+        return self._wanted.absent(self._roster)
 
     def join(self, channels: str, key: str = "") -> None:
         """Be in these channels from now on. Both may be lists by commas."""

@@ -22,7 +22,7 @@ from bot.protocol.registration import HEARD, Registration
 from bot.protocol.sasl import Work
 from bot.protocol.sts import Policies
 from bot.wire.alarms import Alarms
-from bot.wire.opening import Limits, identity, orders
+from bot.wire.opening import Limits, elsewhere, identity, orders
 from bot.wire.session import MAYBE_TLS
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ class Registering:
         self.machine: Registration | None = None
         self.least_seconds = 0.0
         self._host, self._port, self._tls = "", 0, False  # as dialled
+        self._ordered = b""  # the last that was given
         self._upgrade: int | None = None  # the next connection goes to this port, by TLS
         self._policy_seconds: float | None = None  # of this connection, when it was last written down
         self._working: Work | None = None
@@ -87,7 +88,16 @@ class Registering:
         self._host, self._port, self._tls = settings.host, secure or settings.port, bool(secure or settings.tls)
         place = (self._host, self._port, self._tls)
         again, self._told = place == self._told, place
-        return orders(settings, self._limits, secure, again=again)
+        self._ordered = orders(settings, self._limits, secure, again=again)
+        return self._ordered
+
+    def elsewhere(self, place: bytes) -> bool:
+        """Whether a connection does not lead where we want to be: it was made for a worker with other settings.
+
+        Args:
+            place: the payload of its `up` frame.
+        """
+        return bool(place) and elsewhere(place, self._ordered)
 
     @property
     def place(self) -> tuple[str, int]:

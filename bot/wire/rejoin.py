@@ -10,6 +10,7 @@ Sending is `presence`'s.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from itertools import zip_longest
 from random import Random
@@ -25,10 +26,13 @@ BANNED_SECONDS = (
     60.0  # no try before that: nobody lifts a ban within seconds, and each try is seen by the channel's staff
 )
 STABLE_SECONDS = 300.0
+INVITED_SECONDS = 30.0  # who invites us again and again where we can't get in makes us ask once in so many
 REASON_LENGTH = 300  # of the server's words, in the log
 #: InspIRCd refuses more than 20 targets in a line by default (`maxtargets`); 10 is within what any server takes.
 TARGETS_PER_LINE = 10
 LINE_BYTES = 510  # RFC 2812 section 2.3, without CR LF
+
+_NOT_IN_A_KEY = re.compile(r"[\0\t\n\v\f\r ,]")  # RFC 2812 section 2.3.1; a JOIN with one would join nothing
 
 #: JOIN was refused.
 REFUSALS = frozenset(
@@ -78,6 +82,7 @@ class Wanted:
         self._backoffs: dict[str, Backoff] = {}
         self._joined_at: dict[str, float] = {}
         self._due: dict[str, float] = {}
+        self._invited_at: dict[str, float] = {}  # when an invitation last made us ask
         self._keys: dict[str, str] = {}  # as they were set while we were in
         self._why: dict[str, str] = {}  # the last refusal's numeric, or how we were thrown out
 
@@ -114,10 +119,13 @@ class Wanted:
             if known := self.find(name):
                 del self.channels[known]
                 self.thrown_out.discard(known)
-                tables: tuple[dict[str, Any], ...] = (self._backoffs, self._joined_at, self._due, self._keys, self._why)
-                for table in tables:
-                    table.pop(known, None)
+                self._forget(known)
         return part
+
+    def _forget(self, known: str) -> None:
+        tables: tuple[dict[str, Any], ...] = (self._backoffs, self._joined_at, self._due, self._keys, self._why)
+        for table in (*tables, self._invited_at):
+            table.pop(known, None)
 
     def everything(self) -> list[Message]:
         """The JOINs after a connection; those with keys come first, as the command's grammar wants it."""
@@ -129,8 +137,20 @@ class Wanted:
 
     def missing(self, roster: Roster) -> list[Message]:
         """The JOINs for channels that we are not in, and want to be in: after a connection was taken over."""
+        return self._joins(self.absent(roster))
+
+    def absent(self, roster: Roster) -> list[str]:
+        """The channels that we are not in, and want to be in."""
         wanted = [name for name in self.channels if name not in self.thrown_out]
-        return self._joins(name for name in wanted if roster.channel(name) is None)
+        return [name for name in wanted if roster.channel(name) is None]
+
+    def relent(self, now: float) -> bool:
+        """Try those again that we were thrown out of and, since settings have changed, need not stay out of."""
+        out = frozenset(map(self._fold, self.stay_out))
+        back = [name for name in self.thrown_out if self._fold(name) not in out]
+        self.thrown_out.difference_update(back)
+        news = [self.outside(name, now) for name in back]
+        return any(news)
 
     def heard(self, message: Message, roster: Roster, now: float) -> bool:
         """Learn from a line where we are now. Returns whether a channel is to be asked for again, now or later."""
@@ -169,7 +189,7 @@ class Wanted:
     def key_is(self, name: str, key: str | None) -> None:
         """The channel, in which we are, has this key by now. A server that hides it says `*`."""
         known = self.find(name)
-        if known is not None and key and key != "*":
+        if known is not None and key and key != "*" and not _NOT_IN_A_KEY.search(key):
             self._keys[known] = key
 
     def _thrown_out(self, name: str, why: str, now: float) -> bool:
@@ -215,7 +235,9 @@ class Wanted:
         if known is None or not (known in self._due or known in self.thrown_out):
             return False
         self.thrown_out.discard(known)
-        self._due[known] = now
+        at = max(now, self._invited_at.get(known, now - INVITED_SECONDS) + INVITED_SECONDS)
+        if at < self._due.get(known, float("inf")):
+            self._due[known] = self._invited_at[known] = at
         return True
 
     def _identified(self, now: float) -> bool:

@@ -133,15 +133,23 @@ class Speech:
             log.warning(
                 "%s: %d lines had waited for too long when the connection was back; not sent", self._name, lines
             )
+        self._await(channels)
+
+    def take_over(self, absent: Iterable[str]) -> None:
+        """Registered under a worker before, who may have ended while the channels were joined.
+
+        Args:
+            absent: channels to be in, and not joined as far as we know by now.
+        """
+        self._await(absent)
+        for channel in self._roster.channels.values():
+            self._send(Frame("free", (self._name, self.flow(channel.name))))
+
+    def _await(self, channels: Iterable[str]) -> None:
         self._send(Frame("free", (self._name, "-")))
         self._awaited = {self.flow(channel): channel for channel in channels}
         self._alarms.after(SETTLE_SECONDS, "settle", self._settled)
         self._look_settled()
-
-    def go(self) -> None:
-        """Registered under a worker before, who has seen to the rest."""
-        self._send(Frame("free", (self._name, "-")))
-        self._send(Frame("go", (self._name,)))
 
     def leave(self) -> None:
         """The connection is gone; its alarms are cancelled already. What was for it alone is dropped."""

@@ -63,7 +63,11 @@ class Talking(LibraryConnection):
         awaited = None
         if self.registered or message.tags:
             message, awaited = self.labels.dress(message, handler, self._clock())
-        room = self._put(message.encode(), f"{cause}/{handler}", k, urgent)
+        try:
+            room = self._put(message.encode(), f"{cause}/{handler}", k, urgent)
+        except UnsafeText:
+            self.labels.leaves(NOT_SENT, awaited)
+            raise
         if awaited is not None and room is NOT_SENT:
             awaited.end(False, "dropped")
         return self.labels.leaves(room, awaited)

@@ -48,3 +48,14 @@ def test_half_a_line_opens_nothing(line: str) -> None:
 def test_batches_that_are_never_closed_are_forgotten_when_there_are_too_many() -> None:
     batches = turned(*(f"BATCH +{number} chathistory #a" for number in range(1000)))
     assert "999" in batches and "1" not in batches and len(batches) < 100
+
+
+def test_of_too_many_batches_history_is_forgotten_last() -> None:
+    batches = turned("BATCH +h chathistory #a", *(f"BATCH +{number} netsplit a.b c.d" for number in range(1000)))
+    assert "h" in batches and "0" not in batches
+
+
+def test_while_too_many_are_open_a_line_of_an_unknown_batch_is_history() -> None:
+    batches = turned(*(f"BATCH +{number} chathistory #a" for number in range(1000)))
+    found = of(batches, "@batch=1 ")
+    assert found is not None and found.history and of(batches, "") is None

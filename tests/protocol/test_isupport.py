@@ -104,6 +104,7 @@ def test_a_rank_sign_before_a_channel_is_split_off_where_the_server_knows_it() -
     assert isupport.split_status("@alice") == ("", "@alice")
     assert isupport.split_status("") == ("", "")
     assert Isupport().split_status("@#c") == ("", "@#c")
+    assert told("STATUSMSG=@+", "CHANTYPES=#+").split_status("+#c") == ("", "+#c"), "who is there is not in #c"
 
 
 @given(st.lists(st.text() | st.from_regex(r"\A-?(PREFIX|CHANMODES|NICKLEN|LINELEN|WHOX)=?.*\Z"), max_size=8))

@@ -45,6 +45,12 @@ def test_who_has_cheated_gets_no_other_attempt() -> None:
     assert successor.next("PLAIN") == ""
 
 
+def test_an_attempt_is_broken_off_once_however_much_the_server_goes_on() -> None:
+    way = login(Sasl("me", "hunter2", ("PLAIN",)))
+    way.begin("PLAIN")
+    assert [answer for _ in range(4) for answer in way.challenged("+")][1:] == [ABORT]
+
+
 def test_what_could_not_be_used_is_passed_over_and_told() -> None:
     way = login(Sasl("me", "bell\x07", ("SCRAM-SHA-256",)))
     assert way.begin("SCRAM-SHA-256") == []

@@ -196,13 +196,35 @@ def test_what_never_ends_costs_bounded_memory() -> None:
     assert whole.param(1).endswith(CUT)
 
 
+def test_many_short_lines_cost_no_more_each_than_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, looked_at = Server(), list[Message]()
+    server.hear(OPEN)
+    param = Message.param
+    monkeypatch.setattr(Message, "param", lambda self, *at: (looked_at.append(self), param(self, *at))[1])
+    for _ in range(1000):
+        server.hear("@batch=q :bob!b@h PRIVMSG #a :x")
+    assert len(looked_at) < 5000  # a thousand times all that came before it would be half a million
+
+
+def test_a_reference_that_is_given_again_is_another_batch() -> None:
+    server = Server()
+    server.hear(OPEN, "@batch=q :bob!b@h PRIVMSG #a :one", ":srv BATCH +q chathistory #a")
+    assert [one and one.param(1) for one in server.hear("@batch=q :bob!b@h PRIVMSG #a :of yesterday")] == [
+        "of yesterday"
+    ]
+    (end,) = server.hear("BATCH -q")
+    assert end is not None and end.command == "BATCH"
+
+
 def test_of_the_lines_after_the_first_nothing_is_kept_that_the_message_has_no_use_for() -> None:
     server = Server()
     server.hear(OPEN, "@batch=q;account=bob :bob!b@h PRIVMSG #a :one")
     server.hear(f"@batch=q;pad={'x' * 8000};draft/multiline-concat :bob!b@h PRIVMSG #a :two {'more ' * 20}")
-    assert server.gathering._open["q"][2] == Message("PRIVMSG", ("#a", f"two {'more ' * 20}"), tags={CONCAT: ""})
     server.hear(f"@batch=q PRIVMSG #a x {'more ' * 1000}")
-    assert server.gathering._open["q"][3] == Message("PRIVMSG", ("#a", "x"))
+    unfinished, _ = server.gathering.saved()
+    _, _, second, third = unfinished["q"]
+    assert second == ["PRIVMSG", ["#a", f"two {'more ' * 20}"], None, {CONCAT: ""}]
+    assert third == ["PRIVMSG", ["#a", "x"], None, {}]
 
 
 def test_it_goes_on_under_the_next_worker() -> None:

@@ -53,6 +53,13 @@ def test_no_secret_is_in_the_repr() -> None:
 # Capabilities
 
 
+def test_a_flood_of_names_crowds_out_nothing_that_we_know() -> None:
+    registration = machine(SASL)
+    talk(registration, *(f"CAP * LS * :junk{number}" for number in range(1000)))
+    assert talk(registration, LS + "sasl=PLAIN") == ["CAP REQ sasl"]
+    assert len(registration.offered) < 300
+
+
 def test_a_listing_over_several_lines_is_collected_before_one_request() -> None:
     registration = machine()
     assert talk(registration, "CAP * LS * :message-tags foo=1", "CAP * LS * :sts=port=6697,duration=1") == []
@@ -358,6 +365,14 @@ def test_services_that_never_answer_are_given_up(required: bool) -> None:
     sent = [message.encode() for message in registration.sasl_timed_out()]
     assert sent == ([] if required else ["AUTHENTICATE *", "CAP END"])
     assert (registration.failure or registration.remark or "").endswith("did not answer in time")
+
+
+def test_an_account_that_is_named_before_the_servers_proof_is_none() -> None:
+    registration = machine(Sasl("me", "hunter2", ("SCRAM-SHA-256",)))
+    talk(registration, LS + "sasl=SCRAM-SHA-256", "CAP * ACK :sasl", "AUTHENTICATE +")
+    assert talk(registration, "900 bot b!i@h me :in", "001 bot :Welcome") == []
+    assert registration.account is None
+    assert registration.failure == "the server registered us without SASL"
 
 
 def test_a_success_before_the_servers_proof_is_none() -> None:

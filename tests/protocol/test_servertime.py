@@ -90,6 +90,15 @@ def test_a_server_whose_pong_tells_no_time_is_known_by_its_other_lines() -> None
     assert time.is_late(at(-7200 - SAID_SECONDS - 1, f"{BOB} PRIVMSG #a :x")), "a later one changes nothing"
 
 
+def test_one_line_from_the_future_makes_nobody_else_late() -> None:
+    time = ServerTime()
+    time.is_late(at(0, "PONG irc.test :x"), 0.0)
+    assert not time.is_late(at(36_000, f"{BOB} PRIVMSG #a :x"), 10.0)
+    assert not time.is_late(at(10, f"{BOB} PRIVMSG #a :x"), 10.0)
+    assert not time.is_late(at(3600, f"{BOB} PRIVMSG #a :x"), 3600.0), "an hour in which nobody spoke"
+    assert time.is_late(at(3600 - SAID_SECONDS - 1, f"{BOB} PRIVMSG #a :x"), 3600.0)
+
+
 def test_the_next_worker_knows_the_time(noon: ServerTime) -> None:
     after = ServerTime()
     after.resume(json.loads(json.dumps(noon.saved())))

@@ -70,7 +70,9 @@ def test_the_time_begins_anew_when_the_connection_closes() -> None:
     assert policies.port("other.test", NOW) is None
 
 
-@pytest.mark.parametrize("row", [None, [], ["x", 1, 2], {"port": 1}, [1, 2], 7])
+@pytest.mark.parametrize(
+    "row", [None, [], ["x", 1, 2], {"port": 1}, [1, 2], 7, [0, 1, 9e9], [65536, 1, 9e9], [1, "x", 0]]
+)
 def test_a_row_that_makes_no_sense_is_no_policy(row: object) -> None:
     policies = Policies({"irc.test": row})
     assert policies.port("irc.test", 1.0) is None

@@ -102,3 +102,13 @@ async def test_a_labelled_answer_that_never_ends_does_not_hold_up_the_next_and_c
     bench.alarms.tick()
     bench.ends["WHO #a"]()
     assert bench.said == ["WHO #a", "WHO #b"]
+
+
+async def test_questions_that_can_not_be_said_are_given_up_however_many(bench: Bench) -> None:
+    def drop(question: Message, end: Callable[[], None]) -> bool:
+        end()
+        return True
+
+    asks = Asks(drop, bench.alarms, 15)
+    asks.add([Message("WHO", (f"#{number}",)) for number in range(5000)])
+    assert asks.open == [] and bench.alarms.next_at("ask") is None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from scripted import Peer
 
+from bot.errors import UnsafeText
 from bot.protocol.message import Message
 from bot.protocol.roster import Roster
 from bot.wire.labels import MAX_BATCHES, MAX_OPEN, SECONDS, Awaited, Labels, Said
@@ -286,6 +287,15 @@ async def test_what_a_plugin_says_is_labelled_and_told_of(make: Any, caplog: pyt
     await bench.said(peer)
     assert told == [(False, "Cannot send to channel (404)")]
     assert "n: weather.ask could not speak in #a: Cannot send to channel (404)" in caplog.messages
+
+
+async def test_a_line_that_can_not_be_said_is_not_waited_for(make: Any) -> None:
+    bench = await make()
+    await up(bench, *LABELLED)
+    before = len(bench.connection.labels)
+    with pytest.raises(UnsafeText):
+        bench.connection.say(Message("PRIVMSG", ("#a b", "x")))
+    assert len(bench.connection.labels) == before
 
 
 async def test_a_line_that_is_dropped_for_want_of_room_was_refused(make: Any) -> None:

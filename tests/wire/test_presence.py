@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from bench import Bench
 from scripted import Peer
@@ -121,3 +122,13 @@ async def test_w24_what_is_replayed_of_the_bot_itself_moves_nothing(make: Make) 
     said = await bench.said(peer)
     await bench.pass_time(60)
     assert [line for line in said + await bench.said(peer) if line.startswith("JOIN")] == []
+
+
+async def test_a_channel_that_may_be_rejoined_by_new_settings_is(make: Make) -> None:
+    bench = await make(channels=(Channel("#a", rejoin=False),))
+    peer = await bench.up(*NAMES)
+    peer.send(":op!o@h KICK #a neverquit :x")
+    await bench.said(peer)
+    bench.connection.configure(replace(bench.network, channels=(Channel("#a"),)))
+    await bench.pass_time(60)
+    assert "JOIN #a" in await bench.said(peer)

@@ -8,7 +8,15 @@ import pytest
 from bot.errors import UnsafeText
 from bot.protocol.message import Message
 from bot.protocol.roster import Roster
-from bot.wire.rejoin import BANNED_SECONDS, MAXIMUM_SECONDS, MINIMUM_SECONDS, STABLE_SECONDS, TARGETS_PER_LINE, Wanted
+from bot.wire.rejoin import (
+    BANNED_SECONDS,
+    INVITED_SECONDS,
+    MAXIMUM_SECONDS,
+    MINIMUM_SECONDS,
+    STABLE_SECONDS,
+    TARGETS_PER_LINE,
+    Wanted,
+)
 
 
 def wanted(**channels: str | None) -> Wanted:
@@ -220,6 +228,34 @@ def test_an_invitation_ends_the_wait(roster: Roster) -> None:
     assert heard(channels, roster, 0, ":irc.test 473 me #b :invite only") == []
     assert heard(channels, roster, 1, ":op!i@h INVITE me #B") == ["JOIN #b key"]
     assert heard(channels, roster, 2, ":op!i@h INVITE me #b") == [], "the answer to that JOIN has not come"
+
+
+def test_a_storm_of_invitations_asks_once_in_a_while(roster: Roster) -> None:
+    channels = wanted(b="key")
+    heard(channels, roster, 0, ":irc.test 473 me #b :invite only")
+    said = 0
+    for second in range(100, 200):
+        said += len(heard(channels, roster, second, ":op!i@h INVITE me #b"))
+        said += len(heard(channels, roster, second, ":irc.test 473 me #b :invite only"))
+    assert said <= 4 + 1, "four times for the invitations, once by itself"
+
+
+def test_an_invitation_never_makes_the_wait_longer(roster: Roster) -> None:
+    channels = wanted(b="key")
+    heard(channels, roster, 0, ":irc.test 473 me #b :invite only")
+    heard(channels, roster, 1, ":op!i@h INVITE me #b")
+    heard(channels, roster, 1, ":irc.test 473 me #b :invite only")
+    before = channels.next_at()
+    heard(channels, roster, 2, ":op!i@h INVITE me #b")
+    assert before is not None and channels.next_at() == before < 1 + INVITED_SECONDS
+
+
+@pytest.mark.parametrize("key", ["a b", "a,b", "a\rb", "a\tb"])
+def test_a_key_that_no_join_can_hold_is_not_taken(key: str, roster: Roster) -> None:
+    """A server that says so would make every JOIN fail, also those of other channels."""
+    channels = wanted(a="mine")
+    heard(channels, roster, 0, f":op!i@h MODE #a +k :{key}")
+    assert texts(channels.everything()) == ["JOIN #a mine"]
 
 
 @pytest.mark.parametrize(

@@ -153,3 +153,16 @@ async def test_our_own_prefix_is_as_the_server_relays_it(desk: Desk) -> None:
     desk.hear(":irc.test 396 me even.longer.host :is now your hidden host")
     desk.hear(":me!i@even.longer.host NICK renamed")
     assert desk.roster.me_source() == Source("renamed", "i", "even.longer.host")
+
+
+async def test_who_takes_over_while_channels_are_joined_waits_for_those_that_are_missing(desk: Desk) -> None:
+    desk.hear(":me!m@h JOIN #a")
+    desk.speech.take_over(["#b"])
+    assert desk.verbs("free", "go") == [("free", "-"), ("free", "#a")]
+    desk.hear(":me!m@h JOIN #b")
+    assert desk.verbs("free", "go")[2:] == [("free", "#b"), ("go",)]
+
+
+async def test_who_takes_over_where_no_channel_is_missing_lets_all_be_said(desk: Desk) -> None:
+    desk.speech.take_over([])
+    assert desk.verbs("free", "go") == [("free", "-"), ("go",)]

@@ -333,6 +333,26 @@ async def test_a_dial_of_the_worker_before_is_the_next_ones(make: Make) -> None:
     assert bench.told.events == ["up"] and bench.server.connections == 1
 
 
+async def test_a_dial_of_the_worker_before_to_another_server_gets_none_of_the_new_secrets(make: Make) -> None:
+    bench = await make(server_tls("server"), kept=True, host="localhost", tls=Tls("tests/certificates/authority.pem"))
+    bench.connection.start()
+    await bench.crossed()
+    await bench.kill()
+    async with ScriptedServer() as new:
+        bench.network = replace(bench.network, host="127.0.0.1", port=new.port, tls=None, password=Secret("new"))
+        await bench.work(kept=True)
+        bench.connection.start()
+        old = await bench.server.accept()
+        assert await old.until("QUIT") == ["QUIT :it leads where the settings of before wanted to be"]
+        await old.close()
+        await bench.until(lambda: bench.connection.alarms.next_at("dial") is not None)
+        await bench.pass_time(bench.waits())
+        peer = await new.accept()
+        assert "PASS new" in await peer.register()
+        await bench.until(lambda: bench.connection.registered)
+        await peer.close()
+
+
 async def test_over_tls_it_is_the_same_connection(make: Make) -> None:
     bench = await make(server_tls("server"), kept=True, host="localhost", tls=Tls("tests/certificates/authority.pem"))
     peer = await bench.up()
@@ -349,7 +369,7 @@ async def test_up_that_comes_while_it_waits_to_dial_is_taken(make: Make) -> None
     bench = await make(kept=True, port=port)
     bench.connection.start()
     await bench.until(lambda: bench.connection.alarms.next_at("dial") is not None)
-    bench.connection._connected("0", "1")
+    bench.connection._connected("0", "1", b"")
     assert bench.connection.connected and bench.connection.alarms.next_at("dial") is None
 
 
