@@ -15,6 +15,8 @@ from typing import Any
 from bot.protocol.message import Message
 from bot.protocol.sasl import MECHANISMS, Attempt, Sasl, Work, choice, why_not
 
+_MOST_OFFERED = 80  # characters of a list of mechanisms, in words for the log
+
 ABORT = Message("AUTHENTICATE", ("*",))
 
 
@@ -171,4 +173,20 @@ class Login:
         for name in MECHANISMS:
             if name in meant and name in there and (why := why_not(name, self.sasl, self._tls)):
                 return why
-        return f"the server offers SASL only by {offered or 'unknown ways'}"
+        return f"the server offers SASL only by {offered[:_MOST_OFFERED] or 'unknown ways'}; {self._instead(there)}"
+
+    def _instead(self, there: list[str]) -> str:
+        """Return what the configuration allows, and what it lacks for that which is there."""
+        assert self.sasl is not None
+        allowed = ", ".join(choice(self.sasl, self._tls)) or "nothing"
+        lacking = [
+            why_not(name, self.sasl, self._tls) or f"{name} is missing in sasl.mechanisms"
+            for name in MECHANISMS
+            if name in there and name not in self._tried
+        ]
+        return "; ".join([f"what is configured allows {allowed}", *(lacking or ["the bot speaks none of the others"])])
+
+    def to_mend(self) -> str:
+        """Return what to look at after all attempts were refused, in words."""
+        secrets = dict.fromkeys(MECHANISMS[name].secret for name in MECHANISMS if name in self._tried)
+        return f"check {' and '.join(secrets)} in the configuration" if secrets else ""

@@ -34,6 +34,8 @@ WANTED = (
     *("echo-message", "labeled-response", "draft/multiline"),
 )
 
+REFUSED_SECONDS = 60.0  # to stay away from who does not take our password: servers count, and may ban
+
 _MAX_OFFERED = 256  # of any names; those that mean something to us are never crowded out
 _REQUEST_BYTES = 400  # of names in one CAP REQ, so that its ACK fits into a line, too
 
@@ -48,12 +50,14 @@ class Registration:
 
     Attributes:
         nick: the nick last asked for; after 001 the one the server gave us (later changes are the roster's).
+        nick_refused: why we could not have the one that we want, in the server's words; empty: nobody said no.
         caps: what is enabled now.
         offered: what the server has, with values.
         login: the services account we are logged in to, and the way there.
         done: 001 has come.
         failure: why this connection is of no use, as a sentence, or None. Nothing is sent any more: leave.
         pause_seconds: after a failure, how long to stay away at least.
+        least_seconds: the same where the configured maximum of pauses may be shorter.
         upgrade: the port that the server speaks TLS on and wants us to come to, or None. Nothing is sent any more.
         policy_seconds: over TLS, for how long the server wants to be spoken to by TLS only (0: no longer), or None.
         tls: as above.
@@ -62,13 +66,13 @@ class Registration:
 
     def __init__(self, identity: Identity, tls: bool, nonce: Callable[[], str] = token_hex) -> None:
         self.identity = identity
-        self.nick = identity.nick
+        self.nick, self.nick_refused = identity.nick, ""
         self.caps: set[str] = set()
         self.offered: dict[str, str] = {}
         self.login = Login(identity.sasl, tls, nonce)
         self.done = False
         self.failure: str | None = None
-        self.pause_seconds = 0.0
+        self.pause_seconds = self.least_seconds = 0.0
         self.upgrade: int | None = None
         self.policy_seconds: float | None = None
         self.remark: str | None = None
@@ -301,7 +305,11 @@ class Registration:
             return begun
         account = self.login.sasl.username if self.login.sasl is not None else ""
         reason = _printable(why or message.param(-1)) or message.command
-        return self._sasl_over(f"SASL as {account} was refused: {reason}")
+        words = f"SASL as {account} was refused: {reason}"
+        if message.command != n.ERR_SASLABORTED or why:  # else services had a bad moment; a wrong password stays wrong
+            self.least_seconds = REFUSED_SECONDS
+            words += f"; {self.login.to_mend()}"
+        return self._sasl_over(words)
 
     def _on_sasl_success(self, message: Message) -> list[Message]:
         if not self.login.busy:
@@ -341,8 +349,10 @@ class Registration:
         if self.done or not self._introduced:
             return []
         refused, nick = self.nick, next(self._nicks, None)
+        why = _printable(message.param(-1)) or message.command
+        self.nick_refused = self.nick_refused or why
         if nick is None:
-            self.failure = f"the server accepted none of our nicks, at last {refused}: {_printable(message.param(-1))}"
+            self.failure = f"the server accepted none of our nicks, at last {refused}: {why}"
             self.pause_seconds = NICKS_PAUSE_SECONDS
             return []
         self.nick = nick
@@ -352,6 +362,8 @@ class Registration:
         """ERROR, or one of the numerics that come before it: the server's own words are the best we have."""
         if not self.done:
             self.failure = f"the server refused us: {_printable(message.param(-1)) or message.command}"
+            if message.command == n.ERR_PASSWDMISMATCH:
+                self.failure += "; check `password` of this network in the configuration"
         return []
 
     def _on_welcome(self, message: Message) -> list[Message]:

@@ -155,26 +155,37 @@ class _Kind:
     make: Callable[[Sasl, str], Mechanism]
     usable: Callable[[Sasl], bool]
     why_not: str
+    secret: str  # what the server may not have liked
 
 
 def _has_password(sasl: Sasl) -> bool:
     return bool(sasl.password)
 
 
+_PASSWORD = "sasl.username and sasl.password"
+
 #: All that we speak, the strongest first: no secret crosses the wire, none that can be guessed is there, the password
 #: stays here, the password is shown.
 MECHANISMS: dict[str, _Kind] = {
-    "EXTERNAL": _Kind(_external, lambda sasl: sasl.certificate, "EXTERNAL needs tls.certificate"),
+    "EXTERNAL": _Kind(
+        _external,
+        lambda sasl: sasl.certificate,
+        "EXTERNAL needs tls.certificate",
+        "tls.certificate, whose fingerprint the account must know,",
+    ),
     "ECDSA-NIST256P-CHALLENGE": _Kind(
-        _ecdsa, lambda sasl: sasl.sign is not None, "ECDSA-NIST256P-CHALLENGE needs sasl.key"
+        _ecdsa,
+        lambda sasl: sasl.sign is not None,
+        "ECDSA-NIST256P-CHALLENGE needs sasl.key",
+        "sasl.key, whose public half the account must know,",
     ),
     "SCRAM-SHA-512": _Kind(
-        lambda sasl, nonce: _Scram("sha512", sasl, nonce), _has_password, "SCRAM-SHA-512 needs a password"
+        lambda sasl, nonce: _Scram("sha512", sasl, nonce), _has_password, "SCRAM-SHA-512 needs a password", _PASSWORD
     ),
     "SCRAM-SHA-256": _Kind(
-        lambda sasl, nonce: _Scram("sha256", sasl, nonce), _has_password, "SCRAM-SHA-256 needs a password"
+        lambda sasl, nonce: _Scram("sha256", sasl, nonce), _has_password, "SCRAM-SHA-256 needs a password", _PASSWORD
     ),
-    "PLAIN": _Kind(_plain, _has_password, "PLAIN needs a password"),
+    "PLAIN": _Kind(_plain, _has_password, "PLAIN needs a password", _PASSWORD),
 }
 
 

@@ -30,7 +30,8 @@ from bot.protocol.snapshot import Part, head, parts, restore, resumed, stranger
 from bot.wire.alarms import Alarms
 from bot.wire.labels import Labels
 from bot.wire.link import Frame, one_line
-from bot.wire.opening import Limits, identity
+from bot.wire.milestones import Milestones
+from bot.wire.opening import Limits, differs, identity
 from bot.wire.outbox import Outbox
 from bot.wire.presence import Presence
 from bot.wire.reactor import Reactor
@@ -118,6 +119,7 @@ class Connection(Talking):
             name, self.alarms, self.limits, reactor.policies, wall,
             say=self.say, failed=self._give_up, entered=self._up,
         )  # fmt: skip
+        self.milestones = Milestones(name, self.roster, self.alarms, lambda: self.registering.account)
         self._since: int | None = None  # the last line before the connection came up; None while it is down
         self._in_hand: set[str] = set()  # lines whose handlers go on
         self._last_words = ""  # the server's, or ours, about why this connection ends
@@ -134,10 +136,13 @@ class Connection(Talking):
             self._dial()
 
     def configure(self, settings: Network) -> None:
-        """Take new settings. What the connection itself was made with is used when it is next made."""
+        """Take new settings. What a connection is made with is used when the next one is made: now, if none is."""
         self.settings, self.server, self.port = settings, settings.host, settings.port
         self.presence.configure(settings)
         self._backoff.between(settings.reconnect.minimum_seconds, settings.reconnect.maximum_seconds)
+        if self._state == "waiting" and differs(self._made_with, settings):
+            self._made_with = settings
+            self.alarms.after(0.0, "dial", self._dial)
 
     async def stop(self, reason: str) -> None:
         """Say QUIT, close, and never dial again. Returns when closed, after `stop_seconds` at the latest."""
@@ -271,8 +276,8 @@ class Connection(Talking):
             log.info("%s: %s", self.name, reason)
             self._dial()
         else:
-            self._state = "waiting"
-            self.alarms.after(seconds := max(away, self._backoff.next(patience(reason))), "dial", self._dial)
+            self._state, least = "waiting", max(patience(reason), self.registering.least_seconds)
+            self.alarms.after(seconds := max(away, self._backoff.next(least)), "dial", self._dial)
             # A server that is away for a night is told of once, not a thousand times.
             level = logging.DEBUG if reason == self._told else logging.WARNING
             log.log(level, "%s: %s; trying again in %.0f s, and on", self.name, reason, seconds)
@@ -358,6 +363,8 @@ class Connection(Talking):
         self.registering.heard(number, flag, message)
         if self.registration is not None:
             self.roster.caps = self.registration.caps
+        if self.registered:
+            self.milestones.heard(message, flag)
         told = self.labels.heard(message, self._clock())
         # What is here for the state alone has been answered by the worker before; questions are known to be open.
         self.presence.heard(message, applied if flag != 2 else applied._replace(says=()))
@@ -368,12 +375,12 @@ class Connection(Talking):
 
     def _up(self, *, taken_over: bool = False) -> None:
         self._state, self.registered, self._told = "up", True, ""
+        self.milestones.begin()  # not in the snapshot: at worst a line of the log is missing
         self.alarms.after(self.limits.stable_seconds, "stable", self._backoff.stable)
         if taken_over:
             self.speech.take_over(self.presence.absent)
         else:
-            account = self.registration.account if self.registration is not None else None
-            self.presence.arrive(self._made_with, account)
+            self.presence.arrive(self._made_with, self.registering.account)
             self.reactor.checkpoints.save()  # from here on a successor can go on with this connection
         if not self._first.done():
             self._first.set_result("")

@@ -26,6 +26,7 @@ Address = tuple[int, int, int, str, Any]
 
 #: What OpenSSL calls an answer that is not TLS at all, depending on its version and on the first bytes.
 _PLAIN_TEXT = {"wrong version number", "record layer failure", "packet length too long", "http request"}
+_PLAIN_TEXT_HINT = "if it is a port for plain text, write tls: false"
 
 
 class CannotDial(Exception):
@@ -38,6 +39,7 @@ async def dial(
     tls: dict[str, Any] | None,
     protocol: Callable[[], asyncio.Protocol],
     bind: str | None = None,
+    waits: Callable[[str], object] = lambda why: None,
 ) -> None:
     """Connect, and hand the connection to a new `protocol()`.
 
@@ -45,17 +47,23 @@ async def dial(
         tls: None for plain text, else `ca_file`, `certificate` and `key` (paths of PEM files), `fingerprints` (the
             protocol compares them) and `verify_name` (instead of `host`), each of which may be missing or None.
         bind: address of this machine to connect from; only addresses of its family are tried.
+        waits: told at each step what it waits for, in words for who gives it up meanwhile.
 
     Raises:
         CannotDial: the cause, in one sentence.
     """
+    place = f"{host}:{port}"
     try:
         context = None if tls is None else _tls_context(tls)
-        found = await _connect(await _resolve(host, port), _local(bind))
+        waits(f"no name server has told where {host} is")
+        addresses = await _resolve(host, port)
+        waits(f"{place} does not answer; is the port right, and does a firewall let us through?")
+        found = await _connect(addresses, _local(bind))
         name = None if tls is None else tls.get("verify_name") or host
+        waits(f"{place} has taken the connection, but does not answer in TLS; {_PLAIN_TEXT_HINT}")
         await asyncio.get_running_loop().create_connection(protocol, sock=found, ssl=context, server_hostname=name)
     except (OSError, ValueError) as error:
-        raise CannotDial(_in_words(error, f"{host}:{port}")) from error
+        raise CannotDial(_in_words(error, place, tls is not None)) from error
 
 
 def _tls_context(tls: dict[str, Any]) -> ssl.SSLContext:
@@ -173,18 +181,18 @@ def _close_late(task: asyncio.Task[socket.socket]) -> None:
         task.result().close()
 
 
-def _in_words(error: Exception, place: str) -> str:
+def _in_words(error: Exception, place: str, tls: bool) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "if it is the right one, name it in tls: ca_file or fingerprints"
         return f"the certificate of {place} is not accepted: {error.verify_message}; {hint}"
     if isinstance(error, ssl.SSLError):
         cause = (error.reason or str(error)).replace("_", " ").lower()
-        hint = "; is it a port for plain text?" if cause in _PLAIN_TEXT else ""
+        hint = f"; {_PLAIN_TEXT_HINT}" if cause in _PLAIN_TEXT else ""
         return f"no TLS with {place}: {cause}{hint}"
     if isinstance(error, ConnectionRefusedError):
         return f"{place} refused the connection"
     if isinstance(error, ConnectionError):
-        return f"{place} broke the connection off before it was ready"
+        return f"{place} broke the connection off before it was ready" + (f"; {_PLAIN_TEXT_HINT}" if tls else "")
     if isinstance(error, OSError):
         return f"can't reach {place}: {error.strerror or error}"
     return f"can't connect to {place}: {error!r}"

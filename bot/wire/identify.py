@@ -42,12 +42,13 @@ class Identification:
         roster: the network's, read only; `heard` is called when it has the line.
 
     Attributes:
+        service: who is asked.
         over: it has ended, however.
         failure: why it did not work, in the service's words; empty while it goes on, and when it worked.
     """
 
     def __init__(self, settings: NickServ, roster: Roster) -> None:
-        self._service, self._roster = settings.service.partition("@")[0], roster
+        self.service, self._roster = settings.service.partition("@")[0], roster
         self.over, self.failure = False, ""
 
     def heard(self, message: Message) -> None:
@@ -55,8 +56,8 @@ class Identification:
         command, text = message.command, message.param(-1)
         if command == n.RPL_LOGGEDIN or (command == "MODE" and self._registered(message)):
             self.over = True
-        elif command == n.ERR_NOSUCHNICK and self._roster.same(message.param(1).partition("@")[0], self._service):
-            self.over, self.failure = True, f"there is no {self._service} now"
+        elif command == n.ERR_NOSUCHNICK and self._roster.same(message.param(1).partition("@")[0], self.service):
+            self.over, self.failure = True, f"there is no {self.service} now"
         elif command == "NOTICE" and message.source is not None and self._is_service(message):
             if _BAD.search(text):
                 self.over, self.failure = True, text
@@ -65,7 +66,7 @@ class Identification:
 
     def _is_service(self, message: Message) -> bool:
         assert message.source is not None
-        return self._roster.same(message.source.nick, self._service) and self._roster.is_me(message.param(0))
+        return self._roster.same(message.source.nick, self.service) and self._roster.is_me(message.param(0))
 
     def _registered(self, message: Message) -> bool:
         """Whether a server sets +r on us."""

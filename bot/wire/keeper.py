@@ -275,6 +275,7 @@ class Keeper:
         if net.idle:
             net.settings = settings
             net.deadline = self.clock() + settings["connect_seconds"]
+            net.tell_where()
             net.dial = asyncio.get_running_loop().create_task(self._dial(net), name=f"dial {name}")
             self._tasks.add(net.dial)
             net.dial.add_done_callback(self._dialled)
@@ -291,6 +292,7 @@ class Keeper:
                 wanted["tls"],
                 lambda: Session(self, net.name, wanted, task),
                 wanted.get("bind"),
+                net.waits,
             )
             return
         except CannotDial as error:
@@ -393,7 +395,7 @@ class Keeper:
                 net.pump()
             elif net.dial is not None and now >= net.deadline:
                 net.dial.cancel()
-                self._down(net, f"no connection within {net.settings['connect_seconds']:g} s")
+                self._down(net, f"no connection within {net.settings['connect_seconds']:g} s: {net.waits_for}")
             elif net.dial is not None:
                 self.wake(net.deadline)
         self._handing.tick()

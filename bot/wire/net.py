@@ -7,6 +7,7 @@ turn, leaves, and its credit goes back. Order and pace are those of `protocol.se
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from typing import Any, Protocol
 from bot.protocol.sendqueue import SendQueue, Waiting
 from bot.wire.link import WINDOW
 from bot.wire.session import Session
+
+log = logging.getLogger(__name__)
 
 ROOM_STEP = WINDOW // 4  # credits go back in handfuls; `_owe` says why nobody waits in vain
 
@@ -33,6 +36,7 @@ class Net:
     Attributes:
         owed: credits not yet given back, by flow.
         dial: the attempt at a connection; `deadline`: of that. `settings`: what it was made with.
+        waits_for: what that attempt waits for, in words.
         why: why it is down.
         since: the number of the last line before its connection came up.
         spoken: a worker has said something on this connection: it began to register.
@@ -47,10 +51,20 @@ class Net:
         self.dial: asyncio.Task[None] | None = None
         self.deadline = self.up_at = 0.0
         self.settings: dict[str, Any] = {}
-        self.why = "not opened"
+        self.why, self.waits_for = "not opened", ""
         self.since = 0
         self.spoken = self.given_up = False
         self._owner = owner
+
+    def tell_where(self) -> None:
+        """Write into the log where we go; of a server that is away for a night once, not a thousand times."""
+        level = logging.DEBUG if self.settings.get("again") else logging.INFO
+        tls = "by TLS" if self.settings["tls"] is not None else "without TLS"
+        log.log(level, "%s: connecting to %s:%d %s", self.name, self.settings["host"], self.settings["port"], tls)
+
+    def waits(self, what: str) -> None:
+        """The attempt at a connection has come so far that it waits for this."""
+        self.waits_for = what
 
     @property
     def up(self) -> bool:

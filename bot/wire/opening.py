@@ -38,11 +38,12 @@ class Limits:
     identify_seconds: float = 8.0  # for NickServ to answer before the channels are joined without
 
 
-def orders(settings: Network, limits: Limits, secure: int | None = None) -> bytes:
+def orders(settings: Network, limits: Limits, secure: int | None = None, *, again: bool = False) -> bytes:
     """The payload of the `open` frame.
 
     Args:
         secure: the port to speak TLS on although the settings say plain text, or None.
+        again: the attempt before this one failed, so that the log need not tell of it.
     """
     given = settings.tls or (Tls() if secure is not None else None)
     tls = given and {
@@ -64,6 +65,7 @@ def orders(settings: Network, limits: Limits, secure: int | None = None) -> byte
             "idle_seconds": limits.idle_seconds,
             "pong_seconds": limits.pong_seconds,
             "stale_seconds": settings.reconnect.stale_seconds,
+            "again": again,
         }
     ).encode()
 
@@ -79,6 +81,12 @@ def elsewhere(place: bytes, ordered: bytes) -> bool:
     """
     found, wanted = json.loads(place), json.loads(ordered)
     return any(found[key] != wanted[key] for key in PLACE)
+
+
+def differs(old: Network, new: Network) -> bool:
+    """Tell whether an attempt with the new settings may work where one with the old has failed."""
+    keys = ("host", "port", "tls", "bind", "password", "sasl")
+    return any(getattr(old, key) != getattr(new, key) for key in keys)
 
 
 def identity(settings: Network) -> Identity:

@@ -111,6 +111,8 @@ class Presence:
 
     def _enter(self, why_not_identified: str = "") -> None:
         """Join, and let all else that waits be said."""
+        if self._identification is not None and not why_not_identified:
+            log.info("%s: identified to %s", self._settings.name, self._identification.service)
         self._identification = None
         self._alarms.cancel("identify")
         if why_not_identified:

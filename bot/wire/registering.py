@@ -23,6 +23,7 @@ from bot.protocol.sasl import Work
 from bot.protocol.sts import Policies
 from bot.wire.alarms import Alarms
 from bot.wire.opening import Limits, elsewhere, identity, orders
+from bot.wire.session import MAYBE_TLS
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Registering:
 
     Attributes:
         machine: the registration of the present connection, or None.
+        least_seconds: after the connection: how long to stay away, if the configured maximum is not shorter.
     """
 
     def __init__(
@@ -67,12 +69,15 @@ class Registering:
         self._policies, self._wall = policies, wall
         self._failed, self._entered = failed, entered
         self.machine: Registration | None = None
+        self.least_seconds = 0.0
         self._host, self._port, self._tls = "", 0, False  # as dialled
         self._ordered = b""  # the last that was given
         self._upgrade: int | None = None  # the next connection goes to this port, by TLS
         self._policy_seconds: float | None = None  # of this connection, when it was last written down
         self._working: Work | None = None
         self._threaded = False  # a thread is at work, perhaps at something that nobody waits for any more
+        self._silent = True  # the server has not said anything on this connection
+        self._told: tuple[str, int, bool] | None = None  # where we went, and never came up since
         self._known: dict[str, int | None] = {}  # host -> port, as it was last read
 
     # -- told by the connection
@@ -82,7 +87,9 @@ class Registering:
         policy = self._policy(settings.host) if settings.tls is None else None
         secure, self._upgrade = self._upgrade or policy, None
         self._host, self._port, self._tls = settings.host, secure or settings.port, bool(secure or settings.tls)
-        self._ordered = orders(settings, self._limits, secure)
+        place = (self._host, self._port, self._tls)
+        again, self._told = place == self._told, place
+        self._ordered = orders(settings, self._limits, secure, again=again)
         return self._ordered
 
     def elsewhere(self, place: bytes) -> bool:
@@ -105,8 +112,8 @@ class Registering:
             settings: it was dialled with.
         """
         self.machine = machine = Registration(identity(settings), self._tls)
-        seconds = self._limits.registration_seconds
-        self._alarms.after(seconds, "registration", lambda: self._failed(f"not registered within {seconds:g} s"))
+        self._silent = True
+        self._alarms.after(self._limits.registration_seconds, "registration", self._timed_out)
         self._alarms.after(self._limits.hello_seconds, "introduce", lambda: self._send(machine.introduce()))
         self._send(machine.start())
 
@@ -116,7 +123,7 @@ class Registering:
         Args:
             place: that worker's, or None: it did not say, and we are where we would dial.
         """
-        self.machine, self._tls = machine, machine.tls
+        self.machine, self._tls, self._told = machine, machine.tls, None
         if place is not None:
             self._host, self._port = place
         self._policy_seconds = machine.policy_seconds
@@ -124,6 +131,7 @@ class Registering:
 
     def heard(self, number: str, flag: int, message: Message) -> None:
         """A line came. With `flag` 2 the worker before has answered it."""
+        self._silent = False
         machine = self.machine
         if machine is None or message.command not in HEARD:
             return
@@ -134,12 +142,14 @@ class Registering:
         self._look()
         if machine.done and not was_done and machine.failure is None and machine.upgrade is None:
             self._alarms.cancel("registration", "introduce")
-            log.info("%s: connected to %s:%d as %s", self._name, self._host, self._port, machine.nick)
+            self._told = None
+            self._tell(machine)
             self._entered()
 
     def gone(self) -> float | None:
         """The connection is closed: return how long to stay away at least; None: the next one is for now."""
         machine, self.machine, self._working = self.machine, None, None
+        self.least_seconds = machine.least_seconds if machine is not None else 0.0
         if self._policy_seconds:
             self._write_policy(lambda: self._policies.renew(self._host, self._wall()))
         self._policy_seconds = None
@@ -147,7 +157,21 @@ class Registering:
             return None
         return machine.pause_seconds if machine is not None else 0.0
 
+    @property
+    def account(self) -> str | None:
+        """The services account that we are logged in to now, or None."""
+        return self.machine.account if self.machine is not None else None
+
     # -- what follows
+
+    def _tell(self, machine: Registration) -> None:
+        account = f", logged in as {machine.account}" if machine.account else ""
+        log.info("%s: connected to %s:%d as %s%s", self._name, self._host, self._port, machine.nick, account)
+        if machine.nick_refused:
+            wanted = machine.identity.nick
+            log.info(
+                "%s: the nick %s was refused (%s), so it is %s", self._name, wanted, machine.nick_refused, machine.nick
+            )
 
     def _policy(self, host: str) -> int | None:
         """Return the port for TLS of a host that is not spoken to in plain text; while the disk fails, as before."""
@@ -189,6 +213,13 @@ class Registering:
                 self._alarms.after(self._limits.sasl_seconds, "sasl", self._sasl_timed_out)
             if machine.work is not None and machine.work is not self._working:
                 self._begin_work(machine, machine.work)
+
+    def _timed_out(self) -> None:
+        why = ""
+        if self._silent:
+            hint = "" if self._tls else f"; {MAYBE_TLS}"
+            why = f": {self._host}:{self._port} has taken the connection and says nothing{hint}"
+        self._failed(f"not registered within {self._limits.registration_seconds:g} s{why}")
 
     def _sasl_timed_out(self) -> None:
         if self.machine is not None:

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 16 * 1024  # 8,191 of tags (IRCv3 message-tags) and 512, and as much again for a longer LINELEN
 MAX_UNREAD_BYTES = 1024 * 1024  # written but not read by the server: more than any burst of ours
+MAYBE_TLS = "if it is a port for TLS (the usual one is 6697), write tls: true"
+_ALERT = b"\x15\x03"  # what a server of TLS answers to plain text begins so: RFC 8446 sections 5.1 and 6
+
 WRITE_SECONDS = 60.0  # a server that reads nothing for so long is gone, whatever it still says
 
 _PING = re.compile(rb"(?:@[^ ]* +)?(?::[^ ]* +)?PING(?: +(.*))?", re.IGNORECASE | re.DOTALL)
@@ -79,6 +82,7 @@ class Session(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.lines = Lines()
         self.reason = ""  # why we are ending it ourselves
+        self.first = b""  # of what the server has sent
         self.heard_at = self.owner.clock()
         self.pinged_at: float | None = None
         self.paused_at: float | None = None
@@ -96,6 +100,10 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_at, self.pinged_at = self.owner.clock(), None
+        self.first = self.first or data[:2]
+        if self.first == _ALERT and self.settings["tls"] is None:
+            self.end(f"the server speaks TLS; {MAYBE_TLS}")
+            return
         for line in self.lines.feed(data):
             try:
                 if ping := _PING.fullmatch(line):
@@ -108,6 +116,8 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         words = "the server closed the connection" if exc is None else getattr(exc, "strerror", None) or str(exc)
+        if not self.first and self.settings["tls"] is None:
+            words = f"{words} without a word; {MAYBE_TLS}"
         self.owner.disconnected(self, self.reason or words)
 
     def pause_writing(self) -> None:

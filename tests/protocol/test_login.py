@@ -100,6 +100,23 @@ def test_services_that_were_away_are_logged_in_to_again() -> None:
 
 def test_why_there_is_no_way_is_told() -> None:
     assert login().why_not(None) == "the server offers no SASL (its services may be down)"
-    assert login().why_not("EXTERNAL,NTLM") == "the server offers SASL only by EXTERNAL,NTLM"
+    assert login().why_not("EXTERNAL,NTLM") == (
+        "the server offers SASL only by EXTERNAL,NTLM; what is configured allows SCRAM-SHA-512, SCRAM-SHA-256, PLAIN; "
+        "EXTERNAL needs tls.certificate"
+    )
+    assert login().why_not("NTLM").endswith("; the bot speaks none of the others")
+    only_plain = Login(Sasl("me", "x", ("PLAIN",)), True, lambda: "nonce")
+    assert only_plain.why_not("SCRAM-SHA-256").endswith(
+        "what is configured allows PLAIN; SCRAM-SHA-256 is missing in sasl.mechanisms"
+    )
+
+
+def test_what_to_look_at_after_a_refusal_depends_on_what_was_shown() -> None:
+    way = Login(Sasl("me", "x", certificate=True), True, lambda: "nonce")
+    way.begin("EXTERNAL,PLAIN")
+    assert way.to_mend() == "check tls.certificate, whose fingerprint the account must know, in the configuration"
+    way.refused()
+    way.begin("EXTERNAL,PLAIN")
+    assert "know, and sasl.username and sasl.password in" in way.to_mend()
     assert "in the clear" in login(tls=False).why_not("PLAIN")
     assert login(Sasl("me", "", ("EXTERNAL",))).why_not("EXTERNAL") == "EXTERNAL needs tls.certificate"

@@ -88,10 +88,40 @@ async def test_r17_a_server_that_takes_the_connection_and_says_nothing_is_left_a
     await bench.pass_time(30)
     assert bench.connection.connected
     await bench.pass_time(1)
-    assert (await peer.until("QUIT"))[-1] == "QUIT :not registered within 90 s"
+    assert (await peer.until("QUIT"))[-1] == (
+        f"QUIT :not registered within 90 s: 127.0.0.1:{bench.server.port} has taken the connection and says nothing; "
+        "if it is a port for TLS (the usual one is 6697), write tls: true"
+    )
     await bench.lost(peer)
     await bench.pass_time(10)
     await bench.again()
+
+
+async def test_a_server_that_speaks_and_does_not_let_us_in_gets_no_hint_about_tls(make: Any) -> None:
+    bench = await make()
+    bench.connection.start()
+    peer = await bench.server.accept()
+    peer.send(":irc.test NOTICE * :*** Looking up your hostname")
+    await bench.said(peer)
+    await bench.pass_time(90)
+    assert (await peer.until("QUIT"))[-1] == "QUIT :not registered within 90 s"
+
+
+async def test_where_it_connects_to_is_in_the_log_once_until_it_came_up(
+    make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench = await make()
+    going = f"n: connecting to 127.0.0.1:{bench.server.port} without TLS"
+    bench.connection.start()
+    for _ in range(2):
+        await bench.lost(await bench.server.accept())
+        await bench.pass_time(300)
+    assert caplog.messages.count(going) == 1
+    await bench.lost(await bench.again())
+    await bench.pass_time(300)
+    await bench.again()
+    assert caplog.messages.count(going) == 2
 
 
 async def test_sasl_that_is_required_and_refused_leaves_and_comes_back_later(make: Any) -> None:
@@ -111,6 +141,26 @@ async def test_sasl_that_is_required_and_refused_leaves_and_comes_back_later(mak
     await bench.lost(peer)
     assert bench.told.events == []
     assert b"JOIN" not in peer.received
+    assert 60 <= bench.waits() <= 120
+    right = replace(sasl, password=Secret("right"))
+    bench.connection.configure(replace(bench.network, sasl=right))  # it is corrected: no need to wait
+    await bench.pass_time(0)
+    await (await bench.server.accept()).until("CAP LS")
+
+
+async def test_no_wait_for_a_right_password_is_longer_than_the_configured_maximum(make: Any) -> None:
+    sasl = SaslSettings(("PLAIN",), "bot", Secret("wrong"), None, True, True)
+    bench = await make(sasl=sasl, reconnect=Reconnect(2, 10))
+    bench.connection.start()
+    peer = await bench.server.accept()
+    await peer.until("CAP LS")
+    peer.send("CAP * LS :sasl=PLAIN")
+    await peer.until("CAP REQ")
+    peer.send("CAP * ACK :sasl")
+    await peer.until("AUTHENTICATE")
+    peer.send(":irc.test 904 * :SASL authentication failed")
+    await bench.lost(peer)
+    assert 5 <= bench.waits() <= 10
 
 
 async def test_sasl_that_is_not_required_and_refused_is_told_and_gone_on_without(

@@ -107,10 +107,28 @@ async def test_c06_plain_text_on_the_tls_port_is_refused_and_no_fallback_is_trie
         attempt = asyncio.ensure_future(dialled("localhost", server.port, trusting()))
         peer = await server.accept()
         peer.send(":irc.test NOTICE * :*** Looking up your hostname")
-        with pytest.raises(CannotDial, match=r"no TLS with localhost:.*; is it a port for plain text\?"):
+        with pytest.raises(CannotDial, match=r"no TLS with localhost:.*; if .* write tls: false"):
             await attempt
         assert b"NICK" not in await peer.rest()
         assert server.connections == 1
+
+
+async def test_each_step_says_what_it_waits_for() -> None:
+    """And a plain-text server that closes on the TLS hello is told with what to write."""
+    told = list[str]()
+    async with ScriptedServer() as server:
+        attempt = asyncio.ensure_future(
+            dial("localhost", server.port, trusting(), asyncio.Protocol, waits=lambda what: told.append(what))
+        )
+        await (await server.accept()).close()
+        with pytest.raises(CannotDial, match=r"off before it was ready; if .* write tls: false"):
+            await attempt
+    place = f"localhost:{server.port}"
+    assert [what.split(";")[0] for what in told] == [
+        "no name server has told where localhost is",
+        f"{place} does not answer",
+        f"{place} has taken the connection, but does not answer in TLS",
+    ]
 
 
 async def test_the_name_to_verify_may_differ_from_the_host() -> None:

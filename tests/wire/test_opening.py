@@ -31,6 +31,7 @@ def test_the_keeper_is_told_all_it_needs_and_no_secret() -> None:
         "idle_seconds": 3,
         "pong_seconds": 4,
         "stale_seconds": 60,
+        "again": False,
     }
     assert b"hunter2" not in payload
 

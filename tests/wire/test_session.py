@@ -244,5 +244,30 @@ def test_after_quit_the_server_has_its_time_and_no_more(session: Session, owner:
     ],
 )
 def test_the_end_is_told_in_words(error: Any, words: str, session: Session, owner: Owner) -> None:
+    session.data_received(b":irc.test NOTICE * :Welcome\r\n")
     session.connection_lost(error)
     assert owner.told[-1] == words
+
+
+HINT = "; if it is a port for TLS (the usual one is 6697), write tls: true"
+
+
+def test_a_server_that_ends_plain_text_without_a_word_may_want_tls(session: Session, owner: Owner) -> None:
+    session.connection_lost(None)
+    assert owner.told[-1] == "the server closed the connection without a word" + HINT
+
+
+def test_with_tls_there_is_no_such_hint(session: Session, owner: Owner) -> None:
+    session.settings = session.settings | {"tls": {}}
+    session.connection_lost(None)
+    assert owner.told[-1] == "the server closed the connection"
+
+
+def test_the_alert_of_a_server_that_wanted_tls_is_understood(
+    session: Session, owner: Owner, transport: Transport
+) -> None:
+    session.data_received(bytes.fromhex("15 03 01 00 02 02 46"))
+    assert transport.aborted
+    session.connection_lost(None)
+    assert owner.told[-1] == "the server speaks TLS" + HINT
+    assert owner.lines == []
