@@ -52,7 +52,7 @@ from bot.live.reload import Reloader
 from bot.live.trial import Ground
 from bot.live.watcher import Watcher
 from bot.networks import Network, Networks, be_in
-from bot.places import Places
+from bot.places import Places, misspelt
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
 from bot.protocol.sts import Policies
@@ -213,6 +213,7 @@ class App(Speaker):
         install([str(directory) for directory in directories(self.config.plugins.directories)])
         self.quarantine.begin()
         report = await self.past.begin()
+        self.tell_misspelt()
         for network in self.config.networks.values():
             self._open(network)
         self.reactor.listen()
@@ -305,6 +306,12 @@ class App(Speaker):
             connection.configure(settings)
             be_in(connection, self.places.channels(settings))
         return waits(old, config)
+
+    def tell_misspelt(self) -> None:
+        """Write into the log which names of the configuration are no plugin's."""
+        commands = {command: name for name, image in self.reloader.plugins().items() for command in image.commands}
+        for note in misspelt(self.config, self.reloader.known(), commands):
+            log.warning("%s", note)
 
     async def idle(self) -> None:
         """Wait until no call of a handler is under way; for tests."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from bot.api.arguments import Signature
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bot.app import App
 
 CONFIRM_SECONDS = 30.0
+MORE_LINES = 100  # of `!more` in one text; with 512 bytes each less than a text may have
 NO_KEEPER = "this bot is one process, which holds the connection too: end it (SIGTERM) and run it again"
 
 
@@ -114,9 +116,12 @@ class Chat:
         waiting = self._app.pending.take(asker_of(place_of(ctx), ctx.user, ctx.network.fold))
         if not waiting:
             raise UserError("there is nothing more to tell")
-        for message in waiting:
-            speak = ctx.action if is_action(message) else ctx.notice if message.command == "NOTICE" else ctx.say
-            speak(text_of(message))
+        speaks = {"action": ctx.action, "NOTICE": ctx.notice, "PRIVMSG": ctx.say}
+        for kind, alike in groupby(waiting, lambda message: "action" if is_action(message) else message.command):
+            texts = [text_of(message) for message in alike]
+            # One text, so that it is one message where the network has those; yet short enough not to be cut.
+            for at in range(0, len(texts), MORE_LINES):
+                speaks[kind]("\n".join(texts[at : at + MORE_LINES]))
 
     # -- channels and the bot itself, for admins
 

@@ -217,8 +217,17 @@ def init(config: ConfigFile = DEFAULT_CONFIG) -> None:
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(template(), encoding="utf-8")
     config.chmod(0o600)  # passwords will stand in it
-    (config.parent / "plugins").mkdir(exist_ok=True)
+    plugins = config.parent / "plugins"
+    plugins.mkdir(exist_ok=True)
     print(f"{config}: fill in a network, then `neverquit config check` and `neverquit run`")
+    if not any(plugins.iterdir()):
+        from bot.live.discover import bundled
+
+        begin = "neverquit new hello" + ("" if config.parent == Path() else f" -d {plugins}")
+        shipped = ", ".join(sorted(path.stem for path in bundled().glob("[!_]*.py")))
+        print(f"{plugins}/: empty, for plugins of your own; `{begin}` begins one")
+        print(f"To have those that come with the bot ({shipped}), write in {config.name}:")
+        print("plugins: {directories: [plugins, bundled]}")
 
 
 # -- configuration
@@ -227,8 +236,16 @@ def init(config: ConfigFile = DEFAULT_CONFIG) -> None:
 @configuration.command("check")
 def config_check(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Tell every mistake of the configuration with its place; exit 78 if there is one."""
-    lacks = "" if _load(config).networks else ", but it names no network yet: run would have nobody to connect to"
+    from bot.live.discover import Discovery, directories
+    from bot.live.installed import Installed
+    from bot.places import misspelt
+
+    settings = _load(config)
+    lacks = "" if settings.networks else ", but it names no network yet: run would have nobody to connect to"
     print(f"{config}: good{lacks}")
+    there = Discovery(directories(settings.plugins.directories), elsewhere=Installed()).sweep()
+    for note in misspelt(settings, {*there.units, *there.odd}, {}):
+        print(f"{config}: {note}")
 
 
 @configuration.command("show")

@@ -6,13 +6,45 @@ configuration. Every line asks here, so both tables are held in memory; this is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from difflib import get_close_matches
 from typing import Any
 
 from bot.config import Config, Network
 from bot.protocol.casemap import fold
 
 EVERYWHERE = "*"
+
+
+def misspelt(config: Config, plugins: Collection[str], commands: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each name in the configuration that should be a plugin's and is none.
+
+    Args:
+        plugins: the names of all that there are, loaded or not.
+        commands: of those that are loaded, as far as they are known; to each its plugin.
+    """
+    notes = []
+    for place, name in _named(config):
+        if name in plugins:
+            continue
+        if near := get_close_matches(name.lower(), sorted(plugins), 1, 0.6):
+            hint = f"; did you mean {near[0]}?"
+        elif holder := commands.get(name.removeprefix("!").lower()):
+            hint = f"; !{name.removeprefix('!')} is a command of {holder}, and plugins are named here"
+        else:
+            hint = ""
+        notes.append(f"{place}: there is no plugin {name}{hint}")
+    return notes
+
+
+def _named(config: Config) -> Iterator[tuple[str, str]]:
+    """Give each name of a plugin in the configuration, after the place where it stands."""
+    yield from (("plugins.disabled", name) for name in config.plugins.disabled)
+    yield from (("plugins.settings", name) for name in config.plugins.settings)
+    for network in config.networks.values():
+        yield from ((f"networks.{network.name}.disabled", name) for name in network.disabled)
+        for channel in network.channels:
+            yield from ((f"networks.{network.name}, disabled in {channel.name}", name) for name in channel.disabled)
 
 
 class Places:

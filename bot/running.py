@@ -152,6 +152,7 @@ class Running:
             report = await app.reloader.settle(everything=True, cause="SIGHUP")
         except UserError:  # the bot is about to end
             return
+        app.tell_misspelt()  # only now is known what there is
         log.info("configuration read again; %s", report)
         app.announcer.tell(f"configuration read again; {report}")
 

@@ -19,6 +19,7 @@ from bot.demo import BOT, NETWORK
 from bot.errors import NeverquitError, StoreError, UserError
 from bot.protocol.message import Message
 from bot.protocol.roster import Applied
+from bot.storage import Backend
 from bot.testing import CHANNEL, Bot, running_bot
 from bot.wire.bare import bare
 
@@ -655,6 +656,24 @@ async def test_a_new_configuration_begins_and_ends_the_watching(bot: Bot) -> Non
     assert bot.app.watcher._task is not None
     await bot.app.apply(config)
     assert bot.app.watcher._task is None
+
+
+async def test_a_misspelt_plugin_in_a_new_configuration_is_in_the_log(
+    bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bot.write("weather", "from bot import command\n@command('forecast')\ndef forecast(ctx): return 'sun'")
+    network = replace(bot.app.config.networks[NETWORK], disabled=("forecast", "weather"))
+    await bot.app.apply(replace(bot.app.config, networks={NETWORK: network}))
+    bot.app.tell_misspelt()
+    note = "there is no plugin forecast; !forecast is a command of weather, and plugins are named here"
+    assert [text for text in caplog.messages if "no plugin" in text] == [f"networks.demo.disabled: {note}"]
+
+
+async def test_a_misspelt_plugin_is_in_the_log_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    app = App(Config(plugins=Plugins((str(tmp_path),), disabled=("karm",))), backend=Backend.memory(), installed=False)
+    await app.start()
+    await app.close()
+    assert "plugins.disabled: there is no plugin karm" in caplog.messages
 
 
 async def test_a_network_that_is_no_longer_configured_is_left(bot: Bot) -> None:

@@ -108,7 +108,9 @@ def test_run_once_against_a_dead_port_cannot_connect(tmp_path: Path) -> None:
 
 
 def test_init_writes_a_configuration_that_is_checked_but_dials_nobody(tmp_path: Path) -> None:
-    assert neverquit(tmp_path, "init")[0] == 0
+    code, out, _ = neverquit(tmp_path, "init")
+    assert code == 0 and "plugins/: empty, for plugins of your own; `neverquit new hello` begins one\n" in out
+    assert "come with the bot (choose, dice, karma, remind, seen), write" in out
     assert (tmp_path / "config.yaml").stat().st_mode & 0o077 == 0
     lacks = "config.yaml: good, but it names no network yet: run would have nobody to connect to\n"
     assert neverquit(tmp_path, "config", "check") == (0, lacks, "")
@@ -118,10 +120,21 @@ def test_init_writes_a_configuration_that_is_checked_but_dials_nobody(tmp_path: 
 
 
 def test_config_check_and_show(tmp_path: Path) -> None:
-    configured(tmp_path, 6667, "    # nothing\nnick: tester\n")
+    # as `init` says how the bundled plugins are had
+    configured(
+        tmp_path, 6667, "    # nothing\nnick: tester\nplugins: {directories: [plugins, bundled], disabled: [karma]}\n"
+    )
     assert neverquit(tmp_path, "config", "check") == (0, "config.yaml: good\n", "")
     code, out, _ = neverquit(tmp_path, "config", "show")
     assert code == 0 and "nick: tester" in out
+
+
+def test_config_check_tells_names_that_are_no_plugin(tmp_path: Path) -> None:
+    configured(tmp_path, 6667, "plugins: {disabled: [karm, remind]}\n")
+    (tmp_path / "plugins" / "remind.py").write_text("")
+    (tmp_path / "plugins" / "karma.py").write_text("")
+    note = "config.yaml: plugins.disabled: there is no plugin karm; did you mean karma?\n"
+    assert neverquit(tmp_path, "config", "check") == (0, "config.yaml: good\n" + note, "")
 
 
 def test_config_schema_is_json(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.config import Channel, Config, Network, Plugins, Secret
-from bot.places import Places
+from bot.places import Places, misspelt
 
 LIBERA = Network(
     name="libera",
@@ -32,6 +32,21 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+def test_names_of_no_plugin_are_told_with_what_may_have_been_meant() -> None:
+    settings = Plugins(disabled=("off",), settings={"wether": {}})
+    notes = misspelt(Config(networks={"libera": LIBERA}, plugins=settings), {"weather", "karmas"}, {"loud": "noise"})
+    assert notes == [
+        "plugins.disabled: there is no plugin off",
+        "plugins.settings: there is no plugin wether; did you mean weather?",
+        "networks.libera.disabled: there is no plugin loud; !loud is a command of noise, and plugins are named here",
+        "networks.libera, disabled in #quiet: there is no plugin karma; did you mean karmas?",
+    ]
+
+
+def test_names_of_plugins_are_not_told() -> None:
+    assert misspelt(CONFIG, {"off", "loud", "karma"}, {}) == []
 
 
 # --- who answers

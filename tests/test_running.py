@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
+from bot.config import Config
 from bot.running import Running
 
 
@@ -35,3 +39,26 @@ async def test_hanging_up_while_plugins_load_waits_until_they_are_loaded() -> No
     ready.set()
     await asyncio.wait_for(done.wait(), 10)
     assert told == [True, "read", False]
+
+
+async def test_what_is_misspelt_is_told_when_the_plugins_were_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's file and its name in the configuration may be new in the same moment."""
+    told = list[str]()
+
+    async def apply(settings: Config) -> list[str]:
+        told.append("applied")
+        return []
+
+    async def settle(**_: object) -> str:
+        told.append("settled")
+        return ""
+
+    app = SimpleNamespace(
+        apply=apply,
+        reloader=SimpleNamespace(settle=settle),
+        announcer=SimpleNamespace(tell=lambda text: None),
+        tell_misspelt=lambda: told.append("misspelt"),
+    )
+    monkeypatch.setattr("bot.running.reread", lambda path: Config())
+    await Running._reread(cast(Running, SimpleNamespace(app=app, _path=Path(), _logs=lambda settings: None)))
+    assert told == ["applied", "settled", "misspelt"]
