@@ -134,6 +134,11 @@ class _Unfinished:
         self.lines = lines
         self._room = MAX_TEXT_BYTES - sum(map(self._cost, lines[1:]))
 
+    def takes(self, line: Message) -> bool:
+        """Tell whether a line is of who began the batch; of all others each speaks for themselves."""
+        author = _author(self.lines[:2])
+        return author is None or not author.is_user or line.source in (None, author)
+
     def add(self, line: Message) -> None:
         """Keep a line. The first tells who and what for; of the others only the text counts."""
         if self._room > 0:
@@ -166,7 +171,7 @@ class Gathering:
         if message.command == "BATCH":
             return self._turn(number, message, batches)
         unfinished = self._open.get(message.tags.get("batch", "")) if self._open else None
-        if unfinished is None or message.command not in ("PRIVMSG", "NOTICE"):
+        if unfinished is None or message.command not in ("PRIVMSG", "NOTICE") or not unfinished.takes(message):
             return message
         unfinished.add(message)
         return None
@@ -225,7 +230,13 @@ def joined(lines: Sequence[Message]) -> Message:
     if len(raw) > MAX_TEXT_BYTES:
         text = raw[:MAX_TEXT_BYTES].decode("utf-8", "ignore") + CUT
     tags = {name: value for name, value in {**first.tags, **opening.tags}.items() if name not in ("batch", CONCAT)}
-    return Message(first.command, (first.param(0), text), opening.source or first.source, tags)
+    return Message(first.command, (first.param(0), text), _author([opening, first]), tags)
+
+
+def _author(lines: Iterable[Message]) -> Source | None:
+    """Return whose a batch is: a user's, also where their server has begun it."""
+    sources = [line.source for line in lines if line.source is not None]
+    return next((source for source in sources if source.is_user), sources[0] if sources else None)
 
 
 def _values(message: Message) -> list[Any]:

@@ -75,6 +75,7 @@ class Registering:
         self._upgrade: int | None = None  # the next connection goes to this port, by TLS
         self._policy_seconds: float | None = None  # of this connection, when it was last written down
         self._working: Work | None = None
+        self._threaded = False  # a thread is at work, perhaps at something that nobody waits for any more
         self._silent = True  # the server has not said anything on this connection
         self._told: tuple[str, int, bool] | None = None  # where we went, and never came up since
         self._known: dict[str, int | None] = {}  # host -> port, as it was last read
@@ -226,15 +227,24 @@ class Registering:
             self._look()
 
     def _begin_work(self, machine: Registration, work: Work) -> None:
-        """Call what takes long in a thread of its own: not the loop's pool, which others may fill."""
+        """Call what takes long in a thread of its own: not the loop's pool, which others may fill.
+
+        One at a time: a server that has us begin anew and anew shall not have a thread for each.
+        """
         self._working = work
+        if self._threaded:
+            return
         loop = asyncio.get_running_loop()
 
         def done(result: bytes | Exception) -> None:
-            if self.machine is machine and machine.work is work:
+            self._threaded = False
+            now = self.machine
+            if now is machine and machine.work is work:
                 self._working = None
                 self._send(machine.worked(result))
                 self._look()
+            elif now is not None and now.work is not None:  # it has waited for this
+                self._begin_work(now, now.work)
 
         def run() -> None:
             result: bytes | Exception
@@ -248,3 +258,4 @@ class Registering:
                 pass  # the program ended meanwhile
 
         threading.Thread(target=run, daemon=True, name=f"sasl {self._name}").start()
+        self._threaded = True

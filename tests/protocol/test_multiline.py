@@ -173,6 +173,26 @@ def test_other_lines_between_them_are_themselves() -> None:
     assert [message and message.param(-1) for message in heard] == ["#a", None, "y", "x"]
 
 
+def test_nobody_speaks_in_the_batch_of_somebody_else() -> None:
+    _, forged, own, whole = Server().hear(
+        OPEN,
+        "@batch=q :eve!e@h PRIVMSG #a :!reload",
+        "@batch=q :bob!b@h PRIVMSG #a :hello",
+        "BATCH -q",
+    )
+    assert forged is not None and str(forged.source) == "eve!e@h" and "account" not in forged.tags
+    assert own is None
+    assert whole is not None and whole.param(1) == "hello"
+
+
+def test_a_batch_that_a_server_has_begun_is_of_who_speaks_in_it() -> None:
+    opening = "@account=bob :irc.test BATCH +q draft/multiline #a"
+    lines = [f"@batch=q :{who} PRIVMSG #a :{who[:3]}" for who in ("bob!b@h", "eve!e@h", "bob!b@h")]
+    *_, whole = Server().hear(opening, *lines, "BATCH -q")
+    assert whole is not None
+    assert (str(whole.source), whole.param(1), whole.tags) == ("bob!b@h", "bob\nbob", {"account": "bob"})
+
+
 def test_a_batch_of_nothing_or_of_another_kind_is_nothing_new() -> None:
     for lines in (
         [OPEN, "BATCH -q"],
