@@ -157,19 +157,26 @@ async def test_what_a_server_says_in_a_ping_stays_one_line(make: Make) -> None:
 # -- the worker dies in the middle
 
 
+async def written_down(bench: Bench, peer: Peer) -> None:
+    """Have all that came up to now in the checkpoint."""
+    await bench.said(peer)
+    bench.reactor.checkpoints.save(at_once=True)
+    await bench.crossed()
+
+
 async def test_a_message_of_several_lines_survives_two_deaths(make: Make) -> None:
     bench = await make(kept=True)
     bench.connection.start()
     peer = await let_in(bench)
     concat = "@batch=m;draft/multiline-concat :bob!b@h PRIVMSG #a"
     peer.send("@account=bob :bob!b@h BATCH +m draft/multiline #a", "@batch=m :bob!b@h PRIVMSG #a :one")
-    await bench.said(peer)
+    await written_down(bench, peer)
     await bench.kill()
     peer.send(f"{concat} : two")
     await peer.barrier()
     await bench.succeed()
     peer.send(f"{concat} : three")
-    await bench.said(peer)
+    await written_down(bench, peer)
     await bench.succeed()
     peer.send(":bob!b@h BATCH -m")
     await bench.said(peer)
@@ -182,7 +189,7 @@ async def test_a_netsplit_goes_on_under_the_next_worker(make: Make) -> None:
     bench.connection.start()
     peer = await let_in(bench)
     peer.send(":irc.test BATCH +n netsplit a.test b.test", "@batch=n :bob!b@h QUIT :x")
-    await bench.said(peer)
+    await written_down(bench, peer)
     await bench.succeed()
     peer.send("@batch=n :eve!e@h QUIT :x", ":irc.test BATCH -n")
     await bench.said(peer)
