@@ -40,7 +40,8 @@ class Care:
             settling = self._app.reloader.settle(everything=True, cause=cause)
             return await self._taken(ctx, settling, "there is no plugin to reload")
         await check(self._app, name)
-        nothing = f"{name}: nothing to reload; it is off (!load or !enable {name})"
+        sign = prefix(self._app, ctx)
+        nothing = f"{name}: nothing to reload; it is off ({sign}load or {sign}enable {name})"
         return await self._taken(ctx, self._app.reloader.settle({name}, cause=cause), nothing)
 
     @command("load", admin=True)
@@ -50,7 +51,7 @@ class Care:
             return await self.reload(ctx, name)
         await check(self._app, name)
         if name in self._app.places.off_everywhere():
-            raise UserError(f"{name} is disabled; !enable {name} loads it")
+            raise UserError(f"{name} is disabled; {prefix(self._app, ctx)}enable {name} loads it")
         nothing = f"{name} can't be found in the plugin directories"
         return await self._taken(ctx, self._app.reloader.load(name, f"load by {_who(ctx)}"), nothing)
 
@@ -75,6 +76,10 @@ class Care:
         await check(self._app, name)
         if channel and not self._app.networks[ctx.network.name].roster.is_channel(channel):
             raise UserError(f"{channel!r} is no channel; write #channel, or nothing for everywhere")
+        place = channel or (ctx.channel if on else None)
+        silent = self._app.places.silenced_by(name, self._app.networks[ctx.network.name].connection.settings, place)
+        if silent and on and channel:
+            raise UserError(f"{name} is disabled in config.yaml ({silent}); change it there")
         if not channel and name in self._app.config.plugins.disabled:
             raise UserError(f"{name} is disabled in config.yaml (plugins.disabled); change it there")
         users = [] if on or channel else self._app.reloader.importers(name)
@@ -83,7 +88,8 @@ class Care:
             raise UserError(f"{who} {verb} {name}; disable {who} first, or {name} in one channel")
         word, where = "enabled" if on else "disabled", f" in {channel}" if channel else ""
         if not self._app.places.switch(name, on, ctx.network.name, channel or None):
-            raise UserError(f"{name} is {word}{where} already")
+            here = f", but disabled here in config.yaml ({silent}); change it there" if silent and on else ""
+            raise UserError(f"{name} is {word}{where} already{here}")
         if channel:
             return f"{name} {word}{where}"
         cause = f"{'enable' if on else 'disable'} by {_who(ctx)}"
@@ -97,7 +103,9 @@ class Care:
         all kept ones.
         """
         if name == "drop" and not plugin and name not in self._app.reloader.known():
-            raise UserError("say whose: `!state drop NAME KEY`, or without KEY all that it keeps")
+            raise UserError(
+                f"say whose: `{prefix(self._app, ctx)}state drop NAME KEY`, or without KEY all that it keeps"
+            )
         keepsakes = Keepsakes(self._app.shelf, self._app.backend)
         if name != "drop" or not plugin:
             return keepsakes.told(name)
@@ -114,7 +122,8 @@ class Care:
         """Go back to a version that was good, and stay there until the file changes: how many back, or its hash."""
         await check_known(self._app, name)
         if name in self._off():
-            raise UserError(f"{name} is off; !load or !enable {name} first")
+            sign = prefix(self._app, ctx)
+            raise UserError(f"{name} is off; {sign}load or {sign}enable {name} first")
         settling = self._app.past.rollback(name, which, _who(ctx))
         return await self._taken(ctx, settling, f"{name}: no plugin that is live imports it")
 
@@ -132,7 +141,7 @@ class Care:
             if version.digest == now and not version.result:
                 state, now = f"live{self._pin(name)}", ""
             elif not version.result and (number := back.pop(version.digest, 0)):
-                state += f" (!rollback {name} {number})" if number > 1 else f" (!rollback {name})"
+                state += f" ({prefix(self._app, ctx)}rollback {name}{f' {number}' if number > 1 else ''})"
             lines.append(f"{name} {_label(version)}, {age(time.time() - version.at)} ago, {version.cause}: {state}")
         return lines
 
@@ -175,6 +184,11 @@ class Care:
     def _answer(self, ctx: Context, report: Report, nothing: str) -> str:
         self._app.announcer.report(report, asked_at=place_of(ctx))
         return str(report) or nothing
+
+
+def prefix(app: App, ctx: Context) -> str:
+    """Return what commands begin with where this one came from."""
+    return app.networks[ctx.network.name].connection.settings.prefix[0]
 
 
 def place_of(ctx: Context) -> tuple[str, str]:

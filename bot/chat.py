@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bot.api.arguments import Signature
 from bot.api.context import Context
 from bot.api.declare import Command, command, declarations
-from bot.care import Care, age, nearest, pinned, place_of, unknown
+from bot.care import Care, age, nearest, pinned, place_of, prefix, unknown
 from bot.dispatch.outlet import asker_of, is_action, text_of
 from bot.dispatch.owner import Owner
 from bot.dispatch.table import Handler
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bot.app import App
 
 CONFIRM_SECONDS = 30.0
+SILENT = " - disabled here"
 MORE_LINES = 100  # of `!more` in one text; with 512 bytes each less than a text may have
 NO_KEEPER = "this bot is one process, which holds the connection too: end it (SIGTERM) and run it again"
 
@@ -42,9 +43,9 @@ class Chat:
     @command("help")
     def help(self, ctx: Context, command: str = "") -> Iterator[str]:
         """List the commands, or tell about one."""
-        prefix = self._prefix(ctx)
+        sign = prefix(self._app, ctx)
         if command:
-            yield self._about(command.removeprefix(prefix), prefix)
+            yield self._about(ctx, command.removeprefix(sign), sign)
             return
         names = sorted(
             {
@@ -53,41 +54,42 @@ class Chat:
                 if isinstance(handler.declaration, Command)
                 and name == handler.declaration.name
                 and (ctx.is_admin or not handler.declaration.admin)
-                and self._answers(ctx, handler)
+                and self._answers(ctx, handler.plugin)
             }
         )
-        yield f"commands: {', '.join(names)} - {prefix}help COMMAND tells about one"
+        yield f"commands: {', '.join(names)} - {sign}help COMMAND tells about one"
 
-    def _about(self, name: str, prefix: str) -> str:
+    def _about(self, ctx: Context, name: str, sign: str) -> str:
         handler = self._app.reloader.table.find(name)
         if handler is None or not isinstance(handler.declaration, Command):
             image = self._app.reloader.plugins().get(name)
             if image is not None:
-                listed = ", ".join(prefix + each for each in image.commands) or "no commands"
-                return f"{name}: {_first_line(image.doc) or 'a plugin'} ({listed})"
+                listed = ", ".join(sign + each for each in image.commands) or "no commands"
+                silent = "" if self._answers(ctx, name) else SILENT
+                return f"{name}: {_first_line(image.doc) or 'a plugin'} ({listed}){silent}"
             raise UserError(f"there is no command {name}{nearest(name, self._app.reloader.table.commands)}")
-        usage = f"{prefix}{handler.declaration.name} {handler.signature.usage if handler.signature else ''}".rstrip()
+        usage = f"{sign}{handler.declaration.name} {handler.signature.usage if handler.signature else ''}".rstrip()
         parts = [f"{usage}: {' '.join(handler.help.split()) or 'no help was written'}"]
         if handler.declaration.aliases:
-            parts.append(f"also {', '.join(prefix + alias for alias in handler.declaration.aliases)}")
+            parts.append(f"also {', '.join(sign + alias for alias in handler.declaration.aliases)}")
         if handler.declaration.admin:
             parts.append("admins only")
-        return " - ".join(parts)
+        return " - ".join(parts) + ("" if self._answers(ctx, handler.plugin) else SILENT)
 
-    def _answers(self, ctx: Context, handler: Handler) -> bool:
-        if handler.plugin == "bot":
+    def _answers(self, ctx: Context, plugin: str) -> bool:
+        if plugin == "bot":
             return True
-        return self._app.places.answers(
-            handler.plugin, self._app.networks[ctx.network.name].connection.settings, ctx.channel
-        )
+        settings = self._app.networks[ctx.network.name].connection.settings
+        return self._app.places.answers(plugin, settings, ctx.channel)
 
     @command("plugins")
     async def plugins(self, ctx: Context) -> str:
-        """List the plugins: which are live, off, failed (not as their files are), or pinned to a version before."""
+        """List the plugins: which are live, off, silent here, failed (not as their files are), or pinned."""
         reloader = self._app.reloader
         live, off = reloader.plugins(), {*self._app.places.off_everywhere(), *reloader.stopped}
         others = {
             "off": off,
+            "silent here": {name for name in live if not self._answers(ctx, name)},
             "failed": reloader.failed - off,
             "pinned": {name for name, pin in reloader.pinned.items() if pin.kept} - off,
         }
@@ -166,14 +168,9 @@ class Chat:
         now = time.monotonic()
         if now - self._asked_to_quit.get(asker, -CONFIRM_SECONDS) > CONFIRM_SECONDS:
             self._asked_to_quit = {asker: now}
-            return f"this ends the bot on all networks; say {self._prefix(ctx)}quit again within 30 s to do it"
+            return f"this ends the bot on all networks; say {prefix(self._app, ctx)}quit again within 30 s to do it"
         self._app.loop.call_soon_threadsafe(self._app.stop, f"asked by {ctx.user.nick}")
         return None
-
-    # -- shared
-
-    def _prefix(self, ctx: Context) -> str:
-        return self._app.networks[ctx.network.name].connection.settings.prefix[0]
 
 
 CLASSES = (Chat, Care)

@@ -152,15 +152,15 @@ def _slash(text: str, screen: Screen, you: Client) -> bool:
     return True
 
 
-async def answered(app: App, server: Server, you: Client) -> None:
+async def answered(app: App, server: Server, you: Client, network: str = NETWORK) -> None:
     """Wait until all that `you` said has been handled by the bot, and its output has come back to `you`."""
     await _barrier(you)  # the server has relayed it
     if not server.client(BOT):
         return
     await server.barrier(BOT)  # the bot's keeper has it
-    await app.keeper.settled(NETWORK)  # its handlers have ended and nothing is queued
-    await app.networks[NETWORK].connection.drained()
-    await app.keeper.settled(NETWORK)
+    await app.keeper.settled(network)  # its handlers have ended and nothing is queued
+    await app.networks[network].connection.drained()
+    await app.keeper.settled(network)
     await server.barrier(BOT)  # the server has the output
     await _barrier(you)
 

@@ -74,17 +74,18 @@ class Places:
 
     def answers(self, plugin: str, settings: Network, channel: str | None) -> bool:
         """Tell whether a plugin answers on a network, and in a channel of it (None: in private)."""
+        if channel is not None and self._off and plugin in self._off.get(self._key(settings.name, channel), ()):
+            return False
+        return not self.silenced_by(plugin, settings, channel)
+
+    def silenced_by(self, plugin: str, settings: Network, channel: str | None) -> str:
+        """Return the key of config.yaml by which a plugin is silent in a place, which chat can't change, or nothing."""
         if plugin in settings.disabled:
-            return False
-        if channel is None:
-            return True
-        if self._off and plugin in self._off.get(self._key(settings.name, channel), ()):
-            return False
-        return not any(
-            plugin in one.disabled and self._key(settings.name, one.name) == self._key(settings.name, channel)
-            for one in settings.channels
-            if one.disabled
-        )
+            return f"networks.{settings.name}.disabled"
+        for one in settings.channels if channel else ():
+            if plugin in one.disabled and self._key(settings.name, one.name) == self._key(settings.name, channel or ""):
+                return f"networks.{settings.name}.channels, disabled of {one.name}"
+        return ""
 
     def switch(self, plugin: str, on: bool, network: str, channel: str | None) -> bool:
         """Remember that a plugin is on or off, in one channel or (None) everywhere; return whether that is news."""

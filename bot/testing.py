@@ -6,9 +6,10 @@
 
     pytest plugins/                                 # runs the examples of every @command
 
-`bot.write(name, source)` writes and reloads plugin source, `bot.clock.advance("10m")` lets time pass for jobs and
-limits, `bot.say` returns all that was answered once every handler has ended. `ScriptedServer` is a peer that says
-byte for byte what a test wants. Fakes stand only at the edge: the clock, and the far end of the socket.
+`bot.add_network("other")` brings it onto a second network. `bot.write(name, source)` writes and reloads plugin source,
+`bot.clock.advance("10m")` lets time pass for jobs and limits, `bot.say` returns all that was answered once every
+handler has ended. `ScriptedServer` is a peer that says byte for byte what a test wants. Fakes stand only at the edge:
+the clock, and the far end of the socket.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import pytest
 
 from bot.api.durations import parse_duration
 from bot.app import App
-from bot.config import Config
+from bot.config import Admin, Config
 from bot.demo import BOT, NETWORK, PASSWORD, YOU, answered, demo_config
 from bot.errors import MalformedLine
 from bot.live.report import Report
@@ -102,15 +103,20 @@ class Bot:
 
     Attributes:
         app: the bot itself.
-        server: the IRC server it is on.
+        network: the name of the network that is spoken on here.
+        server: the IRC server of that.
         plugins: the folder that its plugins lie in; empty at first.
         clock: time for jobs and limits; `await bot.clock.advance("1h")`.
         you: the client that speaks as `you`, who is an admin.
     """
 
-    def __init__(self, app: App, server: Server, you: Client, plugins: Path, clock: FakeClock) -> None:
+    def __init__(
+        self, app: App, server: Server, you: Client, plugins: Path, clock: FakeClock, network: str = NETWORK
+    ) -> None:
         self.app, self.server, self.you, self.plugins, self.clock = app, server, you, plugins, clock
+        self.network = network
         self._others: dict[str, Client] = {}
+        self._elsewhere: list[Bot] = []
 
     async def write(self, name: str, source: str) -> Report:
         """Write plugin source as a person would save it, and take it live; `name` may be a path such as `pkg/part`."""
@@ -152,7 +158,7 @@ class Bot:
 
     async def quiet(self, client: Client | None = None) -> None:
         """Wait until the bot has handled everything said so far, and its output has arrived."""
-        await answered(self.app, self.server, client or self.you)
+        await answered(self.app, self.server, client or self.you, self.network)
 
     async def heard(self, action: Awaitable[Any] | Callable[[], Any], nick: str = YOU) -> list[str]:
         """Return what the bot says because of `action`: something to await, or a function, plain or async.
@@ -180,11 +186,56 @@ class Bot:
             await self.quiet(client)
         return self._others[nick]
 
+    async def add_network(self, name: str, **settings: Any) -> Bot:
+        """Bring the bot onto one more network, with a server of its own, and `you` in `#demo` there, too.
+
+        Args:
+            name: the network's, as in `ctx.to("other/#demo")`.
+            settings: keys of the network, as values of `bot.config`: `prefix=("?",)`, `disabled=("karma",)`. Unless
+                `admins` are among them, `you` is one.
+
+        Returns:
+            The same bot, seen from there: `say`, `heard`, `person`, `quiet`, `you` and `server` are that network's.
+        """
+        config, server = self.app.config, await _server(name)
+        wanted: dict[str, Any] = {"admins": (Admin(account=YOU, network=name),), **settings}
+        network = replace(config.networks[NETWORK], name=name, port=server.port, **wanted)
+        there = Bot(self.app, server, await _you(server), self.plugins, self.clock, name)
+        self._elsewhere.append(there)
+        await self.app.apply(replace(config, networks={**config.networks, name: network}))
+        await there.arrived()
+        return there
+
+    async def arrived(self) -> None:
+        """Wait until the bot is in the channel."""
+        await self.you.expect(lambda line: line.startswith(f":{BOT}!") and " JOIN " in line, timeout=30)
+        await self.quiet()
+
     async def leave(self) -> None:
-        """Let everybody but the bot go."""
-        for client in self._others.values():
+        """Let everybody but the bot and `you` go."""
+        for client in [client for bot in (self, *self._elsewhere) for client in bot._others.values()]:
             with contextlib.suppress(OSError, TimeoutError):
                 await client.close()
+
+    async def end(self) -> None:
+        """End the servers; the bot is gone."""
+        for bot in (self, *self._elsewhere):
+            with contextlib.suppress(OSError, TimeoutError):
+                await bot.you.close()
+            await bot.server.stop()
+
+
+async def _server(network: str) -> Server:
+    server = Server(name="irc.test", network=network, accounts={YOU: PASSWORD, BOT: PASSWORD})
+    await server.start()
+    return server
+
+
+async def _you(server: Server) -> Client:
+    you = await Client.connect("127.0.0.1", server.port, YOU, account=YOU, password=PASSWORD, caps="message-tags")
+    you.send(f"JOIN {CHANNEL}")
+    await you.expect(" 366 ")
+    return you
 
 
 @contextlib.contextmanager
@@ -225,29 +276,23 @@ async def running_bot(
     with tempfile.TemporaryDirectory(prefix="neverquit-test-") as scratch:
         folder = plugins or Path(scratch, "plugins")
         folder.mkdir(exist_ok=True)
-        server = Server(name="irc.test", network=NETWORK, accounts={YOU: PASSWORD, BOT: PASSWORD})
-        await server.start()
+        server = await _server(NETWORK)
         base = demo_config(server.port, folder, config)
         settings = replace(base, reload=replace(base.reload, watch=watch), state_dir=str(state or scratch))
         clock = FakeClock()
         backend = Backend.open(state) if state else Backend.memory()
         app = App(settings, backend=backend, clock=clock, job_clock=clock)
-        you = await Client.connect("127.0.0.1", server.port, YOU, account=YOU, password=PASSWORD, caps="message-tags")
-        you.send(f"JOIN {CHANNEL}")
-        await you.expect(" 366 ")
+        you = await _you(server)
         running = asyncio.get_running_loop().create_task(app.run())
         bot = Bot(app, server, you, folder, clock)
         try:
-            await you.expect(lambda line: line.startswith(f":{BOT}!") and " JOIN " in line, timeout=30)
-            await bot.quiet()
+            await bot.arrived()
             yield bot
         finally:
             await bot.leave()
             app.stop("the test has ended")
             await running
-            with contextlib.suppress(OSError, TimeoutError):
-                await you.close()
-            await server.stop()
+            await bot.end()
 
 
 # -- pytest

@@ -358,3 +358,32 @@ async def test_a_built_in_command_that_a_plugin_claims_stays(bot: Bot) -> None:
     report: Any = await bot.write("evil", "from bot import command\n@command('quit')\ndef quit(ctx): return 'mine'")
     assert "!quit is built in" in str(report)
     assert "mine" not in await one(bot, "!quit")
+
+
+# --- a network with settings of its own
+
+
+async def test_what_config_yaml_silences_here_is_told_so(weather: Bot) -> None:
+    """Help and the list say it, and enabling it from chat says where it must be changed."""
+    config = weather.app.config
+    network = replace(config.networks[NETWORK], disabled=("weather",), prefix=("?", "."))
+    await weather.app.apply(replace(config, networks={NETWORK: network}))
+    assert await weather.say("?weather") == []
+    assert await one(weather, "?plugins") == "plugins: weather; silent here: weather"
+    assert await one(weather, "?help w") == "?weather [place] [--days N]: Tell the weather at a place. - also ?w" + (
+        " - disabled here"
+    )
+    assert await one(weather, "?help weather") == await one(weather, "?help w")
+    key = "in config.yaml (networks.demo.disabled); change it there"
+    assert await one(weather, "?enable weather #demo") == f"weather is disabled {key}"
+    assert await one(weather, "?enable weather") == f"weather is enabled already, but disabled here {key}"
+
+
+async def test_hints_begin_commands_as_they_begin_here(weather: Bot) -> None:
+    config = weather.app.config
+    await weather.app.apply(replace(config, networks={NETWORK: replace(config.networks[NETWORK], prefix=("?",))}))
+    await weather.say("?unload weather")
+    assert await one(weather, "?reload weather") == "weather: nothing to reload; it is off (?load or ?enable weather)"
+    assert await one(weather, "?rollback weather") == "weather is off; ?load or ?enable weather first"
+    await weather.say("?disable weather")
+    assert await one(weather, "?load weather") == "weather is disabled; ?enable weather loads it"

@@ -45,6 +45,13 @@ def test_names_of_no_plugin_are_told_with_what_may_have_been_meant() -> None:
     ]
 
 
+def test_what_the_configuration_silences_is_told_with_its_key(bench: Bench) -> None:
+    assert bench.places.silenced_by("loud", LIBERA, None) == "networks.libera.disabled"
+    assert bench.places.silenced_by("karma", LIBERA, "#QUIET") == "networks.libera.channels, disabled of #quiet"
+    bench.places.switch("dice", False, "libera", "#a")  # chat can change that
+    assert [bench.places.silenced_by("dice", LIBERA, "#a"), bench.places.answers("dice", LIBERA, "#a")] == ["", False]
+
+
 def test_names_of_plugins_are_not_told() -> None:
     assert misspelt(CONFIG, {"off", "loud", "karma"}, {}) == []
 

@@ -252,3 +252,35 @@ def test_a_plugin_that_can_not_be_parsed_fails_and_the_others_run(pytester: pyte
     result = collected(pytester)
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["*broken not loaded: broken.py:2: SyntaxError*"])
+
+
+# --- two networks
+
+
+async def test_a_second_network_has_its_own_prefix_admins_and_plugins(bot: Bot) -> None:
+    await bot.write("echo", PLUGIN)
+    await bot.write("secret", "from bot import command\n@command('secret', admin=True)\ndef secret(ctx): return 'ok'")
+    other = await bot.add_network("other", prefix=("?",), admins=(), disabled=("echo",))
+    assert await bot.say("!echo hi") == ["hi"]
+    assert await other.say("!echo hi") == await other.say("?echo hi") == []
+    assert await other.say("?echo hi", nick="bob") == []
+    assert await bot.say("!secret") == ["ok"]
+    assert await other.say("?secret") == ["secret: admins only"]
+
+
+async def test_what_one_network_causes_is_heard_on_the_other(bot: Bot) -> None:
+    await bot.write(
+        "relay",
+        """
+        from bot import command
+        @command("relay")
+        def relay(ctx, text: str):
+            ctx.to("other/#demo").say(f"{ctx.network.name}: {text}")
+        """,
+    )
+    other = await bot.add_network("other")
+    assert await other.heard(lambda: bot.say("!relay hello")) == ["demo: hello"]
+    assert await other.say("!relay hello") == ["other: hello"]
+    other.server.kill("neverquit")
+    await bot.quiet()
+    assert await bot.say("!relay nobody is there") == []
