@@ -78,6 +78,7 @@ class Program:
             "plugins": {"directories": [str(self.plugins)]},
             "state_dir": str(self.state),
             "log": {"level": "debug"},
+            "reserve": False,  # a second worker for each costs more than the tests
         }
         self.config.write_text(json.dumps(config | changes))
         self.config.chmod(0o600)

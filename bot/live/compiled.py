@@ -8,6 +8,7 @@ second would be taken for one. What a unit imports and how its state is named is
 from __future__ import annotations
 
 import ast
+import contextlib
 import marshal
 import re
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from bot.errors import PluginError
 from bot.live.discover import PACKAGE, Source, Unit
 from bot.live.graph import imported_units
 from bot.live.statename import State, state_of
+
+ATTEMPTS = 3
 
 # A source without any of this imports no unit and tells nothing of its state. Most are so, and their syntax tree, which
 # costs twice what the code does, need not be made. Letters beyond ASCII are normalised into names, a coding may hide
@@ -50,7 +53,7 @@ def compile_unit(unit: Unit) -> Compiled:
         text: bytes | ast.Module = source.content
         try:
             if _TOLD_BY_TREE.search(source.content):
-                text = ast.parse(source.content, file_name(source, unit))
+                text = _tree(source.content, file_name(source, unit))
                 imports |= imported_units(text, source)
                 if source.module == f"{PACKAGE}.{unit.name}":
                     told = state_of(text, unit, source)
@@ -66,6 +69,15 @@ def compile_unit(unit: Unit) -> Compiled:
             why = f"{type(problem).__name__}: {problem}".rstrip(": ")
             error = error or PluginError(unit.name, source.shown, 0, why)
     return Compiled(unit, codes, frozenset(imports), told.name, error, told.version)
+
+
+def _tree(content: bytes, name: str) -> ast.Module:
+    # Python 3.11 loses count, and says so, when another tree is made while it makes one: by a thread, or by a traceback
+    # that is written into the log in the middle, since that is parsed for its carets (python/cpython#106905).
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(SystemError):
+            return ast.parse(content, name)
+    return ast.parse(content, name)
 
 
 def _line_of_fault(content: bytes) -> int:

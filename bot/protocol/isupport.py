@@ -96,7 +96,7 @@ class Isupport:
 
     def learn(self, name: str, value: str) -> None:
         """Take in one token, its value unescaped."""
-        if name not in self.tokens and len(self.tokens) >= _MAX_TOKENS:
+        if name not in self.tokens and name not in _READERS and len(self.tokens) >= _MAX_TOKENS:
             return
         if name in _READERS:
             attribute, _, read = _READERS[name]

@@ -223,7 +223,7 @@ class Connection(Talking):
             self.gathering.resume(first.get("gathering", ({}, {})))
             thrown_out = first.get("thrown_out", ())
             self.presence.take_over(self._made_with, first["asks"], thrown_out, held=not self.reactor.live)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             # Also when that one ended while it registered: who knows what it has said. Begin anew.
             self._give_up(f"the worker before was not done with this connection ({error})")
             return

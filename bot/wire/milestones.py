@@ -46,8 +46,13 @@ class Milestones:
         """A line came, and the roster has it. With `flag` 2 the worker before has had it, and has told."""
         if flag == 2:
             self.begin()
-        elif message.command in _CHANGES and self._alarms.next_at("milestones") is None and self._now() != self._known:
+        elif message.command in _CHANGES and self._is_ours(message) and self._alarms.next_at("milestones") is None:
             self._alarms.after(SETTLE_SECONDS, "milestones", self._look)
+
+    def _is_ours(self, message: Message) -> bool:
+        # Thousands of others may join and leave.
+        names = (message.source.nick if message.source is not None else "", message.param(0), message.param(1))
+        return message.command.isdecimal() or any(map(self._roster.is_me, names))
 
     def _now(self) -> tuple[str | None, str, set[str]]:
         return self._account(), self._roster.nick, {channel.name for channel in self._roster.channels.values()}

@@ -34,23 +34,31 @@ async def _every(seconds: float, act: Callable[[], Awaitable[object]]) -> None:
         await asyncio.sleep(due - loop.time())  # the pace itself is the stimulus; nobody waits for it
 
 
+async def end(task: asyncio.Task[None]) -> None:
+    """End a task whatever became of it: its case has failed already, or has looked at it."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # or it would be told long after, while another test runs
+
+
 class Pinger:
     """PINGs the bot from the server's side (invariant I1)."""
 
     def __init__(self, server: Server, nick: str) -> None:
         self._server, self._nick = server, nick
-        self._task = asyncio.create_task(_every(PING_SECONDS, self._ping))
+        self.task = asyncio.create_task(_every(PING_SECONDS, self._ping))
 
     async def _ping(self) -> None:
         await self._server.barrier(self._nick, PONG_SECONDS)
 
     async def stop(self) -> None:
         """End; raises what went wrong, a PING that was not answered in time above all."""
-        while not self._task.done():
-            self._task.cancel()  # again, if the first came as an answer did: then Python 3.11's `wait_for` swallows it
-            await asyncio.wait({self._task}, timeout=PING_SECONDS)
+        while not self.task.done():
+            self.task.cancel()  # again, if the first came as an answer did: then Python 3.11's `wait_for` swallows it
+            await asyncio.wait({self.task}, timeout=PING_SECONDS)
         try:
-            await self._task
+            await self.task
         except asyncio.CancelledError:
             pass
         except TimeoutError:
@@ -68,7 +76,7 @@ class Crowd:
         self.heard: list[str] = []
         self._more = asyncio.Event()
         client.on_line = self._hear
-        self._task = asyncio.create_task(_every(ASK_SECONDS, self._ask))
+        self.task = asyncio.create_task(_every(ASK_SECONDS, self._ask))
 
     async def _ask(self) -> None:
         if self._spared >= set(ASKED):
@@ -99,8 +107,8 @@ class Crowd:
 
     async def stop(self) -> None:
         """End; raises if a question got no answer, two, or one that is none of its plugin's."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        self.task.cancel()
+        await asyncio.wait({self.task})
         await self._answered()
         for question, answer in ASKED.items():
             count = sum(re.fullmatch(answer, each) is not None for each in self.heard)

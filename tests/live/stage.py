@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crowd import Crowd, Pinger
+from crowd import Crowd, Pinger, end
 from program import MODES, PATIENCE_SECONDS, Program, Writer
 
 from bot.protocol.message import Message
@@ -102,6 +102,7 @@ class Stage:
         self.generations: dict[str, int] = {}
         self.process = 0
         self._hidden = 0  # commits that a report only counted: `+2 more`
+        self.tasks = list[asyncio.Task[None]]()
         self._claimed: set[int] = set()  # places of records of the log that the case expects
         self._answers: list[str] = []
         self._watched = watched
@@ -120,6 +121,7 @@ class Stage:
         self._counted_first = counted
         self.crowd = Crowd(people["crowd"], BOT)
         self._pinger = Pinger(self.server, BOT)
+        self.tasks += (self.crowd.task, self._pinger.task)
 
     async def restart(self, *, kill: bool, **files: str) -> None:
         """End the bot, by SIGKILL or SIGTERM, and start it again; what held so far is checked first.
@@ -442,6 +444,8 @@ async def opened(
         await stage.open(people)
         yield stage
     finally:
+        for task in stage.tasks:
+            await end(task)
         await writer.stop()
         code = await program.stop()
         for client in people.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import dataclasses
 import gc
@@ -489,3 +490,16 @@ def test_a_plugin_that_replaces_import_does_not_break_what_is_loaded_after_it(be
 def test_what_is_imported_from_outside_is_written_down(bench: Bench) -> None:
     module = bench.module("import json.decoder\nfrom xml import sax\nfrom . import _common", _common="import csv")
     assert module.__dict__["__builtins__"]["__import__"].__self__.outside == {"json.decoder", "xml", "csv"}
+
+
+def test_a_tree_that_python_has_lost_count_of_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.11 does when another tree is made meanwhile; the author of a good file would be told of it."""
+    parse, lost = ast.parse, [SystemError("AST constructor recursion depth mismatch")]
+
+    def once(*arguments: Any) -> ast.Module:
+        if lost:
+            raise lost.pop()
+        return parse(*arguments)
+
+    monkeypatch.setattr("bot.live.compiled.ast.parse", once)
+    assert compile_unit(unit("todo", "STATE_VERSION = 3")).state_version == 3 and not lost

@@ -78,6 +78,8 @@ def test_limits_hold() -> None:
     assert len(isupport.tokens) == 256
     isupport.apply(["T0=new"])
     assert isupport.tokens["T0"] == "new"
+    isupport.apply(["PREFIX=(q)~"])
+    assert isupport.prefixes == {"~": "q"}, "what means something to us is never crowded out"
 
 
 def test_a_line_length_is_never_below_512_nor_above_what_we_read() -> None:

@@ -621,6 +621,7 @@ async def test_a_network_that_is_made_anew_takes_over_the_credits(make: Any) -> 
         bench.connection.say(Message("PRIVMSG", ("#a", str(number))))
     again = Connection("n", bench.network, bench.reactor, bench.told, clock=bench.clock)
     assert (again.outbox.credit, again.outbox.under_way) == (WINDOW // 2, {"#a": WINDOW // 2})
+    bench.reactor.by_name["n"] = bench.connection  # whose end is waited for
 
 
 async def test_room_for_counts_the_prefix_that_the_server_adds(make: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench import Bench
 from scripted import Peer
 from talk import talking
 
@@ -62,3 +63,140 @@ async def test_logins_that_are_begun_over_and_over_take_one_thread(make: Make, m
     go.set()
     await peer.until("AUTHENTICATE Yz1iaXdz")  # c=biws: the answer of the last one
     assert len(begun) == 2
+
+
+# -- one connection, and the next
+
+
+CAPS = "message-tags server-time batch extended-join account-notify account-tag labeled-response draft/multiline"
+JOINED = (
+    ":neverquit!nq@h JOIN #a * :nq",
+    ":irc.test 353 neverquit = #a :@bob eve neverquit",
+    ":irc.test 366 neverquit #a :End",
+)
+
+
+async def let_in(bench: Bench) -> Peer:
+    """Let the next connection in, with capabilities, and into #a."""
+    peer = await bench.server.accept()
+    await peer.until("CAP LS")
+    peer.send(f"CAP * LS :{CAPS}=max-bytes=4096")
+    await peer.until("CAP REQ")
+    peer.send(f"CAP * ACK :{CAPS}")
+    await peer.until("CAP END")
+    peer.send(":irc.test 001 neverquit :Welcome", *JOINED)
+    await bench.until(lambda: bench.connection.roster.channel("#a"))
+    await bench.said(peer)
+    return peer
+
+
+def heard(bench: Bench) -> list[str]:
+    """The texts that handlers could have acted on."""
+    told = zip(bench.told.lines, bench.told.applied, strict=True)
+    return [message.param(1) for message, applied in told if message.command == "PRIVMSG" and not applied.history]
+
+
+async def test_nothing_that_was_open_on_a_connection_is_open_on_the_next(make: Make) -> None:
+    bench = await make()
+    bench.connection.start()
+    peer = await let_in(bench)
+    peer.send(
+        *(
+            ":irc.test BATCH +m draft/multiline #a",
+            "@batch=m :bob!b@h PRIVMSG #a :half",
+            ":bob!b@h PRIVMSG #a :!echo x",
+        ),
+        *(
+            ":irc.test BATCH +h chathistory #a",
+            ":irc.test BATCH +n netsplit a.test b.test",
+            "@batch=n :eve!e@h QUIT :x",
+        ),
+        *(":irc.test FAIL X Y :z", ":irc.test 404 neverquit #a :no"),
+    )
+    await bench.said(peer)
+    await bench.lost(peer)
+    connection = bench.connection
+    assert len(connection.labels) == 0 and connection.gathering.saved()[0] == {}
+    assert not connection.roster.batches and not connection.roster.users and connection.roster.splits.saved() == []
+    await bench.pass_time(bench.waits())
+    peer = await let_in(bench)
+    peer.send("@batch=m :bob!b@h PRIVMSG #a :now", ":irc.test BATCH -m", ":irc.test BATCH -h")
+    await bench.said(peer)
+    assert heard(bench)[-1] == "now"
+
+
+async def test_a_line_that_the_end_cut_off_is_never_run(make: Make) -> None:
+    bench = await make()
+    bench.connection.start()
+    peer = await let_in(bench)
+    peer.send_bytes(b":bob!b@h PRIVMSG #a :!echo do")
+    await bench.lost(peer)
+    await bench.pass_time(bench.waits())
+    peer = await let_in(bench)
+    assert heard(bench) == []
+
+
+async def test_a_nick_that_is_forced_to_and_fro_is_followed_in_silence(make: Make) -> None:
+    bench = await make()
+    bench.connection.start()
+    peer = await let_in(bench)
+    for number in range(20):
+        peer.send(f":neverquit!nq@h NICK Guest{number}", f":Guest{number}!nq@h NICK neverquit")
+    assert [line for line in await bench.said(peer) if "NICK" in line or "MONITOR" in line] == []
+    assert bench.connection.roster.nick == "neverquit"
+
+
+async def test_what_a_server_says_in_a_ping_stays_one_line(make: Make) -> None:
+    bench = await make()
+    bench.connection.start()
+    peer = await let_in(bench)
+    peer.send("PING :a\rQUIT :b", "PING :a\0b", "PING")
+    assert await bench.said(peer) == ["PONG :aQUIT :b", "PONG :ab"]
+
+
+# -- the worker dies in the middle
+
+
+async def written_down(bench: Bench, peer: Peer) -> None:
+    """Have all that came up to now in the checkpoint."""
+    await bench.said(peer)
+    bench.reactor.checkpoints.save(at_once=True)
+    await bench.crossed()
+
+
+async def test_a_message_of_several_lines_survives_two_deaths(make: Make) -> None:
+    bench = await make(kept=True)
+    bench.connection.start()
+    peer = await let_in(bench)
+    concat = "@batch=m;draft/multiline-concat :bob!b@h PRIVMSG #a"
+    peer.send("@account=bob :bob!b@h BATCH +m draft/multiline #a", "@batch=m :bob!b@h PRIVMSG #a :one")
+    await written_down(bench, peer)
+    await bench.kill()
+    peer.send(f"{concat} : two")
+    await peer.barrier()
+    await bench.succeed()
+    peer.send(f"{concat} : three")
+    await written_down(bench, peer)
+    await bench.succeed()
+    peer.send(":bob!b@h BATCH -m")
+    await bench.said(peer)
+    assert heard(bench) == ["one two three"]
+    assert bench.told.lines[-1].tags == {"account": "bob"}
+
+
+async def test_a_netsplit_goes_on_under_the_next_worker(make: Make) -> None:
+    bench = await make(kept=True)
+    bench.connection.start()
+    peer = await let_in(bench)
+    peer.send(":irc.test BATCH +n netsplit a.test b.test", "@batch=n :bob!b@h QUIT :x")
+    await written_down(bench, peer)
+    await bench.succeed()
+    peer.send("@batch=n :eve!e@h QUIT :x", ":irc.test BATCH -n")
+    await bench.said(peer)
+    await bench.pass_time(1)
+    assert "netsplit #a eve a.test b.test" in bench.told.events
+    peer.send(":bob!b@h JOIN #a * :b", ":eve!e@h JOIN #a * :e")
+    await bench.said(peer)
+    await bench.pass_time(4)
+    assert bench.told.events[-1] == "netjoin #a bob eve a.test b.test"
+    assert all(applied.split for applied in bench.told.applied[-2:]), "nobody is greeted"

@@ -356,7 +356,7 @@ async def test_the_oldest_lines_are_dropped_when_too_many_are_held(
     with caplog.at_level(logging.ERROR):
         await peer.barrier()
     assert bench.keeper.entries.lost == 15
-    assert len(caplog.records) == 4  # 1, 2, 4, 8
+    assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 4  # 1, 2, 4, 8
     worker = bench.another_worker()
     await worker.next("live")
     assert [int(line) for line in worker.payloads("line")] == list(range(15, 25))

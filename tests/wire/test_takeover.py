@@ -429,7 +429,16 @@ async def test_a_network_that_is_configured_no_more_is_closed_and_its_lines_are_
 # -- the checkpoint
 
 
-@pytest.mark.parametrize("blob", [b"{", b"[1]", b'[["n", "users", []]]', b'[["n", "head", {"since": 0}]]'])
+@pytest.mark.parametrize(
+    "blob",
+    [
+        b"{",
+        b"[1]",
+        b'[["n", "users", []]]',
+        b'[["n", "head", {"since": 0}]]',
+        b'[["n", "head", {"since": 0, "place": []}]]',
+    ],
+)
 async def test_a_checkpoint_that_makes_no_sense_means_to_begin_anew(make: Make, blob: bytes) -> None:
     bench = await make(kept=True)
     peer = await bench.up()
