@@ -6,6 +6,7 @@ Written apart from `bot.protocol`, so that a mistake in reading is not made twic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +16,8 @@ MAX_LINELEN = 16_384  # what the bot takes of a larger LINELEN
 HISTORY = (b"chathistory", b"draft/chathistory", b"znc.in/playback", b"soju.im/history")
 WANTED_NICK = b"neverquit"
 UNKNOWN = b" "
+NO_NAME = 300  # bytes that no nick and no channel has: beside one no text has room, and the line is too long with any
+_BOT_MODE = re.compile(rb"\+[A-Za-z]")
 _SIGNS = bytes.maketrans(b"[]\\~", b"{}|^")
 MAX_BATCHES = 64  # that the bot promises to know at a time
 
@@ -147,7 +150,7 @@ class Rules:
             return "" if out.params[0][:1] == b"-" or out.params[1:2] == (b"draft/multiline",) else "an odd batch"
         if out.command not in (b"PRIVMSG", b"NOTICE", b"TAGMSG") or not because:
             return "a handler sent what no handler says"
-        if len(body) + 2 > self.max_body:
+        if len(body) + 2 > self.max_body and len(out.params[0]) < NO_NAME:
             return "longer than a line"
         return self._of_a_handler(said, out, because)
 
@@ -165,7 +168,9 @@ class Rules:
             return f"joins {strange}" if strange else ""
         if out.command in (b"WHO", b"MODE"):
             only_asks = out.command == b"WHO" or len(out.params) == 1
-            return "" if only_asks or out.params[1] in (b"+B", b"+b") else "changes modes"
+            # The letter of bots is the one that the server says (BOT in 005).
+            says_bot = _BOT_MODE.fullmatch(out.params[-1]) is not None and out.params[0][:1] not in b"#&+!"
+            return "" if only_asks or says_bot else "changes modes"
         if out.command == b"PING" and out.params == (b"time",):
             return ""
         if out.command in (b"ISON", b"NICK", b"MONITOR") and out.params[-1] == WANTED_NICK:

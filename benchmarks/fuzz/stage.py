@@ -352,6 +352,17 @@ class Stage:
                 break
             await self.feed([b"".join(spoil(each) + b"\r\n" for each in answers)])
 
+    def forget(self) -> None:
+        """Drop what is remembered of people over connections: it has bounds of its own, far off in a short run."""
+        calls = self.app.calls
+        for table in (
+            self.app.pending._left,
+            calls._pipeline.limits._windows,
+            calls._manners._limits._windows,
+            calls._manners._loops._rows,
+        ):
+            table.clear()
+
     def left(self) -> list[str]:
         """What is left of a connection that is gone, in words; there must be nothing."""
         roster, app = self.connection.roster, self.app

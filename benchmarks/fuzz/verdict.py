@@ -100,6 +100,7 @@ async def _fuzz(folder: Path, lines: int, seed: int, faults: list[str]) -> list[
         for _ in range(10):
             await play(stage, random, lines // 10)
             await stage.lose()
+            stage.forget()
             faults += [f"left of a connection that is gone: {what}" for what in stage.left()]
             sizes.append(Size.of(stage.lines))
         seconds = time.perf_counter() - began
