@@ -10,10 +10,12 @@ that have come meanwhile, so that at most the one that was on its way is put twi
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
+from bot.errors import UnsafeText
 from bot.protocol.message import Message
 from bot.wire.alarms import Alarms
 
@@ -34,14 +36,14 @@ class Asks:
     def __init__(self, ask: Callable[[Message, Callable[[], None]], bool], alarms: Alarms, seconds: float) -> None:
         self._ask, self._alarms, self._seconds = ask, alarms, seconds
         self._told = False  # whether we are told of the end of the present answer
-        self._waiting: deque[Message] = deque()
+        self._waiting: OrderedDict[str, Message] = OrderedDict()  # by the line that it is
         self._asked: Message | None = None
         self._held = self._asking = False
 
     @property
     def open(self) -> list[Message]:
         """What has no answer yet, in order."""
-        return [*([self._asked] if self._asked is not None else ()), *self._waiting]
+        return [*([self._asked] if self._asked is not None else ()), *self._waiting.values()]
 
     def release(self) -> None:
         """Ask, beginning with the first that has no answer."""
@@ -57,8 +59,8 @@ class Asks:
         """
         self._held = self._held or held
         for question in questions:
-            if question not in self._waiting:
-                self._waiting.append(question)
+            with suppress(UnsafeText):  # a server may tell of a channel whose name no line can hold
+                self._waiting.setdefault(question.encode(), question)
         if self._waiting and self._asked is None and not self._held:
             self._next()
 
@@ -70,7 +72,7 @@ class Asks:
             if not self._told:
                 self._next()
         elif self._held and self._waiting:
-            self._waiting.popleft()
+            self._waiting.popitem(last=False)
 
     def clear(self) -> None:
         """The connection is gone: forget them."""
@@ -89,10 +91,13 @@ class Asks:
     def _next(self) -> None:
         self._asked = None
         while self._waiting and self._asked is None:
-            question = self._asked = self._waiting.popleft()
+            _, question = self._waiting.popitem(last=False)
+            self._asked = question
             self._asking = True
-            self._told = self._ask(question, partial(self._answered, question))
-            self._asking = False
+            try:
+                self._told = self._ask(question, partial(self._answered, question))
+            finally:
+                self._asking = False
         if self._asked is not None:
             self._alarms.after(self._seconds, "ask", self._next)
         else:

@@ -112,3 +112,8 @@ async def test_questions_that_can_not_be_said_are_given_up_however_many(bench: B
     asks = Asks(drop, bench.alarms, 15)
     asks.add([Message("WHO", (f"#{number}",)) for number in range(5000)])
     assert asks.open == [] and bench.alarms.next_at("ask") is None
+
+
+async def test_a_question_that_no_line_can_hold_is_left_out(bench: Bench) -> None:
+    bench.asks.add([Message("WHO", ("#a\rQUIT",)), Message("WHO", ("#b",))])
+    assert bench.said == ["WHO #b"]
