@@ -62,7 +62,7 @@ async def test_a_hang_under_load_is_found_at_its_first_death(tmp_path: Path, kin
             await bot.tells(f"{name} ended the bot's worker with")
             await bot.answers(*before, *after)
             wanted += [*before, *after]
-        assert sum("; starting another" in line for line in bot.log) == len(kinds)
+        assert sum("; starting another" in line for line in bot.log) == len(kinds), "\n".join(bot.log)
         assert sorted(line for line in bot.said if line in set(wanted)) == sorted(wanted), "some were answered twice"
         bot.says("!plugins")
         await bot.answers(f"plugins: others, talk; off: {', '.join(sorted(kinds))}")

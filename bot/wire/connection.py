@@ -380,8 +380,9 @@ class Connection(Talking):
         if taken_over:
             self.speech.take_over(self.presence.absent)
         else:
+            # From here on a successor can go on with this connection: before anybody sees us do anything on it.
+            self.reactor.checkpoints.save(at_once=True)
             self.presence.arrive(self._made_with, self.registering.account)
-            self.reactor.checkpoints.save()  # from here on a successor can go on with this connection
         if not self._first.done():
             self._first.set_result("")
         self._tell(lambda: self.listener.up(self, taken_over))
