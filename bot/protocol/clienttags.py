@@ -27,7 +27,9 @@ def in_reply_to(message: Message | None) -> Mapping[str, str]:
     if message is None or message.command not in ("PRIVMSG", "NOTICE"):
         return _NONE
     identifier = message.tags.get("msgid", "")
-    return dict.fromkeys(REPLY_TAGS, identifier) if 0 < len(identifier.encode()) <= MAX_ID_BYTES else _NONE
+    if not 0 < len(identifier.encode()) <= MAX_ID_BYTES or "\0" in identifier:  # NUL has no escape in a tag
+        return _NONE
+    return dict.fromkeys(REPLY_TAGS, identifier)
 
 
 def denied(tag: str, tokens: Mapping[str, str]) -> bool:

@@ -20,9 +20,10 @@ def test_without_an_id_of_something_said_nothing_is_named(line: str) -> None:
     assert not in_reply_to(Message.parse(line))
 
 
-def test_nothing_is_named_where_no_line_came_or_its_id_is_absurd() -> None:
+@pytest.mark.parametrize("identifier", ["x" * (MAX_ID_BYTES + 1), "7\0"])
+def test_nothing_is_named_where_no_line_came_or_its_id_is_absurd(identifier: str) -> None:
     assert not in_reply_to(None)
-    assert not in_reply_to(Message("PRIVMSG", ("#a", "x"), tags={"msgid": "x" * (MAX_ID_BYTES + 1)}))
+    assert not in_reply_to(Message("PRIVMSG", ("#a", "x"), tags={"msgid": identifier}))
 
 
 @pytest.mark.parametrize(
