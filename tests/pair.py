@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -210,6 +211,7 @@ def settings(port: int, **more: Any) -> dict[str, Any]:
         "reload": {"report_to": CHANNEL},
         "timeouts": {"silence_seconds": 1, **more.pop("timeouts", {})},
         "log": {"level": "debug"},
+        "reserve": False,  # it costs each test a start more; those that are about deaths have it
         **more,
     }
 
@@ -246,6 +248,10 @@ async def pair(
         with contextlib.suppress(OSError, TimeoutError):
             await you.close()
         await server.stop()
+
+
+#: The bot as people run it: a second worker waits.
+with_reserve = functools.partial(pair, reserve=True)
 
 
 async def joined(bot: Pair, times: int = 1) -> None:

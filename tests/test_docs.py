@@ -99,6 +99,11 @@ def rows(page: str, head: str) -> dict[str, str]:
     return {name.strip("`"): row[1] for row in cells for name in row[0].split(", ")}
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_has_a_gap_that_was_to_be_filled(page: str) -> None:
+    assert not re.search("@@|TODO|XXX", (ROOT / page).read_text(encoding="utf-8"))
+
+
 def test_the_table_of_capabilities_holds_what_is_asked_for_and_nothing_else() -> None:
     known = rows("docs/irc.md", "capability")
     assert set(known) == {*WANTED, "sasl"}

@@ -8,7 +8,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from pair import TALK, pair
+from pair import TALK
+from pair import with_reserve as pair
 
 HEAD = "import asyncio, re, threading, time\nfrom bot import command, every, job, rule\n"
 REGEX = 're.match(r"(a+)+$", "a" * 40 + "b")'

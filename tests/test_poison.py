@@ -9,7 +9,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from pair import CHANNEL, TALK, Pair, pair
+from pair import CHANNEL, TALK, Pair
+from pair import with_reserve as pair
 
 HEAD = "import asyncio, ctypes, os, re, signal, threading, time\nfrom bot import command, on, rule, every, job\n"
 POISON = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from pair import Pair, alive, pair
+from pair import Pair, alive
+from pair import with_reserve as pair
 
 from bot import ctl
 

@@ -396,6 +396,7 @@ def config(port: int, options: dict[str, Any], timeouts: Mapping[str, float] | N
         "reload": {"report_to": REPORTS, "sweep_seconds": 60, **options},
         "timeouts": dict(timeouts or {}),
         "state_dir": "state",
+        "reserve": False,  # a start more for each case; `test_reserve.py` and `test_poison.py` are about it
         "log": {"level": "info"},
     }
 
