@@ -80,7 +80,8 @@ COMMANDS = {
     "dd and fsync": "sed 's/hello 1/hello 2/' {file} > new && dd if=new of={file} conv=fsync bs=16 status=none",
     "ed": "printf '%s\\n' ',s/hello 1/hello 2/' w q | ed -s {file}",
     "patch": "sed 's/hello 1/hello 2/' {file} > new; diff -u {file} new | patch -s {file}; rm -f {file}.orig",
-    "rsync": "mkdir new && sed 's/hello 1/hello 2/' {file} > new/hello.py && rsync -a new/ plugins/",
+    # Without -I a file of the same second and size is the same to it.
+    "rsync": "mkdir new && sed 's/hello 1/hello 2/' {file} > new/hello.py && rsync -aI new/ plugins/",
     "tar": "mkdir new && sed 's/hello 1/hello 2/' {file} > new/hello.py && tar cC new hello.py | tar xC plugins",
 }
 
