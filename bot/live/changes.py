@@ -278,7 +278,9 @@ class Inotify:
         elif is_folder:
             yield Change(Kind.DONE, path, is_directory=True)
         elif name.endswith(".py"):
-            yield Change(Kind.WRITING if mask & MODIFY else Kind.DONE, path)
+            # Who makes a file is told of before they have it open: on a busy machine it would be loaded empty.
+            is_writing = mask & MODIFY or (mask & CREATE and _is_empty(path))
+            yield Change(Kind.WRITING if is_writing else Kind.DONE, path)
         self._is_astray |= bool(is_link or (is_folder and mask & (MOVED_FROM | MOVED_TO)))
         if is_folder and mask & CREATE and not is_noise(name):
             yield from map(_found, list(self._watch_tree(path, self._depth(folder) + 1)))
@@ -294,6 +296,13 @@ class Inotify:
 def _found(path: str) -> Change:
     """A file that was made before its folder had a watch: its events are gone, but not its writer."""
     return Change(Kind.WRITING if is_open_for_writing(path) else Kind.DONE, path)
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        return Path(path).stat().st_size == 0
+    except OSError:
+        return False
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

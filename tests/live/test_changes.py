@@ -146,6 +146,26 @@ async def test_an_observer_that_is_refused_leaves_no_thread(tmp_path: Path, monk
 
 
 @linux
+async def test_a_file_that_is_made_is_being_written_until_it_is_closed(tmp_path: Path) -> None:
+    """Its writer need not have it open yet when the event comes, and nobody else can tell that they are about to."""
+    path = tmp_path / "weather.py"
+    async with listening(tmp_path) as (_, heard):
+        with path.open("w"):
+            made = await heard.until(lambda change: change.path == str(path))
+            assert made.kind is Kind.WRITING
+        await heard.of(path)
+
+
+@linux
+async def test_a_file_that_is_linked_to_is_complete(tmp_path: Path) -> None:
+    (tmp_path / "aside").write_text("x = 1")
+    async with listening(tmp_path) as (_, heard):
+        (tmp_path / "weather.py").hardlink_to(tmp_path / "aside")
+        made = await heard.until(lambda change: change.path.endswith("weather.py"))
+        assert made.kind is Kind.DONE
+
+
+@linux
 async def test_a_write_is_open_until_it_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "weather.py"
     async with listening(tmp_path) as (source, heard):
