@@ -109,7 +109,7 @@ class Rules:
         match line.command:
             case b"001" | b"NICK" if in_history:  # of then, or the bot has forgotten the batch: then nobody knows
                 self.nick = self.nick if replayed else UNKNOWN
-            case b"001" if not _is_text(raw):  # the bot reads the whole line in another way, its nick included
+            case b"001" if not _is_text(raw) or b"time" in line.tags:  # read in another way, or perhaps long ago
                 self.registered, self.nick = True, UNKNOWN
             case b"001":
                 self.registered = True

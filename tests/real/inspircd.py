@@ -36,7 +36,7 @@ IRCD = """
 <bind address="127.0.0.1" port="{servers}" type="servers">
 <sslprofile name="Clients" provider="gnutls" certfile="{room}/certificate.pem" keyfile="{room}/key.pem"
             requestclientcert="yes" hash="sha256">
-<connect name="all" allow="*" timeout="60" pingfreq="120" fakelag="no" commandrate="100000000" threshold="10000"
+<connect name="all" allow="*" timeout="60" pingfreq="120" fakelag="no" commandrate="100000000" threshold="1000000"
          hardsendq="100M" softsendq="100M" recvq="1M" localmax="100" globalmax="100" maxconnwarn="off"
          resolvehostnames="no" useident="no" usednsbl="no">
 <options defaultmodes="not" casemapping="rfc1459">
